@@ -1,0 +1,5 @@
+"""The HTTP interface of JustStorage."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""PostgreSQL metadata for JustStorage."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"
