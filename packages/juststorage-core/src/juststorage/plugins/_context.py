@@ -1,0 +1,51 @@
+"""OpenContext: what core hands to a backend that opens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from juststorage.domain import StorageClass
+from juststorage.ports import Clock, MetadataStore
+
+__all__ = ["Background", "OpenContext"]
+
+
+class Background(Protocol):
+    """How a backend asks for work beside the requests."""
+
+    def __call__(self, name: str, run: Callable[[], Awaitable[None]], /) -> None:
+        """Run `run` until the service closes, supervised.
+
+        It is cancelled before the backend's context manager exits. When it raises, core logs and
+        counts it, fails readiness, starts it again with back-off, and ends the process after too
+        many failures: a service whose background is dead must not look alive. Returning is fine and
+        ends it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenContext:
+    """What a backend may use. Frozen; it grows by fields, never loses one within a major version.
+
+    Args:
+        instance: Where in the configuration this is: `metadata`, `blobs.hot`, `auth.jwt`.
+        clock: Time for stores that have no clock of their own, and for intervals.
+        logger: Named after the instance.
+        background: Ask for supervised background work.
+        data_dir: The service's own directory, for defaults of paths.
+        storage_class: The class that a blob store serves; None for other kinds.
+        metadata: The open metadata store, for authenticators; None for kinds that open before it.
+    """
+
+    instance: str
+    clock: Clock
+    logger: logging.Logger
+    background: Background
+    data_dir: Path
+    storage_class: StorageClass | None = None
+    metadata: MetadataStore | None = None

@@ -1,0 +1,59 @@
+"""What core asks of the world, as abstract classes with their contracts in words.
+
+A plugin implements them; `juststorage.testing` has a contract test for each.
+"""
+
+from juststorage.ports._api_keys import ApiKeyChange, ApiKeyRepository
+from juststorage.ports._authenticator import Authenticator, Credentials
+from juststorage.ports._blob_store import (
+    BlobReader,
+    BlobStore,
+    PlacedBlob,
+    Space,
+    StagedBlob,
+    StagedEntry,
+    TrashedBlob,
+)
+from juststorage.ports._blobs import BlobRepository, CountDrift, Removal
+from juststorage.ports._clock import Clock
+from juststorage.ports._gc_policy import Decision, GarbageCandidate, GCPolicy
+from juststorage.ports._hasher import Hasher, HashState
+from juststorage.ports._metadata_store import MetadataStore
+from juststorage.ports._objects import (
+    Committed,
+    Content,
+    Lease,
+    ObjectRepository,
+    Reservation,
+    UploadIntent,
+)
+
+__all__ = [
+    "ApiKeyChange",
+    "ApiKeyRepository",
+    "Authenticator",
+    "BlobReader",
+    "BlobRepository",
+    "BlobStore",
+    "Clock",
+    "Committed",
+    "Content",
+    "CountDrift",
+    "Credentials",
+    "Decision",
+    "GCPolicy",
+    "GarbageCandidate",
+    "HashState",
+    "Hasher",
+    "Lease",
+    "MetadataStore",
+    "ObjectRepository",
+    "PlacedBlob",
+    "Removal",
+    "Reservation",
+    "Space",
+    "StagedBlob",
+    "StagedEntry",
+    "TrashedBlob",
+    "UploadIntent",
+]

@@ -1,0 +1,53 @@
+"""Authenticator: from credentials to a principal."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from juststorage.domain import Principal
+
+__all__ = ["Authenticator", "Credentials"]
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says about its sender; at most one of `scheme` and `api_key` is set.
+
+    Args:
+        scheme: The scheme of the Authorization header, lower case: `bearer`, `apikey`.
+        token: The rest of the Authorization header.
+        api_key: The X-API-Key header.
+        headers: All header fields, lower-case names, as received. For authenticators that trust a
+            proxy; a repeated name stays repeated.
+        peer: Address of the connection's other end; None where there is none.
+    """
+
+    scheme: str | None = None
+    token: str | None = None
+    api_key: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    peer: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(scheme={self.scheme!r}, peer={self.peer!r})"
+
+
+class Authenticator(ABC):
+    """One link of the authentication chain."""
+
+    @abstractmethod
+    async def authenticate(self, credentials: Credentials) -> Principal | None:
+        """Recognize the sender.
+
+        Called for every request, so an answer should come from memory where it can; a revoked
+        credential may be accepted for 5 s at most.
+
+        Returns:
+            The principal, or None when these credentials are of a kind that this authenticator
+            does not handle: the next one in the chain is asked then.
+
+        Raises:
+            Unauthenticated: The credentials are of its kind and not valid. The chain ends here.
+            Unavailable: It cannot decide now.
+        """

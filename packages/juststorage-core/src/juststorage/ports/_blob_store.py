@@ -1,0 +1,275 @@
+"""BlobStore: where bytes live.
+
+A blob store holds the bytes of one storage class. It stages bytes under an upload's id, places
+what is staged under a locator, and gives it back. It knows neither objects nor references and
+decides nothing: core computes the hash, the metadata store says what may be removed, and only the
+collector calls `remove` and `purge`.
+
+**Durability.** When `StagedBlob.finish` returns, the bytes survive a power cut; when `place` or
+`put` returns, so does their name. An acknowledged upload rests on these two sentences.
+
+**Cancellation.** Any method may be cancelled at any await. A cancelled `stage`, `write` or `finish`
+leaves at most a staged entry that `staged` lists; a cancelled `place` or `put` leaves the blob
+placed or not, never half of it at a final locator.
+
+**Errors.** `StorageFull` for a lack of room, `Unavailable` for what may pass by itself, `Corrupt`
+for bytes that contradict themselves; nothing of a driver or the operating system leaves a store.
+
+**Concurrency.** All methods may be called at once, for the same content too, from several processes
+on the same volume. Two uploads that place equal bytes both succeed.
+
+Stores come in two kinds. *Fixed names* (a filesystem): the locator follows from the content hash,
+so placing twice replaces equal bytes by equal bytes. *Generations* (an object store): every placing
+makes a locator that was never used before, so that a delete that arrives late can only hit a
+generation that nothing refers to. docs/adr/0009 maps both onto these methods.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from juststorage.domain import ContentHash, Locator, ObjectId
+from juststorage.errors import JustStorageError, UnsupportedOperation
+
+__all__ = [
+    "BlobReader",
+    "BlobStore",
+    "PlacedBlob",
+    "Space",
+    "StagedBlob",
+    "StagedEntry",
+    "TrashedBlob",
+]
+
+
+class Space(msgspec.Struct, frozen=True, gc=False):
+    """Room on a volume, in bytes."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+class PlacedBlob(msgspec.Struct, frozen=True, gc=False):
+    """A blob at its final locator, as `scan` finds it.
+
+    `content_hash` is None where the name does not tell it; `upload_id` is that of the upload that
+    placed it, where the name tells that (stores with generations).
+    """
+
+    locator: Locator
+    size_bytes: int
+    content_hash: ContentHash | None = None
+    upload_id: ObjectId | None = None
+
+
+class TrashedBlob(msgspec.Struct, frozen=True, gc=False):
+    """A blob in the trash: where it was, and the store's own name for where it is now."""
+
+    locator: Locator
+    content_hash: ContentHash | None
+    entry: str
+
+
+class StagedEntry(msgspec.Struct, frozen=True, gc=False):
+    """Something staged, as `staged` finds it, whether an upload is alive for it or not."""
+
+    upload_id: ObjectId
+    entry: str
+
+
+class StagedBlob(ABC):
+    """Bytes on their way in. Used by one upload; `write` calls come one after another.
+
+    An async context manager: leaving it without having been placed discards what was staged.
+    """
+
+    size_bytes: int
+    """Bytes written so far."""
+
+    @abstractmethod
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of `data`, or raise. The buffer may be reused once this returns.
+
+        Raises:
+            StorageFull: No room.
+            Unavailable: The store failed; nothing more can be written here.
+        """
+
+    @abstractmethod
+    async def finish(self) -> None:
+        """Make what was written durable. Called once, after the last `write`.
+
+        A failed sync is final: it is never tried again on the same descriptor, because a second one
+        may report success for pages that the first one dropped.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Discard what was staged, unless it has been placed. Idempotent; does not raise."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class BlobReader(ABC):
+    """An open blob. What it reads stays the same even when the blob is removed meanwhile.
+
+    An async context manager that closes itself.
+    """
+
+    size_bytes: int
+    """Bytes of the whole blob, as the store has it."""
+
+    local_path: str | None = None
+    """A path that a server may send by itself (capability `local_path`), else None.
+
+    The path may cease to exist; whoever opens it must treat that as a failure, not as empty.
+    """
+
+    @abstractmethod
+    def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        """Exactly `length` bytes from `start`, in pieces of the store's choosing.
+
+        `0 <= start` and `start + length <= size_bytes`; the caller has checked.
+
+        Raises:
+            Corrupt: The blob ended early. Raised, never a short iteration.
+            Unavailable: The store failed midway.
+        """
+
+    def read_now(self, start: int, length: int) -> bytes | None:
+        """The bytes if they can be had without waiting (capability `read_now`), else None.
+
+        Never blocks for longer than a memory copy. A short result is never returned.
+        """
+        return None
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Release it. Idempotent; does not raise."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class BlobStore(ABC):
+    """The bytes of one storage class. See the module for what holds for every method."""
+
+    @abstractmethod
+    async def stage(self, upload_id: ObjectId) -> StagedBlob:
+        """Start receiving bytes, under a name that carries `upload_id`.
+
+        The upload's row exists already, so a sweeper can tell whether what it finds is alive.
+
+        Raises:
+            StorageFull: No room to start.
+            Unavailable: The store cannot take bytes now.
+        """
+
+    @abstractmethod
+    async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
+        """Give finished bytes their final name, durably, replacing whatever has that name.
+
+        `staged` comes from this store, and is consumed: its `aclose` discards nothing afterwards.
+        """
+
+    async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:
+        """Stage and place a small body in one call; the same promises as the two.
+
+        Concrete, so that a store needs it only where one call is cheaper than four.
+        """
+        async with await self.stage(upload_id) as staged:
+            if data:
+                await staged.write(data)
+            await staged.finish()
+            return await self.place(staged, content_hash)
+
+    @abstractmethod
+    async def open(self, locator: Locator) -> BlobReader:
+        """Open a placed blob for reading.
+
+        Raises:
+            NotFound: There is nothing at `locator`.
+            Unavailable: The store cannot tell now.
+        """
+
+    @abstractmethod
+    async def stat(self, locator: Locator) -> int | None:
+        """The size in bytes of what is at `locator`, or None for nothing."""
+
+    @abstractmethod
+    async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
+        """Move blobs to the trash, or delete them where the store has none.
+
+        What is absent already counts as removed. One failure never stops the rest.
+
+        Returns:
+            The failures, by locator; empty when all are gone.
+        """
+
+    async def restore(self, locator: Locator) -> bool:
+        """Bring the newest trashed blob back to `locator` (capability `trash`).
+
+        What is at `locator` already is left alone.
+
+        Returns:
+            Whether there is a blob at `locator` now.
+        """
+        raise UnsupportedOperation("this blob store has no trash")
+
+    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+        """Up to `limit` blobs that have been in the trash for longer (capability `trash`)."""
+        raise UnsupportedOperation("this blob store has no trash")
+
+    async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
+        """Delete from the trash for good (capability `trash`). Absent entries are fine."""
+        raise UnsupportedOperation("this blob store has no trash")
+
+    @abstractmethod
+    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
+        """Up to `limit` staged entries that were last written to longer ago, of any process."""
+
+    @abstractmethod
+    async def discard(self, entries: Sequence[StagedEntry]) -> None:
+        """Delete staged entries. Absent ones are fine."""
+
+    @abstractmethod
+    async def scan(self, *, after: Locator | None, limit: int) -> list[PlacedBlob]:
+        """Up to `limit` placed blobs behind `after`, in ascending order of locator.
+
+        A blob that is there during the whole walk is seen exactly once; one that comes or goes
+        meanwhile may be seen or not. An empty list ends the walk.
+        """
+
+    @abstractmethod
+    async def space(self) -> Space | None:
+        """Room on the volume; None where the store has no such notion."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Prove that the store can read and write now.
+
+        Raises:
+            Unavailable: It cannot; the detail says which part, without paths.
+        """

@@ -1,0 +1,51 @@
+"""MetadataStore: the source of truth.
+
+One plugin opens all repositories, because an object's state and its blob's count change in one
+transaction. **Every method is exactly one transaction**: when it returns, its effect is durable and
+seen by every process; when it raises, it had no effect. The exception is `Unavailable` from a
+method that writes: the outcome is then unknown and the caller looks it up.
+
+**Clock.** All recorded times come from one clock that every process of the store shares: the
+database server's where there is one. Durations come in as seconds.
+
+**Cancellation.** A cancelled read has no effect. A cancelled write may have happened or not;
+callers shield the ones that matter.
+
+**Order of locks.** A method that touches several blob rows takes them in the order of `BlobKey`
+(R08). Serialization failures and deadlocks are retried inside, bounded, with jitter.
+
+**Errors.** Those of `juststorage.errors` only. `Unavailable` when the database cannot answer.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from juststorage.ports._api_keys import ApiKeyRepository
+from juststorage.ports._blobs import BlobRepository
+from juststorage.ports._objects import ObjectRepository
+
+__all__ = ["MetadataStore"]
+
+
+class MetadataStore(ABC):
+    """The repositories of one database."""
+
+    objects: ObjectRepository
+    blobs: BlobRepository
+    api_keys: ApiKeyRepository
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Prove that the database answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+
+    @abstractmethod
+    async def secret(self, name: str) -> bytes:
+        """32 random bytes under this name, made when first asked for, then the same for ever.
+
+        Every process of this store gets the same ones; page cursors are signed with them.
+        """
