@@ -48,9 +48,9 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 class Query(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Committed objects of one tenant, filtered, ordered, one page at a time.
 
-    Every filter is optional and all of them hold at once. Text filters are literal: percent, underscore
-    and backslash mean themselves, and bytes are compared, not letters. Objects without a key sort after all
-    others when ascending by key.
+    Every filter is optional and all of them hold at once. Text filters are literal: percent,
+    underscore and backslash mean themselves, and bytes are compared, not letters. Objects without a
+    key sort after all others when ascending by key.
 
     Args:
         namespaces: Only these; None means all.

@@ -54,7 +54,7 @@ class Backend(Generic[OptionsT, ServiceT_co]):
     name: str
     summary: str
     options: type[OptionsT]
-    open: Callable[[OptionsT, OpenContext], AbstractAsyncContextManager[ServiceT]]
+    open: Callable[[OptionsT, OpenContext], AbstractAsyncContextManager[ServiceT_co]]
 
 
 class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
