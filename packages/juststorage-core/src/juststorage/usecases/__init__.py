@@ -1,0 +1,20 @@
+"""What JustStorage does, in terms of the ports: no framework, no driver, no file."""
+
+from juststorage.usecases._cursor import CursorCodec
+from juststorage.usecases._delete import DeleteObject
+from juststorage.usecases._download import DownloadObject
+from juststorage.usecases._find import FindObject
+from juststorage.usecases._list import Listing, ListObjects
+from juststorage.usecases._receive import UploadLimits
+from juststorage.usecases._upload import UploadObject
+
+__all__ = [
+    "CursorCodec",
+    "DeleteObject",
+    "DownloadObject",
+    "FindObject",
+    "ListObjects",
+    "Listing",
+    "UploadLimits",
+    "UploadObject",
+]

@@ -1,0 +1,62 @@
+"""DeleteObject: an object stops being visible; its bytes are the collector's business."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from juststorage.domain import (
+    UNCONDITIONAL,
+    Conditions,
+    Namespace,
+    ObjectId,
+    ObjectKey,
+    StoredObject,
+    TenantId,
+)
+from juststorage.ports import MetadataStore
+from juststorage.usecases._find import FindObject
+
+__all__ = ["DeleteObject"]
+
+
+class DeleteObject:
+    """COMMITTED -> DELETING in one transaction: key free, reference released."""
+
+    def __init__(self, metadata: MetadataStore) -> None:
+        self._objects = metadata.objects
+        self._find = FindObject(metadata)
+
+    async def by_id(
+        self,
+        tenant_id: TenantId,
+        object_id: ObjectId,
+        *,
+        conditions: Conditions = UNCONDITIONAL,
+        namespaces: Collection[Namespace] | None = None,
+    ) -> StoredObject:
+        """Delete the object with this id.
+
+        Raises:
+            NotFound: As `FindObject.by_id`.
+            PreconditionFailed: The conditions do not hold.
+        """
+        if namespaces is not None:
+            # An object never changes its namespace, so the look beforehand cannot go stale.
+            await self._find.by_id(tenant_id, object_id, namespaces=namespaces)
+        return await self._objects.delete(tenant_id, object_id, conditions=conditions)
+
+    async def by_key(
+        self,
+        tenant_id: TenantId,
+        namespace: Namespace,
+        key: ObjectKey,
+        *,
+        conditions: Conditions = UNCONDITIONAL,
+    ) -> StoredObject:
+        """Delete the object that holds the key.
+
+        Raises:
+            NotFound: Nothing holds it.
+            PreconditionFailed: The conditions do not hold.
+        """
+        return await self._objects.delete_by_key(tenant_id, namespace, key, conditions=conditions)

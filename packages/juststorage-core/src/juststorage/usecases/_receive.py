@@ -1,0 +1,176 @@
+"""Receiving a body: counted, timed, hashed and written, all three at once.
+
+While one block is hashed and written, in threads, the next one is received. At most two blocks are
+in memory: one in work, one waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from juststorage.domain import ContentHash
+from juststorage.errors import DigestMismatch, TooLarge, TooSlow
+from juststorage.ports import Clock, HashState, StagedBlob
+
+__all__ = ["Digests", "UploadLimits", "receive"]
+
+_BLOCK_BYTES: Final = 1024 * 1024
+"""Small chunks are joined up to this before they are worth a thread's while."""
+
+_WHOLE_BYTES: Final = 256 * 1024
+"""A chunk of this size goes as it is: joining would copy it for nothing."""
+
+
+class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an upload may take.
+
+    Args:
+        bytes_max: Bytes of a body.
+        lease_s: Seconds after which an upload that shows no life is taken for dead.
+        idle_s: Seconds without a byte after which the client is taken for gone.
+        rate_min_bytes_s: Bytes per second, on average over the time spent waiting for the client,
+            judged once that is over `idle_s`.
+    """
+
+    bytes_max: int
+    lease_s: float
+    idle_s: float
+    rate_min_bytes_s: int
+
+
+class Digests:
+    """The digests of one body: the one that names it, and those that the client announced."""
+
+    def __init__(self, states: dict[str, HashState], expected: Sequence[ContentHash]) -> None:
+        self._states = states
+        self._expected = expected
+
+    def update(self, block: bytes) -> None:
+        """Add bytes to every digest."""
+        for state in self._states.values():
+            state.update(block)
+
+    def finish(self, algorithm: str) -> ContentHash:
+        """The content hash in `algorithm`.
+
+        Raises:
+            DigestMismatch: An announced digest is not what the bytes have.
+        """
+        hashes = {name: ContentHash.of(name, s.digest()) for name, s in self._states.items()}
+        for expected in self._expected:
+            if hashes[expected.algorithm] != expected:
+                raise DigestMismatch("the body does not have the announced digest")
+        return hashes[algorithm]
+
+
+async def receive(
+    body: AsyncIterator[bytes],
+    staged: StagedBlob,
+    digests: Digests,
+    *,
+    limits: UploadLimits,
+    clock: Clock,
+    renew: Callable[[], Awaitable[None]],
+) -> int:
+    """Write the whole body to `staged` and to `digests`; its size in bytes.
+
+    `renew` is called every third of the lease while bytes arrive.
+
+    Raises:
+        TooLarge: More than `bytes_max` bytes; counted, whatever the client announced.
+        TooSlow: The client stood still or is below the minimum rate.
+        UploadExpired: From `renew`: the lease was lost.
+        JustStorageError: From `staged.write`.
+    """
+    incoming = _Incoming(body, limits=limits, clock=clock, renew=renew)
+    send, blocks = anyio.create_memory_object_stream[bytes](0)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_consume, blocks, staged, digests)
+            async with send:
+                async for block in incoming.blocks():
+                    try:
+                        await send.send(block)
+                    except anyio.BrokenResourceError:
+                        break  # the consumer failed; its error comes out of the task group
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    return incoming.size_bytes
+
+
+class _Incoming:
+    """A body as blocks, within the limits."""
+
+    def __init__(
+        self,
+        body: AsyncIterator[bytes],
+        *,
+        limits: UploadLimits,
+        clock: Clock,
+        renew: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._body = body
+        self._limits = limits
+        self._clock = clock
+        self._renew = renew
+        self._renewed_at = clock.monotonic()
+        self._waited_s = 0.0
+        self.size_bytes = 0
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        gathered: list[bytes] = []
+        gathered_bytes = 0
+        while (chunk := await self._next()) is not None:
+            gathered.append(chunk)
+            gathered_bytes += len(chunk)
+            if gathered_bytes >= _BLOCK_BYTES or len(chunk) >= _WHOLE_BYTES:
+                yield gathered[0] if len(gathered) == 1 else b"".join(gathered)
+                gathered, gathered_bytes = [], 0
+        if gathered:
+            yield b"".join(gathered)
+
+    async def _next(self) -> bytes | None:
+        asked_at = self._clock.monotonic()
+        try:
+            with anyio.fail_after(self._limits.idle_s):
+                chunk = await anext(self._body, None)
+        except TimeoutError:
+            raise TooSlow(f"no byte arrived for {self._limits.idle_s:g} s") from None
+        if chunk is None:
+            return None
+        now = self._clock.monotonic()
+        self._waited_s += now - asked_at
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self._limits.bytes_max:
+            raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
+        rate_min = self._limits.rate_min_bytes_s
+        if self._waited_s > self._limits.idle_s and self.size_bytes < self._waited_s * rate_min:
+            raise TooSlow(f"the body arrives slower than {rate_min} bytes/s")
+        if now - self._renewed_at > self._limits.lease_s / 3:
+            await self._renew()
+            self._renewed_at = now
+        return chunk
+
+
+async def _consume(
+    blocks: anyio.abc.ObjectReceiveStream[bytes], staged: StagedBlob, digests: Digests
+) -> None:
+    async with blocks:
+        async for block in blocks:
+            # Both let go of the interpreter lock: on two cores they run side by side.
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, digests.update, block)
+                await staged.write(block)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first; a task group cancels the rest, so there is hardly ever a second."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,228 @@
+"""UploadObject: bytes come in, once, and are there for ever.
+
+The order of steps is docs/adr/0001 and the heart of the system:
+
+    begin     the object is WRITING, with a lease               (transaction)
+    stage     bytes are received, hashed, written, synced       (blob store)
+    reserve   the object counts on its blob                     (transaction)
+    place     the bytes get their final name, durably           (blob store)
+    commit    the object is visible                             (transaction)
+
+A reference is reserved *before* the bytes are placed. The order that comes to mind first, to write
+the file and then count it, loses acknowledged bytes: a collector may take the file between the two
+when an earlier object of equal content has just been deleted.
+
+A process may die between any two steps. Before commit the object is invisible and its lease runs
+out; whatever it staged, reserved or placed is found by the reaper, the sweeper and the collector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from juststorage.domain import ContentHash, StorageClass
+from juststorage.errors import Invalid, StorageFull, TooLarge, Unavailable, UnsupportedOperation
+from juststorage.ports import (
+    BlobStore,
+    Clock,
+    Committed,
+    Content,
+    Hasher,
+    Lease,
+    MetadataStore,
+    UploadIntent,
+)
+from juststorage.usecases._receive import Digests, UploadLimits, receive
+
+__all__ = ["UploadObject"]
+
+_HASH_INLINE_BYTES_MAX: Final = 64 * 1024
+"""Hashed on the event loop: 45 us at 1.4 GB/s, about what handing it to a thread costs."""
+
+
+class UploadObject:
+    """Takes an upload from its first byte to its commit.
+
+    Cost of a small body of new content: two transactions, one file sync, one or two directory
+    syncs, two thread hops. Of content that is stored already: one transaction.
+    """
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        blobs: Mapping[StorageClass, BlobStore],
+        hashers: Mapping[str, Hasher],
+        *,
+        algorithm: str,
+        clock: Clock,
+        limits: UploadLimits,
+    ) -> None:
+        self._objects = metadata.objects
+        self._blobs = blobs
+        self._hashers = hashers
+        self._algorithm = algorithm
+        self._clock = clock
+        self._limits = limits
+
+    async def whole(
+        self, intent: UploadIntent, data: bytes, *, expected: Sequence[ContentHash] = ()
+    ) -> Committed:
+        """Store a body that is all in memory.
+
+        Args:
+            intent: What to make of it.
+            data: The content.
+            expected: Digests that the client announced; checked before anything is stored.
+
+        Raises:
+            DigestMismatch, TooLarge: Nothing was stored.
+            KeyConflict, PreconditionFailed, UploadExpired: The key says no.
+            StorageFull, Unavailable: Try later.
+
+        Cancellation: before the reservation it leaves nothing; afterwards the upload runs to its
+        end, committed.
+        """
+        store = self._store(intent)
+        if len(data) > self._limits.bytes_max:
+            raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
+        digests = self._digests(expected)
+        if len(data) <= _HASH_INLINE_BYTES_MAX:
+            digests.update(data)
+        else:
+            await anyio.to_thread.run_sync(digests.update, data)
+        content = Content(digests.finish(self._algorithm), len(data))
+        # Shielded: from here the outcome is ours to know, and half of it is worth nothing.
+        with anyio.CancelScope(shield=True):
+            committed = await self._store_whole(store, intent, content, data)
+        return committed
+
+    async def stream(
+        self,
+        intent: UploadIntent,
+        body: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,
+        expected: Sequence[ContentHash] = (),
+    ) -> Committed:
+        """Store a body as it arrives, in bounded memory.
+
+        Every refusal that needs no byte of the body comes before the first one is asked for.
+
+        Args:
+            intent: What to make of it.
+            body: The content, in chunks of any size. It raises what ends the upload (a client that
+                has gone).
+            size_bytes: What the client announced; used to refuse early, never trusted.
+            expected: Digests that the client announced.
+
+        Raises:
+            TooSlow: The body stood still or crept.
+            Otherwise as `whole`.
+
+        Cancellation: before the reservation it aborts the upload; afterwards the upload runs to
+        its end, committed.
+        """
+        store = self._store(intent)
+        digests = self._digests(expected)
+        await self._check_room(store, size_bytes)
+        lease = await self._objects.begin(intent, lease_s=self._limits.lease_s)
+        try:
+            async with await store.stage(intent.new.id) as staged:
+                size = await receive(
+                    body,
+                    staged,
+                    digests,
+                    limits=self._limits,
+                    clock=self._clock,
+                    renew=lambda: self._objects.renew(lease, lease_s=self._limits.lease_s),
+                )
+                content = Content(digests.finish(self._algorithm), size)
+                await staged.finish()
+                with anyio.CancelScope(shield=True):
+                    reserved = await self._objects.reserve(lease, content)
+                    locator = reserved.locator
+                    if locator is None:
+                        locator = await store.place(staged, content.content_hash)
+                    committed = await self._commit(lease, locator)
+        except BaseException:
+            await self._abort(lease)
+            raise
+        return committed
+
+    # -- steps --------------------------------------------------------------------------------
+
+    def _store(self, intent: UploadIntent) -> BlobStore:
+        store = self._blobs.get(intent.new.storage_class)
+        if store is None:
+            raise Invalid(f"storage_class {intent.new.storage_class} is not offered here")
+        return store
+
+    def _digests(self, expected: Sequence[ContentHash]) -> Digests:
+        states = {self._algorithm: self._hashers[self._algorithm].new()}
+        for announced in expected:
+            if announced.algorithm not in self._hashers:
+                raise Invalid(f"no hasher for {announced.algorithm} is installed here")
+            if announced.algorithm not in states:
+                states[announced.algorithm] = self._hashers[announced.algorithm].new()
+        return Digests(states, expected)
+
+    async def _check_room(self, store: BlobStore, size_bytes: int | None) -> None:
+        if size_bytes is None:
+            return
+        if size_bytes > self._limits.bytes_max:
+            raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
+        try:
+            space = await store.space()
+        except UnsupportedOperation:
+            return
+        if space is not None and space.free_bytes < size_bytes:
+            raise StorageFull("there is not enough free space for this body")
+
+    async def _store_whole(
+        self, store: BlobStore, intent: UploadIntent, content: Content, data: bytes
+    ) -> Committed:
+        try:
+            reserved = await self._objects.begin_reserved(
+                intent, content, lease_s=self._limits.lease_s
+            )
+        except Unavailable:
+            return await self._look_up(intent)
+        if isinstance(reserved, Committed):
+            return reserved
+        try:
+            locator = reserved.locator
+            if locator is None:
+                locator = await store.put(intent.new.id, content.content_hash, data)
+            return await self._commit(reserved.lease, locator)
+        except BaseException:
+            await self._abort(reserved.lease)
+            raise
+
+    async def _commit(self, lease: Lease, locator: str) -> Committed:
+        try:
+            return await self._objects.commit(lease, locator)
+        except Unavailable:
+            return await self._look_up(lease.intent)
+
+    async def _look_up(self, intent: UploadIntent) -> Committed:
+        """The outcome of a commit whose answer was lost: never commit twice, look (R17).
+
+        Raises:
+            Unavailable: It did not happen, or nobody can tell.
+        """
+        found = await self._objects.find(intent.new.tenant_id, intent.new.id)
+        if found is None:
+            raise Unavailable("the metadata store did not confirm the upload")
+        return Committed(found)
+
+    async def _abort(self, lease: Lease) -> None:
+        """Give back what the upload holds. Where even that fails, the lease runs out."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._objects.abort(lease)
+            except Unavailable:
+                return
