@@ -98,7 +98,7 @@ class UploadObject:
         # Shielded: from here the outcome is ours to know, and half of it is worth nothing.
         with anyio.CancelScope(shield=True):
             committed = await self._store_whole(store, intent, content, data)
-        return committed
+        return committed  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
 
     async def stream(
         self,
