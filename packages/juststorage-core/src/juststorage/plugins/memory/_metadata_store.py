@@ -1,0 +1,33 @@
+"""The metadata store: its repositories over one set of rows."""
+
+from __future__ import annotations
+
+import secrets
+
+from anyio.lowlevel import checkpoint
+
+from juststorage.plugins.memory._api_keys import MemoryApiKeyRepository
+from juststorage.plugins.memory._blobs import MemoryBlobRepository
+from juststorage.plugins.memory._objects import MemoryObjectRepository
+from juststorage.plugins.memory._rows import Rows
+from juststorage.ports import Clock, MetadataStore
+
+__all__ = ["MemoryMetadataStore"]
+
+
+class MemoryMetadataStore(MetadataStore):
+    """See `MetadataStore`, and `_rows` for what makes its methods transactions."""
+
+    def __init__(self, clock: Clock) -> None:
+        rows = Rows(clock)
+        self.objects = MemoryObjectRepository(rows)
+        self.blobs = MemoryBlobRepository(rows)
+        self.api_keys = MemoryApiKeyRepository(clock)
+        self._secrets: dict[str, bytes] = {}
+
+    async def ping(self) -> None:
+        await checkpoint()
+
+    async def secret(self, name: str) -> bytes:
+        await checkpoint()
+        return self._secrets.setdefault(name, secrets.token_bytes(32))
