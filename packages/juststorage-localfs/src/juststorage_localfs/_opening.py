@@ -1,0 +1,150 @@
+"""Opening a store: everything that can be refused is refused here, before the first upload."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+
+from juststorage.errors import Misconfigured, StorageFull, Unavailable
+from juststorage.plugins import Gatherer, OpenContext
+from juststorage_localfs._errors import translated
+from juststorage_localfs._filesystems import MOUNTS, filesystem_type, is_network_filesystem
+from juststorage_localfs._fsops import FsOps
+from juststorage_localfs._jobs import Jobs
+from juststorage_localfs._layout import STAGING, TRASH
+from juststorage_localfs._store import LocalFSBlobStore, gather
+from juststorage_localfs._volume import Volume
+from juststorage_localfs.plugin import LocalFSOptions
+
+__all__ = ["open_store"]
+
+PUT_BATCH_MAX = 64
+"""Small bodies in one batch: more gain little, and hold each other up."""
+
+PUT_BATCHES_MAX = 2
+"""One batch writes while the other waits for the disk."""
+
+
+@asynccontextmanager
+async def open_store(
+    options: LocalFSOptions, context: OpenContext, *, ops: FsOps | None = None
+) -> AsyncIterator[LocalFSBlobStore]:
+    """Check the root, and serve it until the block is left.
+
+    Raises:
+        Misconfigured: The root cannot hold a store, in one sentence for the operator.
+    """
+    ops = ops or FsOps()
+    volume = await anyio.to_thread.run_sync(_open_volume, options, context, ops)
+    try:
+        jobs = Jobs(options.threads)
+        try:
+            async with Gatherer(
+                partial(gather, volume, jobs),
+                batch_max=PUT_BATCH_MAX,
+                calls_max=min(PUT_BATCHES_MAX, options.threads),
+            ) as puts:
+                yield LocalFSBlobStore(volume, jobs, puts, context.clock)
+        finally:
+            await jobs.aclose()
+    finally:
+        ops.close(volume.root_fd)
+
+
+def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Volume:
+    root = _root(options, context, ops)
+    where = f"{context.instance}: root {root}"
+    _check_filesystem(options, root, where)
+    try:
+        root_fd = ops.open(str(root), os.O_RDONLY | os.O_DIRECTORY)
+    except NotADirectoryError:
+        raise Misconfigured(f"{where} is not a directory") from None
+    except OSError as error:
+        raise Misconfigured(f"{where} cannot be opened: {error.strerror}") from error
+    try:
+        volume = Volume(str(root), root_fd, ops=ops, reserve_bytes=options.reserve_bytes)
+        _prepare(volume, where, context)
+    except BaseException:
+        ops.close(root_fd)
+        raise
+    return volume
+
+
+def _root(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Path:
+    """The directory, made where it may be, without links."""
+    if options.root is not None:
+        root = Path(options.root)
+        if not root.is_absolute():
+            root = Path.cwd() / root
+    else:
+        assert context.storage_class is not None, "a blob store serves a storage class"
+        root = context.data_dir.absolute() / context.storage_class.value
+    if options.root is None or options.create_root:
+        try:
+            _make(root, ops)
+        except OSError as error:
+            raise Misconfigured(
+                f"{context.instance}: root {root} cannot be made: {error.strerror}"
+            ) from error
+    elif not root.exists():
+        raise Misconfigured(
+            f"{context.instance}: root {root} does not exist; "
+            "mount its volume, or set create_root to have it made"
+        )
+    return root.resolve()
+
+
+def _make(root: Path, ops: FsOps) -> None:
+    """Make the directory and those above it, durably."""
+    missing = [path for path in (root, *root.parents) if not path.exists()]
+    for path in reversed(missing):
+        try:
+            ops.mkdir(str(path))
+        except FileExistsError:
+            continue  # another process starts at this very moment
+        fd = ops.open(str(path.parent), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            ops.fsync(fd)
+        finally:
+            ops.close(fd)
+
+
+def _check_filesystem(options: LocalFSOptions, root: Path, where: str) -> None:
+    if options.allow_network_filesystem or not MOUNTS.exists():
+        return
+    kind = filesystem_type(root, MOUNTS.read_text(errors="surrogateescape"))
+    if kind is not None and is_network_filesystem(kind):
+        raise Misconfigured(
+            f"{where} is on a network filesystem ({kind}); use a local one, "
+            "or set allow_network_filesystem and accept what its server promises"
+        )
+
+
+def _prepare(volume: Volume, where: str, context: OpenContext) -> None:
+    """Make what the store needs inside its root, and prove that it can be written."""
+    ops, root_fd = volume.ops, volume.root_fd
+    try:
+        device = ops.fstat(root_fd).st_dev
+        for folder in (STAGING, TRASH):
+            with suppress(FileExistsError):
+                ops.mkdir(folder, dir_fd=root_fd)
+            if ops.stat(folder, dir_fd=root_fd, follow=True).st_dev != device:
+                raise Misconfigured(
+                    f"{where} has its folder {folder} on another filesystem; "
+                    "they must be one, because a rename across two is a copy"
+                )
+        try:
+            with translated():
+                volume.shards.make_first_level()
+            volume.probe()
+        except StorageFull:
+            # What is there can be read and removed all the same, and removal is what helps.
+            context.logger.warning("the volume is full; uploads are refused until it is not")
+    except (OSError, Unavailable) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise Misconfigured(f"{where} is not writable: {why}") from error

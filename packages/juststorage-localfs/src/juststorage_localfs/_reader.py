@@ -1,0 +1,102 @@
+"""An open blob. A removal takes its name away, never its bytes, while this is open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+
+from juststorage.errors import Corrupt
+from juststorage.ports import BlobReader
+from juststorage_localfs._errors import translated
+from juststorage_localfs._fsops import FsOps
+from juststorage_localfs._jobs import Jobs
+
+__all__ = ["LocalFSReader"]
+
+PIECE_BYTES = 256 * 1024
+"""Bytes of one piece of `chunks`."""
+
+READ_NOW_BYTES_MAX = 1024 * 1024
+"""Above, even a copy within memory would hold up the event loop."""
+
+
+class LocalFSReader(BlobReader):
+    """One descriptor. Small and cached reads happen at once, others in the store's threads."""
+
+    def __init__(self, ops: FsOps, jobs: Jobs, fd: int, size_bytes: int, local_path: str) -> None:
+        self.size_bytes = size_bytes
+        self.local_path = local_path
+        self._ops = ops
+        self._jobs = jobs
+        self._fd = fd
+        self._reads: list[Future[bytes]] = []
+
+    def read_now(self, start: int, length: int) -> bytes | None:
+        if length > READ_NOW_BYTES_MAX or not self._ops.can_read_now:
+            return None
+        if length == 0:
+            return b""
+        buffer = bytearray(length)
+        try:
+            if self._ops.read_now(self._fd, buffer, start) < length:
+                return None
+        except OSError:
+            # Not in the cache, or a filesystem that cannot tell. An error of the disk shows again
+            # in `chunks`, which reports it.
+            return None
+        return bytes(buffer)
+
+    async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
+        end = start + length
+        ahead: Future[bytes] | None = None
+        while start < end:
+            size = min(PIECE_BYTES, end - start)
+            piece = None if ahead is not None else self.read_now(start, size)
+            if piece is None:
+                piece = await self._finished(ahead or self._begin(start, size))
+                # The disk is slower than memory: let it work while this piece is being sent.
+                rest = end - start - size
+                ahead = self._begin(start + size, min(PIECE_BYTES, rest)) if rest else None
+            start += size
+            yield piece
+
+    async def aclose(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd < 0:
+            return
+        for read in self._reads:
+            read.cancel()
+        self._close_after([read for read in self._reads if not read.done()], fd)
+
+    def _close_after(self, reads: list[Future[bytes]], fd: int) -> None:
+        # A number that is closed may be another file's at once, so a thread that still reads from
+        # it keeps it open; the last one closes it.
+        if reads:
+            reads.pop().add_done_callback(lambda _: self._close_after(reads, fd))
+        else:
+            self._ops.close(fd)
+
+    def _begin(self, start: int, length: int) -> Future[bytes]:
+        read = self._jobs.submit(self._read, self._fd, start, length)
+        self._reads.append(read)
+        return read
+
+    async def _finished(self, read: Future[bytes]) -> bytes:
+        piece = await asyncio.wrap_future(read)
+        self._reads.remove(read)
+        return piece
+
+    def _read(self, fd: int, start: int, length: int) -> bytes:
+        with translated():
+            piece = self._ops.pread(fd, length, start)
+            if len(piece) == length:
+                return piece
+            parts = [piece]
+            while piece and (length := length - len(piece)):
+                start += len(piece)
+                piece = self._ops.pread(fd, length, start)
+                parts.append(piece)
+        if not piece:
+            raise Corrupt("the blob ended early")
+        return b"".join(parts)

@@ -1,0 +1,96 @@
+"""A streamed upload on its way in: a file in the staging directory."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from juststorage.domain import ContentHash, Locator, ObjectId
+from juststorage.errors import JustStorageError, Unavailable
+from juststorage.ports import StagedBlob
+from juststorage_localfs._errors import translated
+from juststorage_localfs._jobs import Jobs
+from juststorage_localfs._volume import Volume
+
+__all__ = ["LocalFSStagedBlob"]
+
+WRITE_OUT_BYTES = 8 * 1024 * 1024
+"""How much may wait in the page cache before the disk is asked to begin: what is on its way already
+makes the final sync short, and keeps one large upload from slowing everyone else's syncs.
+"""
+
+
+class LocalFSStagedBlob(StagedBlob):
+    """One staging file. The store makes it; one upload uses it, one call after another."""
+
+    def __init__(self, volume: Volume, jobs: Jobs, upload_id: ObjectId) -> None:
+        self.size_bytes = 0
+        self._volume = volume
+        self._jobs = jobs
+        self._upload_id = upload_id
+        self._name = ""
+        self._fd = -1
+        self._not_written_out = 0
+
+    async def create(self) -> None:
+        """Make the file. After a failure or cancellation there is something to `aclose`."""
+        await self._jobs.run(self._create)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        await self._jobs.run(self._write, data)
+
+    async def finish(self) -> None:
+        await self._jobs.run(self._finish)
+
+    async def place(self, content_hash: ContentHash) -> Locator:
+        """Give the finished file its final name."""
+        assert self._name and self._fd < 0, "place follows finish, once"
+        return await self._jobs.run(self._place, content_hash)
+
+    async def aclose(self) -> None:
+        if self._name or self._fd >= 0:
+            with suppress(JustStorageError):  # a closed store: the sweeper finds the file
+                await self._jobs.run_to_the_end(self._discard)
+
+    def _create(self) -> None:
+        self._volume.need_room(0)
+        with translated():
+            self._name, self._fd = self._volume.create(self._upload_id)
+
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._fd < 0:
+            raise Unavailable("the staged bytes are closed")
+        with translated():
+            self._volume.write_all(self._fd, data)
+            self.size_bytes += len(data)
+            self._not_written_out += len(data)
+            if self._not_written_out >= WRITE_OUT_BYTES:
+                self._volume.ops.start_write_out(self._fd)
+                self._not_written_out = 0
+
+    def _finish(self) -> None:
+        if self._fd < 0:
+            raise Unavailable("the staged bytes are closed")
+        try:
+            with translated():
+                self._volume.sync(self._fd)
+        except JustStorageError:
+            self._discard()
+            raise
+        self._close()
+
+    def _place(self, content_hash: ContentHash) -> Locator:
+        locator = self._volume.place(self._name, content_hash)
+        self._name = ""
+        return locator
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                self._volume.ops.close(fd)
+
+    def _discard(self) -> None:
+        self._close()
+        name, self._name = self._name, ""
+        if name:
+            self._volume.drop(name)

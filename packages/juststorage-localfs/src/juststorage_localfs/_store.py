@@ -1,0 +1,142 @@
+"""LocalFSBlobStore: the port, over one volume."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from juststorage.domain import ContentHash, Locator, ObjectId
+from juststorage.errors import Corrupt, JustStorageError, NotFound, StorageFull, Unavailable
+from juststorage.plugins import Gatherer
+from juststorage.ports import (
+    BlobReader,
+    BlobStore,
+    Clock,
+    PlacedBlob,
+    Space,
+    StagedBlob,
+    StagedEntry,
+    TrashedBlob,
+)
+from juststorage_localfs import _trash, _walk
+from juststorage_localfs._errors import translate
+from juststorage_localfs._jobs import Jobs
+from juststorage_localfs._layout import hash_of
+from juststorage_localfs._puts import Put, put_all
+from juststorage_localfs._reader import LocalFSReader
+from juststorage_localfs._staged import LocalFSStagedBlob
+from juststorage_localfs._volume import Volume
+
+__all__ = ["LocalFSBlobStore", "gather"]
+
+PING_TIMEOUT_S = 10.0
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class LocalFSBlobStore(BlobStore):
+    """Blobs of one storage class under one root. Opened by `open_store`."""
+
+    def __init__(
+        self, volume: Volume, jobs: Jobs, puts: Gatherer[Put, Locator], clock: Clock
+    ) -> None:
+        self._volume = volume
+        self._jobs = jobs
+        self._puts = puts
+        self._clock = clock
+        self._probe: Future[None] | None = None
+
+    async def stage(self, upload_id: ObjectId) -> StagedBlob:
+        staged = LocalFSStagedBlob(self._volume, self._jobs, upload_id)
+        try:
+            await staged.create()
+        except BaseException:
+            await staged.aclose()
+            raise
+        return staged
+
+    async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
+        assert isinstance(staged, LocalFSStagedBlob), "staged comes from this store"
+        return await staged.place(content_hash)
+
+    async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:
+        return await self._puts.submit(Put(upload_id, content_hash, data))
+
+    async def open(self, locator: Locator) -> BlobReader:
+        # Without a thread on purpose: with its directory in memory, this costs less than the way
+        # to a thread and back does.
+        volume = self._volume
+        if hash_of(locator) is None:
+            raise NotFound("there is no such blob")
+        try:
+            fd = volume.ops.open(locator, _OPEN, dir_fd=volume.root_fd)
+        except FileNotFoundError:
+            raise NotFound("there is no such blob") from None
+        except OSError as error:
+            raise translate(error) from error
+        try:
+            facts = volume.ops.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise Corrupt("what has the blob's name is not a file")
+        except BaseException as error:
+            volume.ops.close(fd)
+            if isinstance(error, OSError):
+                raise translate(error) from error
+            raise
+        path = f"{volume.root}/{locator}"
+        return LocalFSReader(volume.ops, self._jobs, fd, facts.st_size, path)
+
+    async def stat(self, locator: Locator) -> int | None:
+        if hash_of(locator) is None:
+            return None
+        return await self._jobs.run(self._volume.size, locator)
+
+    async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
+        return await self._jobs.run(_trash.remove, self._volume, locators, self._clock.now())
+
+    async def restore(self, locator: Locator) -> bool:
+        return await self._jobs.run(_trash.restore, self._volume, locator)
+
+    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+        return await self._jobs.run(
+            _trash.trashed,
+            self._volume,
+            older_than_s=older_than_s,
+            limit=limit,
+            now=self._clock.now(),
+        )
+
+    async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
+        await self._jobs.run(_trash.purge, self._volume, trashed, self._clock.now())
+
+    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
+        return await self._jobs.run(
+            _walk.staged, self._volume, older_than_s=older_than_s, limit=limit
+        )
+
+    async def discard(self, entries: Sequence[StagedEntry]) -> None:
+        await self._jobs.run(_walk.discard, self._volume, entries)
+
+    async def scan(self, *, after: Locator | None, limit: int) -> list[PlacedBlob]:
+        return await self._jobs.run(_walk.placed, self._volume, after=after, limit=limit)
+
+    async def space(self) -> Space | None:
+        return await self._jobs.run(self._volume.space)
+
+    async def ping(self) -> None:
+        # A disk that hangs would take one thread more with every ping.
+        if self._probe is not None and not self._probe.done():
+            raise Unavailable("the volume has not answered yet")
+        self._probe = self._jobs.submit(self._volume.probe)
+        try:
+            await self._jobs.wait(self._probe, timeout_s=PING_TIMEOUT_S)
+        except StorageFull as error:
+            raise Unavailable("the volume has no room to write") from error
+
+
+async def gather(
+    volume: Volume, jobs: Jobs, puts: Sequence[Put]
+) -> Sequence[Locator | BaseException]:
+    """One batch of small bodies, in one thread."""
+    return await jobs.run(put_all, volume, puts)

@@ -1,0 +1,179 @@
+"""Removal, in two steps: out of the way first, gone for good later. Everything here blocks.
+
+Nothing here is synced except what `restore` brings back: a removal that a power cut undoes leaves a
+blob without a row, which the sweeper adopts and the collector collects again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import datetime, timedelta
+
+from juststorage.domain import ContentHash, Locator
+from juststorage.errors import Invalid, JustStorageError
+from juststorage.ports import TrashedBlob
+from juststorage_localfs._errors import translate, translated
+from juststorage_localfs._layout import (
+    TRASH,
+    bucket_end,
+    bucket_of,
+    bucket_of_entry,
+    hash_of,
+    is_bucket,
+    locator_of,
+    parse_trashed,
+    trashed_name,
+)
+from juststorage_localfs._volume import Volume
+
+__all__ = ["purge", "remove", "restore", "trashed"]
+
+
+def remove(
+    volume: Volume, locators: Sequence[Locator], now: datetime
+) -> dict[Locator, JustStorageError]:
+    """Move blobs to the trash. Absent is fine.
+
+    Returns:
+        The failures.
+    """
+    failed: dict[Locator, JustStorageError] = {}
+    for locator in locators:
+        content_hash = hash_of(locator)
+        if content_hash is None:
+            failed[locator] = Invalid("this is no locator of this store")
+            continue
+        try:
+            _move(volume, locator, trashed_name(content_hash, now))
+        except OSError as error:
+            failed[locator] = translate(error)
+            failed[locator].__cause__ = error
+    return failed
+
+
+def _move(volume: Volume, locator: Locator, entry: str) -> None:
+    for _ in range(2):
+        try:
+            volume.ops.rename(locator, f"{TRASH}/{entry}", dir_fd=volume.root_fd)
+        except FileNotFoundError:
+            # Either the blob is absent, or the bucket: the first of its ten minutes, or purged
+            # under our hands.
+            try:
+                volume.ops.mkdir(f"{TRASH}/{bucket_of_entry(entry)}", dir_fd=volume.root_fd)
+            except FileExistsError:
+                return
+        else:
+            return
+
+
+def restore(volume: Volume, locator: Locator) -> bool:
+    """Give the newest trashed blob its name back, durably, unless the name is taken.
+
+    Returns:
+        Whether there is a blob at `locator` now.
+    """
+    content_hash = hash_of(locator)
+    if content_hash is None:
+        return False
+    if volume.size(locator) is not None:
+        return True
+    with translated():
+        entry = _newest(volume, content_hash)
+        if entry is None:
+            return volume.size(locator) is not None
+        return _bring_back(volume, f"{TRASH}/{entry}", locator)
+
+
+def _bring_back(volume: Volume, entry: str, locator: Locator) -> bool:
+    directory = locator[: locator.rindex("/")]
+    if not volume.shards.is_durable(directory):
+        volume.shards.make(directory)
+    try:
+        # A rename would replace what an upload may have placed since; a link does not.
+        volume.ops.link(entry, locator, dir_fd=volume.root_fd)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        # Restored or purged by someone else this very moment.
+        return volume.size(locator) is not None
+    volume.sync_directory(directory)
+    with suppress(FileNotFoundError):
+        volume.ops.unlink(entry, dir_fd=volume.root_fd)
+    return True
+
+
+def _newest(volume: Volume, content_hash: ContentHash) -> str | None:
+    """What is restored has mostly been removed just now, so the newest bucket comes first."""
+    for bucket in sorted(_buckets(volume), reverse=True):
+        found = max(
+            (
+                name
+                for name, _, removed_hash in _bucket_entries(volume, bucket)
+                if removed_hash == content_hash
+            ),
+            default=None,
+        )
+        if found is not None:
+            return f"{bucket}/{found}"
+    return None
+
+
+def trashed(volume: Volume, *, older_than_s: float, limit: int, now: datetime) -> list[TrashedBlob]:
+    """Up to `limit` blobs removed at least that long ago, bucket by bucket from the oldest."""
+    try:
+        until = now - timedelta(seconds=older_than_s)
+    except OverflowError:
+        return []
+    found: list[TrashedBlob] = []
+    with translated():
+        for bucket in sorted(_buckets(volume)):
+            if bucket > bucket_of(until):
+                break
+            for name, removed_at, content_hash in _bucket_entries(volume, bucket):
+                if removed_at > until:
+                    continue
+                if len(found) >= limit:
+                    return found
+                locator = locator_of(content_hash)
+                found.append(TrashedBlob(locator, content_hash, f"{bucket}/{name}"))
+    return found
+
+
+def purge(volume: Volume, blobs: Sequence[TrashedBlob], now: datetime) -> None:
+    """Unlink trash for good; the first failure is raised when all have been tried."""
+    failure: OSError | None = None
+    buckets: set[str] = set()
+    for blob in blobs:
+        bucket = bucket_of_entry(blob.entry)
+        if bucket is None:
+            raise Invalid("this is no entry of this store's trash")
+        buckets.add(bucket)
+        try:
+            volume.ops.unlink(f"{TRASH}/{blob.entry}", dir_fd=volume.root_fd)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failure = failure or error
+    for bucket in buckets:
+        if bucket_end(bucket) <= now:
+            with suppress(OSError):  # not empty, mostly
+                volume.ops.rmdir(f"{TRASH}/{bucket}", dir_fd=volume.root_fd)
+    if failure is not None:
+        raise translate(failure) from failure
+
+
+def _buckets(volume: Volume) -> list[str]:
+    with closing(volume.ops.entries(TRASH, dir_fd=volume.root_fd)) as entries:
+        return [name for name, is_directory in entries if is_directory and is_bucket(name)]
+
+
+def _bucket_entries(volume: Volume, bucket: str) -> Iterator[tuple[str, datetime, ContentHash]]:
+    try:
+        with closing(volume.ops.entries(f"{TRASH}/{bucket}", dir_fd=volume.root_fd)) as entries:
+            for name, is_directory in entries:
+                parsed = None if is_directory else parse_trashed(name)
+                if parsed is not None:
+                    yield name, *parsed
+    except FileNotFoundError:
+        return  # purged meanwhile

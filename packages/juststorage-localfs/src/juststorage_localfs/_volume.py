@@ -1,0 +1,166 @@
+"""Volume: what the store does in threads, for one root. Everything here blocks.
+
+Methods raise the errors of `juststorage.errors`, except where they say `OSError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from juststorage.domain import ContentHash, Locator, ObjectId
+from juststorage.errors import StorageFull, Unavailable
+from juststorage.ports import Space
+from juststorage_localfs._errors import translated
+from juststorage_localfs._fsops import FsOps
+from juststorage_localfs._layout import STAGING, locator_of, staged_name
+from juststorage_localfs._shards import Shards
+
+__all__ = ["Volume"]
+
+_PROBE = f"{STAGING}/.ping"
+_PROBE_BYTES = b"juststorage\n"
+
+
+class Volume:
+    """A root directory, open. Safe to use from many threads at once.
+
+    Args:
+        root: The absolute path.
+        root_fd: The same, open; closed by whoever opened it.
+        ops: The calls to the filesystem.
+        reserve_bytes: What has to stay free.
+    """
+
+    def __init__(self, root: str, root_fd: int, *, ops: FsOps, reserve_bytes: int) -> None:
+        self.root = root
+        self.root_fd = root_fd
+        self.ops = ops
+        self.shards = Shards(ops, root_fd)
+        self.suspect = False
+        self._reserve_bytes = reserve_bytes
+
+    # -- room and health ----------------------------------------------------------------------
+
+    def space(self) -> Space:
+        """Room on the volume; what is reserved for root counts as taken."""
+        with translated():
+            facts = self.ops.statvfs(self.root_fd)
+        return Space(
+            total_bytes=facts.f_blocks * facts.f_frsize, free_bytes=facts.f_bavail * facts.f_frsize
+        )
+
+    def need_room(self, size_bytes: int) -> None:
+        """Refuse early what would eat the reserve.
+
+        Raises:
+            StorageFull: Fewer than `reserve_bytes` would remain.
+        """
+        if self.space().free_bytes - size_bytes < self._reserve_bytes:
+            raise StorageFull("there is not enough free space on the volume")
+
+    def probe(self) -> None:
+        """Write, sync, read and remove a small file.
+
+        Processes share its name: what one leaves behind in a crash the next one takes away.
+
+        Raises:
+            StorageFull: There is no room even for that.
+            Unavailable: Anything else, a write that was lost before included.
+        """
+        if self.suspect:
+            raise Unavailable("the volume has lost a write; check it, then restart the service")
+        with translated():
+            fd = self.ops.open(_PROBE, os.O_RDWR | os.O_CREAT | os.O_TRUNC, dir_fd=self.root_fd)
+            try:
+                self.write_all(fd, _PROBE_BYTES)
+                self.sync(fd)
+                answer = self.ops.pread(fd, len(_PROBE_BYTES), 0)
+            finally:
+                self.ops.close(fd)
+                with suppress(FileNotFoundError):
+                    self.ops.unlink(_PROBE, dir_fd=self.root_fd)
+        if answer not in {_PROBE_BYTES, b""}:  # empty: another process has just begun its own
+            raise Unavailable("the volume does not give back what was written")
+
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """Around every sync: one that fails with EIO may have dropped pages of anyone's."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EIO:
+                self.suspect = True
+            raise
+
+    # -- staging ------------------------------------------------------------------------------
+
+    def create(self, upload_id: ObjectId) -> tuple[str, int]:
+        """A fresh staging file: its name and descriptor. Raises `OSError`."""
+        name = staged_name(upload_id)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return name, self.ops.open(name, flags, dir_fd=self.root_fd)
+
+    def write_all(self, fd: int, data: bytes | bytearray | memoryview) -> None:
+        """Write all of it. Raises `OSError`."""
+        written = self.ops.write(fd, data)
+        if written < len(data):
+            rest = memoryview(data)[written:]
+            while rest:
+                rest = rest[self.ops.write(fd, rest) :]
+
+    def sync(self, fd: int) -> None:
+        """Make a file's bytes durable. Raises `OSError`; never to be tried again on this `fd`."""
+        with self.syncing():
+            self.ops.fsync(fd)
+
+    def drop(self, name: str) -> None:
+        """Take a staging file away if that is possible; the sweeper finds it otherwise."""
+        with suppress(OSError):
+            self.ops.unlink(name, dir_fd=self.root_fd)
+
+    # -- names --------------------------------------------------------------------------------
+
+    def give_name(self, staged: str, content_hash: ContentHash) -> tuple[Locator, str]:
+        """Rename a synced staging file to its final name, which is not durable yet.
+
+        Returns:
+            The locator and its directory, which is to be synced. Raises `OSError`.
+        """
+        locator = locator_of(content_hash)
+        directory = locator[: locator.rindex("/")]
+        if not self.shards.is_durable(directory):
+            self.shards.make(directory)
+        try:
+            self.ops.rename(staged, locator, dir_fd=self.root_fd)
+        except FileNotFoundError:
+            # Somebody has tidied empty directories away. If it is the staging file that is missing,
+            # the second attempt fails alike.
+            self.shards.forget(directory)
+            self.shards.make(directory)
+            self.ops.rename(staged, locator, dir_fd=self.root_fd)
+        return locator, directory
+
+    def sync_directory(self, directory: str) -> None:
+        """Make the names in a shard directory durable, and its own. Raises `OSError`."""
+        with self.syncing():
+            self.ops.fsync_directory(directory, dir_fd=self.root_fd)
+            if not self.shards.is_durable(directory):
+                self.shards.sync_name(directory)
+
+    def place(self, staged: str, content_hash: ContentHash) -> Locator:
+        """Give a synced staging file its final name, durably."""
+        with translated():
+            locator, directory = self.give_name(staged, content_hash)
+            self.sync_directory(directory)
+        return locator
+
+    def size(self, locator: Locator) -> int | None:
+        """The size of what is there, or None."""
+        with translated():
+            try:
+                return self.ops.stat(locator, dir_fd=self.root_fd).st_size
+            except FileNotFoundError:
+                return None
