@@ -1,0 +1,33 @@
+"""Configuration: typed sections, read from a TOML file with the environment laid over it."""
+
+from juststorage.config._config import Config
+from juststorage.config._sections import (
+    AuthSection,
+    Blobs,
+    ColdBlobsSection,
+    GCSection,
+    HasherSection,
+    HotBlobsSection,
+    Log,
+    MetadataSection,
+    PluginsSection,
+    Section,
+    Server,
+    Uploads,
+)
+
+__all__ = [
+    "AuthSection",
+    "Blobs",
+    "ColdBlobsSection",
+    "Config",
+    "GCSection",
+    "HasherSection",
+    "HotBlobsSection",
+    "Log",
+    "MetadataSection",
+    "PluginsSection",
+    "Section",
+    "Server",
+    "Uploads",
+]

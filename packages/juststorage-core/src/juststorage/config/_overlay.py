@@ -1,0 +1,85 @@
+"""The tree of settings: a file, with environment variables laid over it. No types here.
+
+`JUSTSTORAGE__METADATA__SQLITE__PATH=/var/x` is `path` in `[metadata.sqlite]`. Two underscores are
+the only separator, so that a name may contain one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from juststorage.errors import Misconfigured
+
+__all__ = ["PREFIX", "Tree", "from_environment", "from_file", "merged", "variable"]
+
+PREFIX = "JUSTSTORAGE__"
+
+Tree = dict[str, Any]
+
+_SEGMENT = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def from_file(path: Path) -> Tree:
+    """Read a TOML file.
+
+    Raises:
+        Misconfigured: It cannot be read, or is not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot read the configuration file {str(path)!r}: {error.strerror}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"the configuration file {str(path)!r} is not TOML: {error}") from None
+
+
+def from_environment(environment: Mapping[str, str]) -> Tree:
+    """The settings in `JUSTSTORAGE__...` variables, as text. Names are case-insensitive.
+
+    Raises:
+        Misconfigured: A variable's name is malformed, or two variables contradict each other.
+    """
+    tree: Tree = {}
+    origin: dict[tuple[str, ...], str] = {}
+    for name in sorted(environment):
+        if not name.upper().startswith(PREFIX):
+            continue
+        parts = tuple(name[len(PREFIX) :].lower().split("__"))
+        if not all(_SEGMENT.fullmatch(part) for part in parts):
+            raise Misconfigured(
+                f"the environment variable {name} names no setting:"
+                f" expected {PREFIX}SECTION__OPTION with two underscores between the parts"
+            )
+        for other, theirs in origin.items():
+            if other[: len(parts)] == parts or parts[: len(other)] == other:
+                raise Misconfigured(f"set only one of {theirs} and {name}: they contradict")
+        origin[parts] = name
+        branch = tree
+        for part in parts[:-1]:
+            branch = branch.setdefault(part, {})
+        branch[parts[-1]] = environment[name]
+    return tree
+
+
+def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Tree:
+    """`lower` with `upper` laid over it: tables are merged, everything else is replaced."""
+    result: Tree = dict(lower)
+    for key, value in upper.items():
+        below = result.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping):
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def variable(setting: str) -> str:
+    """The environment variable of a dotted setting."""
+    return PREFIX + setting.upper().replace(".", "__")

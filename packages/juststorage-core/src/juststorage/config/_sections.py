@@ -1,0 +1,189 @@
+"""The sections that core itself knows. Every field has its unit in its name and a description.
+
+To add an option, add a field: the file, the environment, `config show`, the schema and the error
+texts follow from it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from juststorage.domain import OBJECT_BYTES_MAX
+
+__all__ = [
+    "TABLES",
+    "AuthSection",
+    "Blobs",
+    "ColdBlobsSection",
+    "GCSection",
+    "HasherSection",
+    "HotBlobsSection",
+    "Log",
+    "MetadataSection",
+    "PluginsSection",
+    "Section",
+    "Server",
+    "TopLevel",
+    "Uploads",
+]
+
+TABLES = "*"
+"""The encoded name of `Section.tables`."""
+
+Tables = dict[str, dict[str, Any]]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section that selects plugins, and holds a table of options for each that it could select.
+
+    `tables` is filled from the section's sub-tables; a table for a backend that is not selected is
+    allowed, so that one file can serve several set-ups.
+    """
+
+    # No TOML key or variable is spelt like this, hence no option can collide with it.
+    tables: Tables = field(default_factory=dict, name=TABLES)
+
+    def __repr__(self) -> str:
+        # What the tables hold may be secret; only the selected backend's options can tell.
+        own = {name: getattr(self, name) for name in self.__struct_fields__ if name != "tables"}
+        shown = [f"{name}={value!r}" for name, value in own.items()]
+        return f"{type(self).__name__}({', '.join([*shown, f'tables={sorted(self.tables)}'])})"
+
+    def table(self, name: str) -> dict[str, Any]:
+        """The options table of this backend; empty when there is none."""
+        return self.tables.get(name, {})
+
+
+class PluginsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which installed plugins may be imported. Decided before any import."""
+
+    enabled: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Only these plugins, besides those of core; unset means all"),
+    ] = None
+    disabled: Annotated[tuple[str, ...], Meta(description="Never these plugins")] = ()
+
+
+class MetadataSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where objects, blobs and API keys are recorded."""
+
+    backend: Annotated[str | None, Meta(description="Name of the metadata store")] = None
+
+
+class HotBlobsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the bytes of the storage class `hot` live."""
+
+    backend: Annotated[str | None, Meta(description="Name of the blob store")] = None
+
+
+class ColdBlobsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the bytes of the storage class `cold` live; without a backend it is not offered."""
+
+    backend: Annotated[
+        str | None, Meta(description="Name of the blob store; unset means no cold storage")
+    ] = None
+
+
+class Blobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The blob stores, by storage class."""
+
+    hot: HotBlobsSection = HotBlobsSection()
+    cold: ColdBlobsSection = ColdBlobsSection()
+
+
+class HasherSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How new content is named; what other hashers named stays readable while they are known."""
+
+    backend: Annotated[str, Meta(description="Name of the hasher for new content")] = "sha256"
+
+
+class AuthSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who recognizes callers, in this order."""
+
+    chain: Annotated[
+        tuple[str, ...], Meta(description="Names of the authenticators, asked in this order")
+    ] = ("api_key",)
+
+
+class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How garbage is collected."""
+
+    policy: Annotated[str, Meta(description="Name of the policy that chooses among garbage")] = (
+        "age"
+    )
+
+
+class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP server."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on")] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65_535, description="Port to listen on; 0 lets the system choose")
+    ] = 8080
+    workers: Annotated[int, Meta(ge=1, le=64, description="Server processes")] = 1
+    drain_timeout_s: Annotated[
+        float,
+        Meta(ge=0, le=3600, description="Time that open requests get when the server stops"),
+    ] = 30.0
+
+
+class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits on uploads."""
+
+    max_bytes: Annotated[
+        int, Meta(ge=1, le=OBJECT_BYTES_MAX, description="Largest content of one object")
+    ] = OBJECT_BYTES_MAX
+    small_bytes: Annotated[
+        int,
+        Meta(ge=0, le=2**20, description="Bodies up to this size are held in memory"),
+    ] = 65_536
+    lease_s: Annotated[
+        float,
+        Meta(ge=10, le=86_400, description="Time until an upload that is silent counts as dead"),
+    ] = 600.0
+    idle_timeout_s: Annotated[
+        PositiveSeconds, Meta(description="Time that a body may stand still")
+    ] = 30.0
+    min_rate_bytes_s: Annotated[
+        int,
+        Meta(ge=0, le=2**30, description="Slowest average rate of a body; 0 allows any"),
+    ] = 1024
+    rate_grace_s: Annotated[
+        PositiveSeconds, Meta(description="Time before the average rate counts")
+    ] = 30.0
+
+
+class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The log, written to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is shown")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "text"],
+        Meta(description="json is one object a line; auto is text on a terminal, else json"),
+    ] = "auto"
+
+
+class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole configuration, by section."""
+
+    data_dir: Annotated[
+        Path, Meta(description="The service's own directory; defaults of paths lie in it")
+    ] = Path("juststorage-data")
+    allow_ephemeral: Annotated[
+        bool, Meta(description="Let `serve` run on backends that forget everything when it ends")
+    ] = False
+    plugins: PluginsSection = PluginsSection()
+    metadata: MetadataSection = MetadataSection()
+    blobs: Blobs = Blobs()
+    hasher: HasherSection = HasherSection()
+    auth: AuthSection = AuthSection()
+    gc: GCSection = GCSection()
+    server: Server = Server()
+    uploads: Uploads = Uploads()
+    log: Log = Log()

@@ -1,0 +1,21 @@
+"""The runtime: a configuration turned into open, guarded, supervised services."""
+
+from juststorage.plugins._host import PluginHost
+from juststorage.plugins._records import PluginRecord, PluginStatus
+from juststorage.runtime._clock import SystemClock
+from juststorage.runtime._open import make_host, open_runtime
+from juststorage.runtime._plan import Selected
+from juststorage.runtime._readiness import Part
+from juststorage.runtime._runtime import Runtime
+
+__all__ = [
+    "Part",
+    "PluginHost",
+    "PluginRecord",
+    "PluginStatus",
+    "Runtime",
+    "Selected",
+    "SystemClock",
+    "make_host",
+    "open_runtime",
+]

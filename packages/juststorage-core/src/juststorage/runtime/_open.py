@@ -1,0 +1,231 @@
+"""open_runtime: from a configuration to an open service, and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import anyio
+from anyio.abc import TaskGroup
+
+from juststorage.config import Config
+from juststorage.domain import StorageClass
+from juststorage.errors import BackendError, JustStorageError
+from juststorage.plugins import BlobStoreBackend, OpenContext
+from juststorage.plugins._host import PluginHost
+from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
+from juststorage.runtime._background import Supervisor
+from juststorage.runtime._clock import SystemClock
+from juststorage.runtime._held import Held
+from juststorage.runtime._plan import Choice, Plan, make_plan
+from juststorage.runtime._runtime import Runtime
+
+__all__ = ["make_host", "open_runtime"]
+
+PORTS: Mapping[str, type[Any]] = {
+    "metadata_store": MetadataStore,
+    "blob_store": BlobStore,
+    "hasher": Hasher,
+    "gc_policy": GCPolicy,
+    "authenticator": Authenticator,
+}
+"""What a backend of each kind must open."""
+
+_log = logging.getLogger("juststorage.runtime")
+
+
+def make_host(
+    config: Config, *, plugins: Iterable[object] = (), discover: bool = True
+) -> PluginHost:
+    """The loaded plugin host for a configuration.
+
+    Without discovery core's own plugins are there all the same: without a hasher nothing works.
+    """
+    given = list(plugins)
+    if not discover:
+        from juststorage.plugins import builtin, memory
+
+        given = [builtin, memory, *given]
+    return PluginHost(
+        given,
+        discover=discover,
+        enabled=config.plugins.enabled,
+        disabled=config.plugins.disabled,
+    ).load()
+
+
+@asynccontextmanager
+async def open_runtime(
+    config: Config | Mapping[str, Any],
+    *,
+    plugins: Iterable[object] = (),
+    discover: bool = True,
+    clock: Clock | None = None,
+    on_fatal: Callable[[str], None] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Open everything that a configuration selects: metadata, blobs, hashers, policy, chain.
+
+    Closing goes the other way, after the background work of each service, and goes on whatever one
+    of them raises. It is not cancelled with the caller.
+
+    Args:
+        config: Or a mapping in the shape of the file, which must name its backends.
+        plugins: Plugins that the program hands over, besides the installed ones.
+        discover: Use installed plugins; False reads no entry points.
+        clock: None means the machine's.
+        on_fatal: Told, in one sentence, that the service cannot work any more: background work
+            keeps crashing, or a backend fell over. Readiness fails as well; ending the process is
+            the caller's business.
+
+    Raises:
+        Misconfigured: A setting or a selected plugin is wrong. Nothing was opened.
+        JustStorageError: A backend could not open; those opened before it are closed.
+        BackendError: A backend raised something else, while it opened or closed.
+    """
+    if not isinstance(config, Config):
+        config = Config.from_mapping(config)
+    host = make_host(config, plugins=plugins, discover=discover)
+    host.require_sound()
+    for warning in host.warnings:
+        _log.warning(warning)
+    plan = make_plan(config, host)
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal)
+        # The task group would wrap what the caller's block raises, hence the detour.
+        try:
+            yield await opening.runtime(plan)
+        except BaseException as error:  # noqa: BLE001  raised again, a few lines down
+            failure = error
+        with anyio.CancelScope(shield=True):
+            problem = await opening.aclose()
+    if failure is not None or problem is not None:
+        raise failure or problem or AssertionError
+
+
+class _Opening:
+    """What is open so far."""
+
+    def __init__(
+        self,
+        config: Config,
+        host: PluginHost,
+        clock: Clock,
+        tasks: TaskGroup,
+        on_fatal: Callable[[str], None] | None,
+    ) -> None:
+        self._config = config
+        self._host = host
+        self._clock = clock
+        self._tasks = tasks
+        self._told = on_fatal
+        self._held: list[tuple[Choice, Held[Any], Supervisor]] = []
+        self._supervisors: dict[str, Supervisor] = {}
+        self._lost: list[str] = []
+
+    async def runtime(self, plan: Plan) -> Runtime:
+        """Open all of the plan. The one place that makes a `Runtime`."""
+        metadata: MetadataStore = await self._open(plan.metadata)
+        blobs: dict[StorageClass, BlobStore] = {
+            storage_class: await self._open(choice, storage_class=storage_class)
+            for storage_class, choice in plan.blobs.items()
+        }
+        hasher: Hasher = await self._open(plan.hasher)
+        hashers = {hasher.algorithm: hasher}
+        for choice in plan.other_hashers:
+            other: Hasher = await self._open(choice)
+            hashers.setdefault(other.algorithm, other)
+        gc_policy: GCPolicy = await self._open(plan.gc_policy)
+        authenticators: list[Authenticator] = [
+            await self._open(choice, metadata=metadata) for choice in plan.authenticators
+        ]
+        return Runtime(
+            config=self._config,
+            host=self._host,
+            clock=self._clock,
+            metadata=metadata,
+            blobs=blobs,
+            blob_capabilities={
+                storage_class: cast("BlobStoreBackend[Any]", choice.offer.item).capabilities
+                for storage_class, choice in plan.blobs.items()
+            },
+            hasher=hasher,
+            hashers=hashers,
+            gc_policy=gc_policy,
+            authenticators=tuple(authenticators),
+            selected=tuple(choice.selected for choice in plan.choices()),
+            plan=plan,
+            supervisors=self._supervisors,
+            lost=self._lost,
+        )
+
+    async def _open(
+        self,
+        choice: Choice,
+        *,
+        storage_class: StorageClass | None = None,
+        metadata: MetadataStore | None = None,
+    ) -> Any:
+        instance = choice.instance
+        logger = logging.getLogger(f"juststorage.{instance}")
+        supervisor = Supervisor(instance, self._tasks, self._clock, logger, self._fatal)
+        context = OpenContext(
+            instance=instance,
+            clock=self._clock,
+            logger=logger,
+            background=supervisor,
+            data_dir=self._config.data_dir.absolute(),
+            storage_class=storage_class,
+            metadata=metadata,
+        )
+
+        def lost(error: BaseException | None) -> None:
+            logger.critical("the service ended by itself", exc_info=error)
+            self._lost.append(instance)
+            self._fatal(f"{instance}: the backend {choice.offer.name!r} ended by itself")
+
+        try:
+            held = Held(choice.offer.item.open(choice.options, context), lost)
+            service = await held.open(self._tasks)
+        except JustStorageError:
+            raise
+        except Exception as error:
+            raise self._broken(choice, "could not be opened") from error
+        self._held.append((choice, held, supervisor))
+        port = PORTS[choice.offer.kind]
+        if not isinstance(service, port):
+            raise self._broken(
+                choice, f"opened a {type(service).__name__} instead of a {port.__name__}"
+            )
+        self._supervisors[instance] = supervisor
+        supervisor.start()
+        return service
+
+    async def aclose(self) -> JustStorageError | None:
+        """Close all, last opened first. Returns the first problem; logs each."""
+        first: JustStorageError | None = None
+        for choice, held, supervisor in reversed(self._held):
+            await supervisor.stop()
+            try:
+                await held.aclose()
+            except Exception as error:  # noqa: BLE001  the others are still to be closed
+                _log.error("a backend did not close", exc_info=error)
+                problem = self._broken(choice, "could not be closed")
+                problem.__cause__ = error
+                first = first or problem
+        return first
+
+    def _broken(self, choice: Choice, what: str) -> BackendError:
+        record = choice.offer.record
+        return BackendError(
+            f"{choice.instance}: the backend {choice.offer.name!r} of {record.origin} {what}",
+            plugin=choice.instance,
+            distribution=record.distribution,
+        )
+
+    def _fatal(self, reason: str) -> None:
+        _log.critical(reason)
+        if self._told is not None:
+            self._told(reason)

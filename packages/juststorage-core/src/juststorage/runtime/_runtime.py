@@ -1,0 +1,76 @@
+"""Runtime: everything that a configured service consists of, open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from juststorage.config import Config
+from juststorage.domain import StorageClass
+from juststorage.errors import Misconfigured
+from juststorage.plugins import BlobCapabilities, BlobStoreBackend, MetadataStoreBackend
+from juststorage.plugins._host import PluginHost
+from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
+from juststorage.runtime._background import Supervisor
+from juststorage.runtime._plan import Plan, Selected
+from juststorage.runtime._readiness import Part, ping_all
+
+__all__ = ["Runtime"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """An open service. `open_runtime` makes it; it is valid until that context is left.
+
+    Args:
+        blobs: The store of each storage class that is offered.
+        hasher: Names new content.
+        hashers: Every known hasher by its algorithm, `hasher` included.
+        authenticators: In the order of the chain.
+        selected: What serves each instance, in the order of opening.
+        warnings: What is wrong with plugins that were not selected; a line each.
+    """
+
+    config: Config
+    host: PluginHost
+    clock: Clock
+    metadata: MetadataStore
+    blobs: Mapping[StorageClass, BlobStore]
+    blob_capabilities: Mapping[StorageClass, BlobCapabilities]
+    hasher: Hasher
+    hashers: Mapping[str, Hasher]
+    gc_policy: GCPolicy
+    authenticators: tuple[Authenticator, ...]
+    selected: tuple[Selected, ...]
+    plan: Plan = field(repr=False)
+    supervisors: Mapping[str, Supervisor] = field(repr=False)
+    lost: Sequence[str] = field(repr=False)
+    """Instances that fell over by themselves."""
+
+    async def readiness(self) -> list[Part]:
+        """Ask every part whether it can work now. Takes 2 s at most, and raises nothing."""
+        pings = {"metadata": self.metadata.ping}
+        pings |= {f"blobs.{name}": store.ping for name, store in self.blobs.items()}
+        parts = await ping_all(pings, self.clock)
+        parts += [Part(name=name, ok=False, detail="ended by itself") for name in self.lost]
+        return parts + [
+            Part(name=f"{instance}/{job}", ok=trouble is None, detail=trouble)
+            for instance, supervisor in self.supervisors.items()
+            for job, trouble in supervisor.troubles().items()
+        ]
+
+    def refuse_ephemeral(self) -> None:
+        """For servers: refuse backends that forget everything, unless configuration allows them.
+
+        Raises:
+            Misconfigured: There is one, and `allow_ephemeral` is false.
+        """
+        if self.config.allow_ephemeral:
+            return
+        for choice in self.plan.choices():
+            backend = choice.offer.item
+            if isinstance(backend, BlobStoreBackend | MetadataStoreBackend) and not backend.durable:
+                raise Misconfigured(
+                    f"{choice.instance}: the backend {backend.name!r} forgets everything when the"
+                    " process ends; set allow_ephemeral = true to serve from it"
+                )
