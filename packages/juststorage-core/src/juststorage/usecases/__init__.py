@@ -1,5 +1,7 @@
 """What JustStorage does, in terms of the ports: no framework, no driver, no file."""
 
+from juststorage.usecases._collect import CollectGarbage
+from juststorage.usecases._collection import CollectionLimits, CollectionReport
 from juststorage.usecases._cursor import CursorCodec
 from juststorage.usecases._delete import DeleteObject
 from juststorage.usecases._download import DownloadObject
@@ -9,6 +11,9 @@ from juststorage.usecases._receive import UploadLimits
 from juststorage.usecases._upload import UploadObject
 
 __all__ = [
+    "CollectGarbage",
+    "CollectionLimits",
+    "CollectionReport",
     "CursorCodec",
     "DeleteObject",
     "DownloadObject",

@@ -1,0 +1,43 @@
+-- Requests for wrk. Arguments after "--": what, key, seed, [file of object ids]
+local ids, counter = {}, 0
+local what, seed, headers, padding
+
+local threads = 0
+function setup(thread)
+  threads = threads + 1
+  thread:set("number", threads)
+end
+
+function init(args)
+  what, seed = args[1], args[3]
+  headers = { ["X-API-Key"] = args[2], ["Content-Type"] = "application/octet-stream" }
+  padding = string.rep("x", 4096)
+  if args[4] then
+    for line in io.lines(args[4]) do ids[#ids + 1] = line end
+  end
+end
+
+local target = "/v1/objects?namespace=bench&tenant_id=bench"
+
+function request()
+  counter = counter + 1
+  if what == "get" then
+    local id = ids[(counter * 7919 + number) % #ids + 1]
+    return wrk.format("GET", "/v1/objects/" .. id .. "?tenant_id=bench", headers)
+  elseif what == "new" then
+    local mark = string.format("%s-%d-%d-", seed, number, counter)
+    return wrk.format("POST", target, headers, mark .. padding:sub(#mark + 1))
+  elseif what == "stored" then
+    return wrk.format("POST", target, headers, padding)
+  elseif what == "list" then
+    return wrk.format("GET", "/v1/objects?namespace=bench&tenant_id=bench&limit=100", headers)
+  end
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    'RESULT %d %d %d %d %d %d\n', summary.requests, summary.duration,
+    errors.connect + errors.read + errors.write + errors.timeout + errors.status,
+    latency:percentile(50), latency:percentile(95), latency:percentile(99)))
+end

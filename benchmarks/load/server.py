@@ -1,0 +1,120 @@
+"""The real server in a process of its own, with its processor time and its memory."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Server"]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server(AbstractContextManager["Server"]):
+    """`juststorage serve` on a data directory of its own.
+
+    Args:
+        data_dir: Where it keeps everything.
+        workers: Worker processes.
+        environment: Variables beside the inherited ones.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, workers: int = 1, environment: dict[str, str] | None = None
+    ) -> None:
+        self._data_dir = data_dir
+        self._workers = workers
+        self._environment = {**os.environ, **(environment or {})}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.ready_s = 0.0
+
+    def __enter__(self) -> Self:
+        started = time.perf_counter()
+        command = Path(sys.executable).with_name("juststorage")
+        self._process = subprocess.Popen(
+            [
+                command,
+                "serve",
+                "--port",
+                str(self.port),
+                "--workers",
+                str(self._workers),
+                "--data-dir",
+                self._data_dir,
+            ],
+            env=self._environment,
+            stdout=(self._data_dir.parent / "server.log").open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+        while not self._is_ready():
+            if self._process.poll() is not None:
+                raise SystemExit(f"the server ended with code {self._process.returncode}")
+            time.sleep(0.01)
+        self.ready_s = time.perf_counter() - started
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+
+    def _is_ready(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    @property
+    def key(self) -> str:
+        """The admin key that the first start wrote."""
+        return (self._data_dir / "admin.key").read_text().strip()
+
+    def processes(self) -> list[int]:
+        """The server and all that it started."""
+        found, queue = [], [self._process.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                queue += [int(child) for child in (task / "children").read_text().split()]
+        return found
+
+    def cpu_s(self) -> float:
+        """Processor seconds so far, user and system."""
+        total = 0
+        for pid in self.processes():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / _TICKS
+
+    def rss_mib(self, what: str = "VmRSS") -> float:
+        """Resident memory of the largest process now (VmRSS), or at its peak (VmHWM), MiB."""
+        sizes = []
+        for pid in self.processes():
+            status = Path(f"/proc/{pid}/status").read_text()
+            sizes += [int(kib) for kib in re.findall(rf"{what}:\s+(\d+) kB", status)]
+        return max(sizes) / 1024
+
+    def forget_peak(self) -> None:
+        """Let the peak start from what is resident now."""
+        for pid in self.processes():
+            Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,0 +1,69 @@
+"""What a collection may do, and what it did."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+__all__ = ["CollectionLimits", "CollectionReport"]
+
+
+class CollectionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How a collection goes about it. Safety rests on none of them: every one may be 0.
+
+    Args:
+        grace_s: Seconds that a blob without references is kept.
+        claim_s: Seconds for which a claim keeps other collectors away.
+        trash_retention_s: Seconds that removed bytes can still be restored.
+        staging_grace_s: Seconds without a write after which staged bytes may be swept.
+        tombstone_retention_s: Seconds that the rows of deleted objects are kept.
+        batch_size: Blobs that are removed under one lock; uploads of their bytes wait that long.
+        rate_max_blobs_s: Blobs removed per second at most; 0 for no limit.
+        run_blobs_max: Blobs that one run removes at most; the rest is for the next.
+        scan_blobs_max: Placed blobs that one run compares with their rows at most.
+    """
+
+    grace_s: float = 3600.0
+    claim_s: float = 300.0
+    trash_retention_s: float = 86_400.0
+    staging_grace_s: float = 3600.0
+    tombstone_retention_s: float = 604_800.0
+    batch_size: int = 64
+    rate_max_blobs_s: float = 0.0
+    run_blobs_max: int = 100_000
+    scan_blobs_max: int = 10_000
+
+
+class CollectionReport(msgspec.Struct, kw_only=True):
+    """What one run did; with `dry_run`, what it would have claimed and removed.
+
+    Args:
+        reaped: Uploads that had lost their lease.
+        claimed, removed, bytes_removed: Garbage; less is removed than claimed when uploads took
+            some back.
+        restored: Blobs that came back from the trash because a row names them.
+        purged: Trash deleted for good.
+        swept: Staged leftovers and orphaned generations deleted.
+        adopted: Placed blobs that had no row, and now have one without references.
+        buried: Deleted objects whose bytes live on for others, now tombstones.
+        forgotten: Tombstones deleted.
+        errors: Blobs, or whole steps, that failed; they are tried again in the next run.
+        more: Whether a limit ended the run before the garbage did.
+    """
+
+    dry_run: bool
+    started_at: datetime
+    finished_at: datetime | None = None
+    reaped: int = 0
+    claimed: int = 0
+    removed: int = 0
+    bytes_removed: int = 0
+    restored: int = 0
+    purged: int = 0
+    swept: int = 0
+    adopted: int = 0
+    buried: int = 0
+    forgotten: int = 0
+    errors: int = 0
+    more: bool = False

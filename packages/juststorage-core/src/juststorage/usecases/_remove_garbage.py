@@ -1,0 +1,170 @@
+"""Claiming and removing garbage: the only code in the system that removes a final blob.
+
+Any number of collectors may run this at once, next to any number of uploads of the same bytes.
+What keeps an upload's bytes from a collector, in the order in which they meet:
+
+1. A claim takes only rows with ref_count 0, and withdraws `stored_at` in the same transaction: an
+   upload that reserves the blob from now on places a copy of its own.
+2. `BlobRepository.remove` locks the rows that are still claimed and still without references, and
+   holds the locks while the bytes move to the trash. An upload that reserves meanwhile waits, and
+   then finds no row: it makes one, and places its own copy.
+3. What moves goes to the trash, not away. A collector that was frozen between its lock and its move
+   (its connection cut, its lock gone) can at worst trash a blob that is in use: the next reader or
+   purge finds the row and puts it back (R19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import anyio
+
+from juststorage.domain import Blob, BlobKey, StorageClass
+from juststorage.errors import JustStorageError, UnsupportedOperation
+from juststorage.ports import (
+    BlobStore,
+    Clock,
+    Decision,
+    GarbageCandidate,
+    GCPolicy,
+    MetadataStore,
+    Space,
+)
+from juststorage.usecases._collection import CollectionLimits, CollectionReport
+
+__all__ = ["RemoveGarbage"]
+
+
+class RemoveGarbage:
+    """Steps a and b of a collection. Constant memory: one batch at a time."""
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        blobs: Mapping[StorageClass, BlobStore],
+        policy: GCPolicy,
+        *,
+        clock: Clock,
+        limits: CollectionLimits,
+    ) -> None:
+        self._rows = metadata.blobs
+        self._stores = blobs
+        self._policy = policy
+        self._clock = clock
+        self._limits = limits
+
+    async def preview(self, report: CollectionReport, *, grace_s: float) -> None:
+        """Count what a run would claim, and change nothing.
+
+        The count ends where one claiming statement would stop looking.
+        """
+        space = await self._space()
+
+        def count(blob: Blob, now: datetime) -> bool:
+            if self._agrees(blob, now, space):
+                report.claimed += 1
+                report.removed += 1
+                report.bytes_removed += blob.size_bytes
+            return False
+
+        await self._rows.claim(
+            grace_s=grace_s, claim_s=0, limit=self._limits.run_blobs_max, agree=count
+        )
+
+    async def run(self, report: CollectionReport, *, grace_s: float) -> None:
+        """Claim and remove batch after batch, until no garbage or the run's limit is left."""
+        space = await self._space()
+        while report.claimed < self._limits.run_blobs_max:
+            started = self._clock.monotonic()
+            claimed = await self._rows.claim(
+                grace_s=grace_s,
+                claim_s=self._limits.claim_s,
+                limit=self._limits.batch_size,
+                agree=lambda blob, now: self._agrees(blob, now, space),
+            )
+            if not claimed:
+                return
+            report.claimed += len(claimed)
+            await self._remove(claimed, report)
+            await self._keep_rate(len(claimed), started)
+        report.more = True
+
+    async def _remove(self, claimed: Sequence[Blob], report: CollectionReport) -> None:
+        moved: list[Blob] = []
+
+        async def move(locked: Sequence[Blob]) -> Collection[BlobKey]:
+            gone = await self._to_trash(locked)
+            moved.extend(blob for blob in locked if blob.key in gone)
+            return gone
+
+        try:
+            removal = await self._rows.remove([blob.key for blob in claimed], move)
+        except JustStorageError:
+            # The rows may still be there, so their bytes must be: put back what was moved. Where
+            # the transaction did happen, the bytes are an orphan, which is adopted later.
+            report.errors += len(claimed)
+            with anyio.CancelScope(shield=True):
+                await self._put_back(moved)
+            return
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._put_back(moved)
+            raise
+        report.removed += len(removal.removed)
+        report.bytes_removed += sum(blob.size_bytes for blob in removal.removed)
+        report.errors += len(removal.failed)
+
+    async def _to_trash(self, locked: Sequence[Blob]) -> set[BlobKey]:
+        """Move the bytes of these blobs to the trash; the keys of those that are gone."""
+        gone: set[BlobKey] = set()
+        for storage_class, store in self._stores.items():
+            mine = [blob for blob in locked if blob.key.storage_class is storage_class]
+            if not mine:
+                continue
+            # Without a locator no upload ever confirmed the bytes; if some were placed all the
+            # same, they are an orphan once the row is gone, and are adopted.
+            locators = [blob.locator for blob in mine if blob.locator is not None]
+            try:
+                failures = await store.remove(locators) if locators else {}
+            except JustStorageError:
+                continue
+            gone.update(blob.key for blob in mine if blob.locator not in failures)
+        return gone
+
+    async def _put_back(self, moved: Sequence[Blob]) -> None:
+        for blob in moved:
+            if blob.locator is None:
+                continue
+            try:
+                await self._stores[blob.key.storage_class].restore(blob.locator)
+            except UnsupportedOperation:
+                # A generation without a trash is gone. Its row has no stored_at and no references,
+                # so that nobody will look for it.
+                continue
+            except JustStorageError:
+                continue  # it stays in the trash, where a reader and the purge look for it
+
+    async def _space(self) -> dict[StorageClass, Space | None]:
+        space: dict[StorageClass, Space | None] = {}
+        for storage_class, store in self._stores.items():
+            try:
+                space[storage_class] = await store.space()
+            except JustStorageError:
+                space[storage_class] = None
+        return space
+
+    def _agrees(
+        self, blob: Blob, now: datetime, space: Mapping[StorageClass, Space | None]
+    ) -> bool:
+        if blob.key.storage_class not in self._stores:
+            return False  # its volume is not configured here: its bytes could not be removed
+        candidate = GarbageCandidate(blob, space[blob.key.storage_class])
+        return self._policy.decide(candidate, now) is Decision.COLLECT
+
+    async def _keep_rate(self, count: int, started: float) -> None:
+        if self._limits.rate_max_blobs_s > 0:
+            due = count / self._limits.rate_max_blobs_s
+            spent = self._clock.monotonic() - started
+            if due > spent:
+                await self._clock.sleep(due - spent)
