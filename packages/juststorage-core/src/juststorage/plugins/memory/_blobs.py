@@ -33,13 +33,12 @@ class MemoryBlobRepository(BlobRepository):
         self, storage_class: StorageClass, locators: Collection[Locator]
     ) -> set[Locator]:
         await checkpoint()
-        asked = set(locators)
-        found = {
+        of_class = (
             blob.locator
             for key, blob in self._rows.blobs.items()
-            if key.storage_class is storage_class and blob.locator in asked
-        }
-        return {locator for locator in found if locator is not None}
+            if key.storage_class is storage_class
+        )
+        return set(locators).intersection(each for each in of_class if each is not None)
 
     async def claim(
         self,

@@ -1,0 +1,53 @@
+"""The conformance kit: what every plugin must pass, for authors inside and outside this house.
+
+    pytest_plugins = ["juststorage.testing.fixtures"]
+
+    class TestTape(BlobStoreContract):
+        backend = TAPE  # the descriptor that production uses
+
+        @pytest.fixture
+        def options(self, tmp_path: Path) -> TapeOptions:
+            return TapeOptions(root=tmp_path)
+
+Each test opens the backend anew through its descriptor, as the service does. `options` must lead to
+an **empty store for each test**. A test that is known to fail goes into `known_failures` with its
+reason; it becomes a strict xfail, so that mending it is noticed.
+
+Install the extra `juststorage-core[testing]`.
+"""
+
+from __future__ import annotations
+
+# First: what it registers must not have been imported yet.
+import juststorage.testing._assertions  # noqa: F401
+
+# isort: split
+from juststorage.testing import faults
+from juststorage.testing._audit import audit_metadata
+from juststorage.testing._builders import (
+    make_api_key,
+    make_content,
+    make_intent,
+    make_new_object,
+    store_object,
+)
+from juststorage.testing._clock import FakeClock, SystemClock
+from juststorage.testing._opening import open_backend, open_context
+from juststorage.testing.contracts import (
+    BlobStoreContract,
+)
+
+__all__ = [
+    "BlobStoreContract",
+    "FakeClock",
+    "SystemClock",
+    "audit_metadata",
+    "faults",
+    "make_api_key",
+    "make_content",
+    "make_intent",
+    "make_new_object",
+    "open_backend",
+    "open_context",
+    "store_object",
+]

@@ -1,0 +1,9 @@
+"""The contracts as pytest classes. Their names do not start with Test: only subclasses run."""
+
+from juststorage.testing.contracts._base import Contract
+from juststorage.testing.contracts._blob_store import BlobStoreContract
+
+__all__ = [
+    "BlobStoreContract",
+    "Contract",
+]
