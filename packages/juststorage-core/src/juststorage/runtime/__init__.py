@@ -1,5 +1,6 @@
 """The runtime: a configuration turned into open, guarded, supervised services."""
 
+from juststorage.plugins._guards import unwrap
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
@@ -18,4 +19,5 @@ __all__ = [
     "SystemClock",
     "make_host",
     "open_runtime",
+    "unwrap",
 ]

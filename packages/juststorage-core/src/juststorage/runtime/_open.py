@@ -14,6 +14,8 @@ from juststorage.config import Config
 from juststorage.domain import StorageClass
 from juststorage.errors import BackendError, JustStorageError
 from juststorage.plugins import BlobStoreBackend, OpenContext
+from juststorage.plugins._descriptors import NO_CAPABILITIES
+from juststorage.plugins._guards import Where, guard
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
 from juststorage.runtime._background import Supervisor
@@ -132,10 +134,10 @@ class _Opening:
             storage_class: await self._open(choice, storage_class=storage_class)
             for storage_class, choice in plan.blobs.items()
         }
-        hasher: Hasher = await self._open(plan.hasher)
+        hasher = await self._open_hasher(plan.hasher)
         hashers = {hasher.algorithm: hasher}
         for choice in plan.other_hashers:
-            other: Hasher = await self._open(choice)
+            other = await self._open_hasher(choice)
             hashers.setdefault(other.algorithm, other)
         gc_policy: GCPolicy = await self._open(plan.gc_policy)
         authenticators: list[Authenticator] = [
@@ -160,6 +162,17 @@ class _Opening:
             supervisors=self._supervisors,
             lost=self._lost,
         )
+
+    async def _open_hasher(self, choice: Choice) -> Hasher:
+        hasher: Hasher = await self._open(choice)
+        try:
+            # The name of content is for ever: one that does not parse must not be given once.
+            named = hasher.hash(b"")
+        except JustStorageError as error:
+            raise self._broken(choice, "makes names that are no content hashes") from error
+        if named.algorithm != hasher.algorithm:
+            raise self._broken(choice, "makes names of another algorithm than it says")
+        return hasher
 
     async def _open(
         self,
@@ -201,7 +214,11 @@ class _Opening:
             )
         self._supervisors[instance] = supervisor
         supervisor.start()
-        return service
+        backend = choice.offer.item
+        capabilities = (
+            backend.capabilities if isinstance(backend, BlobStoreBackend) else NO_CAPABILITIES
+        )
+        return guard(service, port, Where(instance, choice.offer.record.distribution, capabilities))
 
     async def aclose(self) -> JustStorageError | None:
         """Close all, last opened first. Returns the first problem; logs each."""
