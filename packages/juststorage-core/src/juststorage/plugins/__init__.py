@@ -1,5 +1,9 @@
 """For plugin authors: markers, descriptors, options, and the tools that core's own plugins use."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from juststorage.plugins._context import Background, OpenContext
 from juststorage.plugins._descriptors import (
     AuthenticatorBackend,
@@ -14,9 +18,11 @@ from juststorage.plugins._descriptors import (
     Migrator,
     NoOptions,
 )
-from juststorage.plugins._gatherer import Gatherer
 from juststorage.plugins._markers import hookimpl
 from juststorage.plugins._secret import Secret
+
+if TYPE_CHECKING:
+    from juststorage.plugins._gatherer import Gatherer
 
 __all__ = [
     "AuthenticatorBackend",
@@ -36,3 +42,12 @@ __all__ = [
     "Secret",
     "hookimpl",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The one part that needs an event loop: a command that opens nothing starts without asyncio.
+    if name == "Gatherer":
+        from juststorage.plugins._gatherer import Gatherer
+
+        return Gatherer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
