@@ -1,0 +1,67 @@
+"""The admin key of the embedded default: a file that only its owner can read.
+
+The file comes first and the registration after it, from the file, at every start: whatever is
+interrupted in between, there is never a registered key that nobody knows, and a metadata store that
+was wiped gets the same key again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+from juststorage.domain import ApiKeySecret
+from juststorage.errors import Misconfigured
+
+__all__ = ["ADMIN_KEY_FILE", "ensure_admin_key"]
+
+ADMIN_KEY_FILE = "admin.key"
+
+
+def ensure_admin_key(data_dir: Path) -> tuple[Path, bool]:
+    """Make `<data_dir>/admin.key` unless it is there.
+
+    Written elsewhere, synced, and then linked to its name, which fails when the name is taken: of
+    two processes that start at once one wins, and nobody ever reads half a key.
+
+    Returns:
+        The file, and whether it is new.
+
+    Raises:
+        Misconfigured: The directory or the file cannot be written or read.
+    """
+    path = data_dir / ADMIN_KEY_FILE
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path):
+            return path, False
+        return path, _create(path)
+    except OSError as error:
+        raise Misconfigured(
+            f"data_dir: cannot write to {str(data_dir)!r}: {error.strerror}"
+        ) from error
+
+
+def _create(path: Path) -> bool:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{ApiKeySecret.new().text}\n")
+            file.flush()
+            os.fsync(descriptor)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            draft.unlink()
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return True

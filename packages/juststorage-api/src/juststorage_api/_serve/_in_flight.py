@@ -1,0 +1,80 @@
+"""The requests under way, so that an ending server can wait for them and, at last, cut them off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+import anyio
+
+from juststorage_api._serve._asgi import ASGIApplication, Receive, Scope, Send
+
+__all__ = ["InFlight"]
+
+_CUT_OFF = json.dumps(
+    {
+        "type": "urn:juststorage:problem:unavailable",
+        "title": "Service Unavailable",
+        "status": 503,
+        "detail": "the server is stopping and had no more time for this request",
+        "code": "unavailable",
+    }
+).encode()
+
+
+class InFlight:
+    """An ASGI application around another one that knows which requests are being worked on.
+
+    A response that has left the socket is not the end of its request: the application may still be
+    closing a file or writing its log line, and needs what it was given for that.
+    """
+
+    def __init__(self, application: ASGIApplication) -> None:
+        self.inner = application
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_cut = False
+        self._idle: anyio.Event | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self.inner(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._is_cut:
+                raise
+            await _answer_cut_off(send)
+        finally:
+            self._tasks.discard(task)
+            if self._idle is not None and not self._tasks:
+                self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is under way."""
+        if self._tasks:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def cut(self) -> None:
+        """Cancel every request; one that has not answered yet answers 503."""
+        self._is_cut = True
+        for task in self._tasks:
+            task.cancel()
+
+
+async def _answer_cut_off(send: Send) -> None:
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(_CUT_OFF)).encode()),
+        (b"retry-after", b"1"),
+    ]
+    # The server refuses a second start: the client then sees a response that breaks off.
+    with contextlib.suppress(Exception):
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        await send({"type": "http.response.body", "body": _CUT_OFF, "more_body": False})

@@ -1,0 +1,61 @@
+"""Run a server: in this process, or in several below it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from juststorage.config import Config
+from juststorage_api._serve._address import HeldAddress
+from juststorage_api._serve._limits import raise_limits
+from juststorage_api._serve._supervisor import Link, Supervisor
+from juststorage_api._serve._worker import Worker
+
+__all__ = ["run"]
+
+
+def run(config: Config, admin_key: Path | None) -> int:
+    """Serve until a signal.
+
+    One worker runs in this very process; more run below a supervisor.
+
+    Returns:
+        The exit code: 0 after an orderly end.
+
+    Raises:
+        JustStorageError: It could not start; the sentence says why.
+    """
+    connections_max = raise_limits()
+    address = HeldAddress.take(config.server.host, config.server.port)
+    try:
+        if config.server.workers == 1:
+            return Worker(
+                config=config,
+                address=address,
+                connections_max=connections_max,
+                admin_key=admin_key,
+            ).run()
+
+        def work(link: Link) -> int:
+            return Worker(
+                config=config,
+                address=address,
+                connections_max=connections_max,
+                admin_key=admin_key,
+                announces=link.index == 0 and link.is_first_life,
+                on_ready=link.ready,
+                parent=link.parent,
+            ).run()
+
+        _preload()
+        return Supervisor(
+            config.server.workers, work, drain_timeout_s=config.server.drain_timeout_s
+        ).run()
+    finally:
+        address.close()
+
+
+def _preload() -> None:
+    """Import what every worker needs, so that they share it."""
+    for name in ("granian.server.embed", "uvloop", "juststorage_api.application"):
+        import_module(name)

@@ -1,0 +1,210 @@
+"""One server process: runtime, application, Granian, and an end in which nothing is cut short.
+
+Granian is embedded: it runs in our event loop, started and stopped by us, in the process that also
+owns the runtime. That way a single worker is a single process, an error while opening is an
+exception where it can be told, and the order of the end is ours: no new connections, requests
+finish, the application shuts down, the runtime closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import uvloop
+
+from juststorage.config import Config
+from juststorage.runtime import Runtime, open_runtime
+from juststorage_api._serve._address import HeldAddress
+from juststorage_api._serve._announce import announce
+from juststorage_api._serve._granian_log import quiet_granian
+from juststorage_api._serve._in_flight import InFlight
+from juststorage_api._serve._lifespan import lifespan
+from juststorage_api._serve._stopping import Stopping
+
+if TYPE_CHECKING:
+    from granian.server.embed import Server
+
+__all__ = ["Worker"]
+
+_CUT_TIMEOUT_S = 2.0
+"""For requests to leave once they were cut, and for connections to close after that."""
+
+_BACKLOG = 2048
+_HEADER_TIMEOUT_MS = 30_000
+_FILE_THREADS = 64
+
+_log = logging.getLogger("juststorage.serve")
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """What a server process is told.
+
+    Args:
+        config: The configuration.
+        address: Held by the caller.
+        connections_max: More wait in the kernel until some are closed.
+        admin_key: The file of the embedded default's admin key; None where there is none.
+        announces: Write the first lines of the log: one worker speaks for all.
+        on_ready: Called when everything is open, just before the first connection is accepted.
+        parent: See `Stopping`.
+    """
+
+    config: Config
+    address: HeldAddress
+    connections_max: int
+    admin_key: Path | None = None
+    announces: bool = True
+    on_ready: Callable[[], None] = _nothing
+    parent: int | None = None
+
+    def run(self) -> int:
+        """Serve until told to stop.
+
+        Returns:
+            The exit code: 0 after an orderly end, 1 when the service fell over.
+
+        Raises:
+            JustStorageError: It could not start.
+        """
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            code, abandoned = runner.run(self._serve())
+            if abandoned:
+                # Granian still streams a file to a client that does not take it, in a thread that
+                # cannot be stopped. Everything of ours is closed: nothing is lost by leaving now.
+                logging.shutdown()
+                sys.stdout.flush()
+                os._exit(code)
+        return code
+
+    async def _serve(self) -> tuple[int, bool]:
+        stopping = Stopping(self.parent)
+        abandoned = False
+        # Until everything is open, a signal cancels: a database that does not answer is no reason
+        # to keep someone waiting. After that it is the drain's business.
+        with anyio.CancelScope() as opening:
+            stopping.on_ask = opening.cancel
+            async with open_runtime(self.config, on_fatal=stopping.fall) as runtime:
+                runtime.refuse_ephemeral()
+                abandoned = await self._serve_runtime(runtime, stopping)
+        if stopping.fatal is not None:
+            _log.critical("stopped: %s", stopping.fatal)
+            return 1, abandoned
+        _log.info("stopped")
+        return 0, abandoned
+
+    async def _serve_runtime(self, runtime: Runtime, stopping: Stopping) -> bool:
+        # Imported late: a wrong setting is told before the framework is loaded.
+        from juststorage_api.application import create_application
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Runtime]:
+            yield runtime
+
+        application = InFlight(create_application(opened))
+        async with lifespan(application.inner):
+            if self.announces:
+                announce(runtime, self.address, self.admin_key)
+            self.on_ready()
+            await anyio.lowlevel.checkpoint()
+            stopping.on_ask = _nothing
+            abandoned = await _Serving(self, application, stopping).run()
+            with anyio.move_on_after(_CUT_TIMEOUT_S):
+                await application.wait_idle()
+        return abandoned
+
+    def server(self, application: Any) -> Server:
+        """Granian for this worker, its settings all in sight."""
+        from granian.constants import HTTPModes, Interfaces
+        from granian.http import HTTP1Settings
+        from granian.log import LogLevels
+        from granian.server.embed import Server
+
+        quiet_granian()
+        return Server(
+            application,
+            address=self.address.ip,
+            port=self.address.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=_BACKLOG,
+            backpressure=self.connections_max,
+            runtime_blocking_threads=_FILE_THREADS,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, keep_alive=True),
+            log_access=False,
+            log_level=LogLevels.warning,
+            # Incremental: it only sets a level, and leaves the handlers to our own set-up.
+            log_dictconfig={
+                "incremental": True,
+                "formatters": {},
+                "handlers": {},
+                "loggers": {"_granian": {}},
+            },
+        )
+
+
+class _Serving:
+    """Granian from its first connection to its last."""
+
+    def __init__(self, worker: Worker, application: InFlight, stopping: Stopping) -> None:
+        self._worker = worker
+        self._application = application
+        self._stopping = stopping
+        self._server = worker.server(application)
+        self._served = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> bool:
+        """Serve and drain. Returns whether connections had to be abandoned."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._run_granian)
+            await self._stopping.asked.wait()
+            await self._drain()
+        return self._scope.cancelled_caught
+
+    async def _run_granian(self) -> None:
+        error: Exception | None = None
+        with self._scope:
+            try:
+                await self._server.serve()
+            except Exception as raised:  # noqa: BLE001  it is told below, and ends the worker
+                error = raised
+        self._served.set()
+        if error is not None or not self._stopping.asked.is_set():
+            _log.error("the HTTP server ended by itself", exc_info=error)
+            self._stopping.fall("the HTTP server ended by itself")
+
+    async def _drain(self) -> None:
+        if self._served.is_set():
+            return
+        timeout_s = self._worker.config.server.drain_timeout_s
+        _log.info(
+            "stopping: no new connections, %d requests have up to %g s to finish",
+            len(self._application),
+            timeout_s,
+        )
+        self._server.stop()  # type: ignore[no-untyped-call]
+        with anyio.move_on_after(timeout_s) as waiting:
+            self._stopping.on_hurry = waiting.cancel
+            await self._served.wait()
+        if not self._served.is_set():
+            _log.warning("stopping: %d requests are cut off", len(self._application))
+            self._application.cut()
+            with anyio.move_on_after(_CUT_TIMEOUT_S):
+                await self._served.wait()
+        self._scope.cancel()
