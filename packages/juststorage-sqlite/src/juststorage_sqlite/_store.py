@@ -1,0 +1,132 @@
+"""The metadata store: its threads, its repositories, and how they open and close."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from juststorage.plugins import Gatherer, OpenContext
+from juststorage.ports import MetadataStore
+from juststorage_sqlite._api_keys import SqliteApiKeyRepository
+from juststorage_sqlite._blobs import SqliteBlobRepository
+from juststorage_sqlite._connection import Connecting, connect
+from juststorage_sqlite._errors import our_errors
+from juststorage_sqlite._filters import add_functions
+from juststorage_sqlite._lookups import look_up
+from juststorage_sqlite._objects import SqliteObjectRepository
+from juststorage_sqlite._prepare import prepare
+from juststorage_sqlite._reader import Reader
+from juststorage_sqlite._thread import DatabaseThread
+from juststorage_sqlite._writer import Writer
+from juststorage_sqlite.plugin import SqliteOptions
+
+__all__ = ["SqliteMetadataStore", "connecting", "open_store"]
+
+
+class SqliteMetadataStore(MetadataStore):
+    """See `MetadataStore`."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        lookups: Gatherer[Any, Any],
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self.objects = SqliteObjectRepository(writer, reader, lookups)
+        self.blobs = SqliteBlobRepository(writer, reader)
+        self.api_keys = SqliteApiKeyRepository(writer, reader)
+
+    async def ping(self) -> None:
+        await self._reader.run(_ping)
+
+    async def secret(self, name: str) -> bytes:
+        found = await self._reader.run(lambda db: _secret(db, name))
+        if found is not None:
+            return found
+        return await self._writer.run(lambda db, now: _make_secret(db, name))
+
+
+def _ping(db: sqlite3.Connection) -> None:
+    db.execute("SELECT count(*) FROM alembic_version").fetchone()
+
+
+def _secret(db: sqlite3.Connection, name: str) -> bytes | None:
+    row = db.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _make_secret(db: sqlite3.Connection, name: str) -> bytes:
+    db.execute(
+        "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+        (name, secrets.token_bytes(32)),
+    )
+    found = _secret(db, name)
+    assert found is not None
+    return found
+
+
+def connecting(options: SqliteOptions, context: OpenContext) -> Connecting:
+    """How the options say to connect."""
+    path = context.data_dir / "metadata.sqlite3" if options.path is None else Path(options.path)
+    return Connecting(
+        path=path.absolute(),
+        busy_timeout_s=options.busy_timeout_s,
+        cache_bytes=options.cache_bytes,
+        checkpoint_pages=options.checkpoint_pages,
+    )
+
+
+@asynccontextmanager
+async def open_store(
+    options: SqliteOptions, context: OpenContext
+) -> AsyncIterator[SqliteMetadataStore]:
+    """Open, creating or migrating the file where the options allow it; close at the end."""
+    how = connecting(options, context)
+    async with AsyncExitStack() as stack:
+        writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
+        await writing.run_to_end(lambda: prepare(how, auto_migrate=options.auto_migrate))
+        connection = await _connection(stack, writing, how, read_only=False)
+        writer = await stack.enter_async_context(
+            Writer(writing, connection, context.clock, batch_max=options.batch_max)
+        )
+        workers = []
+        for number in range(1 + options.reader_threads):
+            name = f"juststorage-sqlite-reader-{number}"
+            reading = await stack.enter_async_context(DatabaseThread(name))
+            workers.append((reading, await _connection(stack, reading, how, read_only=True)))
+        lookup_worker, *page_workers = workers
+        lookups = await stack.enter_async_context(
+            Gatherer(partial(_look_up, *lookup_worker), batch_max=options.batch_max)
+        )
+        yield SqliteMetadataStore(writer, Reader(page_workers), lookups)
+
+
+async def _connection(
+    stack: AsyncExitStack, thread: DatabaseThread, how: Connecting, *, read_only: bool
+) -> sqlite3.Connection:
+    def opened() -> sqlite3.Connection:
+        with our_errors():
+            connection = connect(how, read_only=read_only)
+        add_functions(connection)
+        return connection
+
+    connection = await thread.run_to_end(opened)
+    stack.push_async_callback(thread.run_to_end, connection.close)
+    return connection
+
+
+async def _look_up(
+    thread: DatabaseThread, connection: sqlite3.Connection, items: Sequence[Any]
+) -> Sequence[Any]:
+    def found() -> Sequence[Any]:
+        with our_errors():
+            return look_up(connection, items)
+
+    return await thread.run_to_end(found)
