@@ -1,6 +1,7 @@
 """Configuration: typed sections, read from a TOML file with the environment laid over it."""
 
 from juststorage.config._config import Config
+from juststorage.config._describe import options_schema, redacted, schema
 from juststorage.config._sections import (
     AuthSection,
     Blobs,
@@ -30,4 +31,7 @@ __all__ = [
     "Section",
     "Server",
     "Uploads",
+    "options_schema",
+    "redacted",
+    "schema",
 ]

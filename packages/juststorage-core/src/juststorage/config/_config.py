@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from juststorage.config._overlay import Tree, from_environment, from_file, merged, variable
-from juststorage.config._sections import TABLES, Section, TopLevel
+from juststorage.config._sections import TABLES, PluginsSection, Section, TopLevel
 from juststorage.errors import Misconfigured
 from juststorage.plugins._binding import bind, field_types, struct_in
 
@@ -59,14 +59,26 @@ class Config(TopLevel, frozen=True, kw_only=True):
             Misconfigured: A setting is wrong, unknown or missing. One sentence that names it.
         """
         environment = os.environ if environment is None else environment
-        if file is None and environment.get(FILE_VARIABLE):
-            file = Path(environment[FILE_VARIABLE])
-        tree = from_file(file) if file is not None else {}
-        variables = from_environment(environment)
+        file = file or _default_file(environment)
+        tree, selecting = _read(file, environment)
         overrides = overrides or {}
-        selecting = any(name in source for source in (variables, overrides) for name in _SELECTING)
-        tree = merged(merged(tree, variables), overrides)
-        return cls._from_tree(tree, file=file, embedded=file is None and not selecting)
+        selecting = selecting or any(name in overrides for name in _SELECTING)
+        return cls._from_tree(merged(tree, overrides), file=file, embedded=not selecting)
+
+    @staticmethod
+    def load_gate(
+        file: Path | None = None, *, environment: Mapping[str, str] | None = None
+    ) -> PluginsSection:
+        """Only the section `[plugins]`, as `load` would read it: what the host must know first.
+
+        Raises:
+            Misconfigured: It is wrong, or cannot be read. Other sections are not looked at.
+        """
+        tree, _ = _read(file, os.environ if environment is None else environment)
+        plugins = tree.get("plugins", {})
+        if not isinstance(plugins, Mapping):
+            raise Misconfigured(f"plugins: Expected table, got {type(plugins).__name__}")
+        return bind(PluginsSection, plugins, place="plugins")
 
     @classmethod
     def from_mapping(cls, tree: Mapping[str, Any]) -> Self:
@@ -78,6 +90,17 @@ class Config(TopLevel, frozen=True, kw_only=True):
         """
         return cls._from_tree(dict(tree), file=None, embedded=False)
 
+    def sections(self) -> dict[str, Section]:
+        """The sections that select plugins, by their place."""
+        return {
+            "metadata": self.metadata,
+            "blobs.hot": self.blobs.hot,
+            "blobs.cold": self.blobs.cold,
+            "hasher": self.hasher,
+            "gc": self.gc,
+            "auth": self.auth,
+        }
+
     @classmethod
     def _from_tree(cls, tree: Tree, *, file: Path | None, embedded: bool) -> Self:
         if embedded:
@@ -88,6 +111,20 @@ class Config(TopLevel, frozen=True, kw_only=True):
         _require(config.metadata.backend, "metadata.backend", "a metadata store", "sqlite")
         _require(config.blobs.hot.backend, "blobs.hot.backend", "a blob store", "localfs")
         return config
+
+
+def _default_file(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(FILE_VARIABLE)
+    return Path(named) if named else None
+
+
+def _read(file: Path | None, environment: Mapping[str, str]) -> tuple[Tree, bool]:
+    """The merged tree, and whether it has been told which backends to use."""
+    file = file or _default_file(environment)
+    tree = from_file(file) if file is not None else {}
+    variables = from_environment(environment)
+    selecting = file is not None or any(name in variables for name in _SELECTING)
+    return merged(tree, variables), selecting
 
 
 def _require(value: str | None, setting: str, what: str, example: str) -> None:

@@ -7,7 +7,7 @@ texts follow from it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -44,6 +44,12 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allowed, so that one file can serve several set-ups.
     """
 
+    kind: ClassVar[str]
+    """Of the backends that it selects from."""
+
+    selector: ClassVar[str] = "backend"
+    """The option that selects."""
+
     # No TOML key or variable is spelt like this, hence no option can collide with it.
     tables: Tables = field(default_factory=dict, name=TABLES)
 
@@ -52,6 +58,14 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         own = {name: getattr(self, name) for name in self.__struct_fields__ if name != "tables"}
         shown = [f"{name}={value!r}" for name, value in own.items()]
         return f"{type(self).__name__}({', '.join([*shown, f'tables={sorted(self.tables)}'])})"
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names that it selects, in order."""
+        value: str | tuple[str, ...] | None = getattr(self, self.selector)
+        if isinstance(value, tuple):
+            return value
+        return () if value is None else (value,)
 
     def table(self, name: str) -> dict[str, Any]:
         """The options table of this backend; empty when there is none."""
@@ -71,17 +85,23 @@ class PluginsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class MetadataSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where objects, blobs and API keys are recorded."""
 
+    kind = "metadata_store"
+
     backend: Annotated[str | None, Meta(description="Name of the metadata store")] = None
 
 
 class HotBlobsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the bytes of the storage class `hot` live."""
 
+    kind = "blob_store"
+
     backend: Annotated[str | None, Meta(description="Name of the blob store")] = None
 
 
 class ColdBlobsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the bytes of the storage class `cold` live; without a backend it is not offered."""
+
+    kind = "blob_store"
 
     backend: Annotated[
         str | None, Meta(description="Name of the blob store; unset means no cold storage")
@@ -98,11 +118,16 @@ class Blobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class HasherSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How new content is named; what other hashers named stays readable while they are known."""
 
+    kind = "hasher"
+
     backend: Annotated[str, Meta(description="Name of the hasher for new content")] = "sha256"
 
 
 class AuthSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who recognizes callers, in this order."""
+
+    kind = "authenticator"
+    selector = "chain"
 
     chain: Annotated[
         tuple[str, ...], Meta(description="Names of the authenticators, asked in this order")
@@ -111,6 +136,9 @@ class AuthSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How garbage is collected."""
+
+    kind = "gc_policy"
+    selector = "policy"
 
     policy: Annotated[str, Meta(description="Name of the policy that chooses among garbage")] = (
         "age"

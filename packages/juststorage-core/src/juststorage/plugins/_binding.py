@@ -19,7 +19,7 @@ from juststorage.errors import Misconfigured
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._secret import Secret
 
-__all__ = ["bind", "field_types", "schema_hook", "struct_in"]
+__all__ = ["bind", "field_types", "parts_of", "schema_hook", "struct_in"]
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -58,7 +58,7 @@ def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:
 
 def struct_in(kind: Any) -> type[msgspec.Struct] | None:
     """The struct that a field of this type holds, if it holds one."""
-    for part in _parts(kind):
+    for part in parts_of(kind):
         if isinstance(part, type) and issubclass(part, msgspec.Struct):
             return part
     return None
@@ -147,17 +147,17 @@ def _json(text: str) -> Any:
 
 
 def _takes_only(kind: Any, containers: tuple[type, ...]) -> bool:
-    parts = [part for part in _parts(kind) if part is not type(None)]
+    parts = [part for part in parts_of(kind) if part is not type(None)]
     return any((get_origin(part) or part) in containers for part in parts) and str not in parts
 
 
-def _parts(kind: Any) -> list[Any]:
+def parts_of(kind: Any) -> list[Any]:
     """The alternatives of a type, without `Annotated` and unions around them."""
     origin = get_origin(kind)
     if origin is typing.Annotated:
-        return _parts(get_args(kind)[0])
+        return parts_of(get_args(kind)[0])
     if origin in (Union, UnionType):
-        return [part for argument in get_args(kind) for part in _parts(argument)]
+        return [part for argument in get_args(kind) for part in parts_of(argument)]
     return [kind]
 
 
@@ -199,7 +199,7 @@ def _choices(options: type[msgspec.Struct], path: str) -> str:
     import enum
 
     words: list[str] = []
-    for part in _parts(_type_at(options, path)):
+    for part in parts_of(_type_at(options, path)):
         if get_origin(part) is typing.Literal:
             words += [str(word) for word in get_args(part)]
         elif isinstance(part, type) and issubclass(part, enum.Enum):

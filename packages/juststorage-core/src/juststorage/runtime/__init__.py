@@ -4,6 +4,7 @@ from juststorage.plugins._guards import unwrap
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
+from juststorage.runtime._logging import log_fields, set_up_logging
 from juststorage.runtime._open import make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
@@ -17,7 +18,9 @@ __all__ = [
     "Runtime",
     "Selected",
     "SystemClock",
+    "log_fields",
     "make_host",
     "open_runtime",
+    "set_up_logging",
     "unwrap",
 ]

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 from juststorage.config import Config
 from juststorage.domain import StorageClass
-from juststorage.errors import BackendError, JustStorageError
+from juststorage.errors import BackendError, JustStorageError, Misconfigured
 from juststorage.plugins import BlobStoreBackend, OpenContext
 from juststorage.plugins._descriptors import NO_CAPABILITIES
 from juststorage.plugins._guards import Where, guard
@@ -21,7 +21,7 @@ from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher,
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._held import Held
-from juststorage.runtime._plan import Choice, Plan, make_plan
+from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
 
 __all__ = ["make_host", "open_runtime"]
@@ -90,7 +90,10 @@ async def open_runtime(
         config = Config.from_mapping(config)
     host = make_host(config, plugins=plugins, discover=discover)
     host.require_sound()
-    for warning in host.warnings:
+    warnings = [*host.warnings, *unknown_tables(config, host)]
+    if host.strict and warnings:
+        raise Misconfigured("; ".join(warnings))
+    for warning in warnings:
         _log.warning(warning)
     plan = make_plan(config, host)
     failure: BaseException | None = None

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
-from juststorage.config import ColdBlobsSection, Config, HotBlobsSection
+from juststorage.config import AuthSection, Config, HasherSection, Section
 from juststorage.domain import StorageClass
 from juststorage.errors import Misconfigured
 from juststorage.plugins._descriptors import AnyBackend
+from juststorage.plugins._hints import near_miss
 from juststorage.plugins._host import PluginHost
-from juststorage.plugins._records import Offer
+from juststorage.plugins._records import KIND_WORDS, Offer
 
-__all__ = ["Choice", "Plan", "Selected", "make_plan"]
+__all__ = ["Choice", "Plan", "Selected", "make_plan", "unknown_tables"]
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,53 +76,46 @@ def make_plan(config: Config, host: PluginHost) -> Plan:
     Raises:
         Misconfigured: Something selected is missing or has wrong options.
     """
-
-    def choose(kind: str, name: str, setting: str, place: str, tables: Mapping[str, Any]) -> Choice:
-        offer = host.select(kind, name, setting=setting)
-        options = host.options(offer, tables.get(name, {}), place=f"{place}.{name}")
-        # An authenticator is named in its instance: there are several.
-        instance = f"{place}.{name}" if kind == "authenticator" else place
-        return Choice(instance, offer, options)
-
-    sections: dict[StorageClass, HotBlobsSection | ColdBlobsSection] = {
-        StorageClass.HOT: config.blobs.hot,
-        StorageClass.COLD: config.blobs.cold,
+    chosen = {
+        place: [_choose(host, place, section, name) for name in section.chosen]
+        for place, section in config.sections().items()
     }
-    metadata = config.metadata
-    assert metadata.backend is not None  # a Config has it
+    others = set(host.backends(HasherSection.kind)) - {config.hasher.backend}
     return Plan(
-        metadata=choose(
-            "metadata_store", metadata.backend, "metadata.backend", "metadata", metadata.tables
-        ),
+        metadata=chosen["metadata"][0],
         blobs={
-            storage_class: choose(
-                "blob_store",
-                section.backend,
-                f"blobs.{storage_class}.backend",
-                f"blobs.{storage_class}",
-                section.tables,
-            )
-            for storage_class, section in sections.items()
-            if section.backend is not None
+            storage_class: choice
+            for storage_class in StorageClass
+            for choice in chosen[f"blobs.{storage_class}"]
         },
-        hasher=choose(
-            "hasher", config.hasher.backend, "hasher.backend", "hasher", config.hasher.tables
-        ),
+        hasher=chosen["hasher"][0],
         other_hashers=tuple(
-            choose("hasher", name, "hasher.backend", "hasher", config.hasher.tables)
-            for name in host.backends("hasher")
-            if name != config.hasher.backend
+            _choose(host, "hasher", config.hasher, name) for name in sorted(others)
         ),
-        gc_policy=choose("gc_policy", config.gc.policy, "gc.policy", "gc", config.gc.tables),
-        authenticators=tuple(
-            choose("authenticator", name, "auth.chain", "auth", config.auth.tables)
-            for name in _once(config.auth.chain)
-        ),
+        gc_policy=chosen["gc"][0],
+        authenticators=tuple(chosen["auth"]),
     )
 
 
-def _once(chain: tuple[str, ...]) -> tuple[str, ...]:
-    for name in chain:
-        if chain.count(name) > 1:
-            raise Misconfigured(f"auth.chain: {name!r} is named twice")
-    return chain
+def unknown_tables(config: Config, host: PluginHost) -> list[str]:
+    """Tables of options for backends that no usable plugin offers, a line each.
+
+    Tables of backends that are merely not selected are fine: one file may serve several set-ups.
+    """
+    return [
+        f"{place}.{name}: there is no {KIND_WORDS[section.kind]} {name!r}"
+        f"{near_miss(name, host.backends(section.kind))}"
+        for place, section in config.sections().items()
+        for name in sorted(set(section.tables) - set(host.backends(section.kind)))
+    ]
+
+
+def _choose(host: PluginHost, place: str, section: Section, name: str) -> Choice:
+    setting = f"{place}.{section.selector}"
+    if section.chosen.count(name) > 1:
+        raise Misconfigured(f"{setting}: {name!r} is named twice")
+    offer = host.select(section.kind, name, setting=setting)
+    options = host.options(offer, section.table(name), place=f"{place}.{name}")
+    # An authenticator is named in its instance: there are several.
+    instance = f"{place}.{name}" if section.kind == AuthSection.kind else place
+    return Choice(instance, offer, options)
