@@ -7,6 +7,7 @@ second look here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -21,6 +22,13 @@ GROUP = "juststorage.plugins"
 
 CORE = "juststorage-core"
 """The distribution whose version plugins depend on."""
+
+_BOUND = r"\s*[<>]=?\s*\d+(?:\.\d+)*\s*"
+_PLAIN_RANGE = re.compile(rf"{_BOUND}(?:,{_BOUND})*")
+_PLAIN_REQUIREMENT = re.compile(
+    rf"juststorage[-_.]core\s*(?P<range>{_PLAIN_RANGE.pattern})", re.IGNORECASE
+)
+_PLAIN_VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,28 +127,68 @@ def _is_core(record: PluginRecord) -> bool:
 
 
 def _incompatibility(requires: Sequence[str], core_version: str) -> str | None:
-    # Imported here: a third of a command's start, and core's own plugins do not need it.
+    ranges = [found for text in requires if (found := _range_on_core(text)) is not None]
+    if not ranges:
+        return f"declares no range of {CORE} versions"
+    for text in ranges:
+        fits = plainly_within(core_version, text)
+        if not (_within(core_version, text) if fits is None else fits):
+            return f"needs {CORE}{text}, found {core_version}"
+    return None
+
+
+def _range_on_core(requirement: str) -> str | None:
+    if not _canonical(requirement).startswith(CORE):
+        return None
+    if plain := _PLAIN_REQUIREMENT.fullmatch(requirement):
+        return plain["range"]
     from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        parsed = Requirement(requirement)
+    except InvalidRequirement:
+        return None  # its installer would have refused it
+    if _canonical(parsed.name) != CORE:
+        return None
+    if parsed.marker is not None and not parsed.marker.evaluate({"extra": ""}):
+        return None
+    return str(parsed.specifier) or None
+
+
+def _within(version: str, versions: str) -> bool:
+    from packaging.specifiers import SpecifierSet
     from packaging.version import Version
 
     # 1.4.0.dev3 satisfies >=1.4: a development version stands for the release that it leads to.
-    found = Version(core_version).base_version
-    depends = False
-    for text in requires:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue  # about something else, or its installer would have refused it
-        if _canonical(requirement.name) != CORE:
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        if not requirement.specifier:
-            continue
-        depends = True
-        if not requirement.specifier.contains(found, prereleases=True):
-            return f"needs {CORE}{requirement.specifier}, found {core_version}"
-    return None if depends else f"declares no range of {CORE} versions"
+    return SpecifierSet(versions).contains(Version(version).base_version, prereleases=True)
+
+
+def plainly_within(version: str, versions: str) -> bool | None:
+    """What `packaging` would answer, for plain numbers and bounds; None for all else.
+
+    Nearly every range is plain, and importing `packaging` costs a fifth of a command's whole start.
+    """
+    if not _PLAIN_VERSION.fullmatch(version) or not _PLAIN_RANGE.fullmatch(versions):
+        return None
+    found = _numbers(version)
+    for bound in versions.split(","):
+        sign = bound.strip().rstrip("0123456789. ")
+        number = _numbers(bound.strip().removeprefix(sign))
+        if not {
+            ">=": found >= number,
+            ">": found > number,
+            "<=": found <= number,
+            "<": found < number,
+        }[sign]:
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = [int(part) for part in version.strip().split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()  # 1.0 and 1 are the same version
+    return tuple(numbers)
 
 
 def _canonical(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -96,6 +97,8 @@ async def open_runtime(
     for warning in warnings:
         _log.warning(warning)
     plan = make_plan(config, host)
+    if config.embedded_default:
+        _make_data_dir(config.data_dir)
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal)
@@ -108,6 +111,15 @@ async def open_runtime(
             problem = await opening.aclose()
     if failure is not None or problem is not None:
         raise failure or problem or AssertionError
+
+
+def _make_data_dir(data_dir: Path) -> None:
+    # Only for the start without configuration. Elsewhere a missing directory is more likely a
+    # volume that was not mounted, and what is written into its place is lost when it is.
+    try:
+        data_dir.mkdir(mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"data_dir: cannot make {str(data_dir)!r}: {error.strerror}") from error
 
 
 class _Opening:

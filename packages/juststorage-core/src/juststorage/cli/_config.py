@@ -1,0 +1,118 @@
+"""`juststorage config`: whether the configuration is right, what it is, what it may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from juststorage.cli._options import ConfigSource, config_options
+from juststorage.config import Config, redacted, schema
+from juststorage.plugins._host import PluginHost
+
+__all__ = ["command"]
+
+
+@click.group(name="config", epilog="\b\nExample:\n  juststorage config check --help")
+def command() -> None:
+    """Check, show or describe the configuration."""
+
+
+@command.command(
+    epilog="\b\nExample:\n  juststorage config check --config juststorage.toml --open\n\n"
+    "\b\nExit codes: 0 right; 1 a part is not ready, or could not be opened;\n"
+    "2 the configuration is wrong.",
+)
+@config_options
+@click.option("--open", "opening", is_flag=True, help="Also open every backend and ping it.")
+@click.pass_context
+def check(ctx: click.Context, source: ConfigSource, opening: bool) -> None:
+    """Check the configuration without serving it.
+
+    Reads the options of every selected backend, secret files included. A table that belongs to no
+    known backend is an error here; a server only warns.
+    """
+    from juststorage.errors import Misconfigured
+    from juststorage.runtime._plan import make_plan, unknown_tables
+
+    config = source.load()
+    host = _host(config)
+    host.require_sound()
+    plan = make_plan(config, host)
+    if unknown := unknown_tables(config, host):
+        raise Misconfigured("; ".join(unknown))
+    for warning in host.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if opening:
+        ctx.exit(0 if _open(config) else 1)
+    for choice in plan.choices():
+        origin = choice.offer.record.origin
+        click.echo(f"{choice.instance}: {choice.offer.name} ({origin})")
+
+
+@command.command(
+    epilog="\b\nExample:\n  juststorage config show --json\n\n"
+    "\b\nExit codes: 0 shown; 2 the configuration is wrong.",
+)
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of TOML.")
+def show(source: ConfigSource, as_json: bool) -> None:
+    """Show the settings in effect: defaults, file and environment together. Never a secret."""
+    config = source.load()
+    shown = redacted(config, _host(config))
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    if config.embedded_default:
+        click.echo("# Nothing is configured: the embedded backends are used.")
+    for line in _toml(shown, ()):
+        click.echo(line)
+
+
+@command.command(
+    name="schema",
+    epilog="\b\nExample:\n  juststorage config schema > juststorage.schema.json\n\n"
+    "\b\nExit codes: 0 printed; 2 the section [plugins] is wrong.",
+)
+@config_options
+def schema_(source: ConfigSource) -> None:
+    """Print the JSON Schema of the configuration, from the options of all installed plugins."""
+    allowed = Config.load_gate(source.file)
+    host = PluginHost(enabled=allowed.enabled, disabled=allowed.disabled).load()
+    click.echo(json.dumps(schema(host), indent=2))
+
+
+def _host(config: Config) -> PluginHost:
+    from juststorage.runtime._open import make_host
+
+    return make_host(config)
+
+
+def _open(config: Config) -> bool:
+    import anyio
+
+    from juststorage.runtime import open_runtime
+
+    async def ready() -> bool:
+        async with open_runtime(config) as runtime:
+            parts = await runtime.readiness()
+        for part in parts:
+            click.echo(f"{part.name}: {'ready' if part.ok else part.detail}")
+        return all(part.ok for part in parts)
+
+    return anyio.run(ready)
+
+
+def _toml(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """A line for each setting, with its whole name: easy to search, and valid TOML."""
+    for name, value in tree.items():
+        place = ".".join((*path, name))
+        if isinstance(value, Mapping):
+            yield from _toml(value, (*path, name))
+        elif value is None:
+            yield f"# {place} is not set"
+        else:
+            # JSON's scalars and lists of them are TOML's too.
+            yield f"{place} = {json.dumps(value, ensure_ascii=False)}"

@@ -1,0 +1,153 @@
+"""`juststorage`: its subcommands are found late, so that it starts early and nothing can break it.
+
+The names and summaries of core's own commands are data, those of plugins come from their hooks;
+what a command does is imported when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from juststorage import __version__
+from juststorage.errors import JustStorageError, Misconfigured
+
+__all__ = ["juststorage", "main"]
+
+_OWN: Mapping[str, tuple[str, str]] = {
+    "config": ("Check, show or describe the configuration", "juststorage.cli._config:command"),
+    "plugins": ("List plugins, and what is wrong with them", "juststorage.cli._plugins:command"),
+}
+"""Core's own commands: name -> (summary, target)."""
+
+_EPILOG = """\b
+Examples:
+  juststorage plugins
+  juststorage config check --config juststorage.toml
+
+\b
+Exit codes: 0 done; 1 done, and something is wrong, or it failed;
+2 wrong usage or configuration (one line says what).
+"""
+
+
+class _Commands(click.Group):
+    """A group whose members are named by data and hooks, and imported when they are called."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # The configuration decides which plugins may be imported, and plugins decide which commands
+        # there are: so `--config` is looked for before there is a command that could parse it.
+        ctx.meta["juststorage.config"] = _option(args, "--config")
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*_OWN, *self._plugin_commands(ctx, lenient=True)})
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in _OWN:
+            return _imported(_OWN[name][1])
+        offer = self._plugin_commands(ctx, lenient=False).get(name)
+        if offer is None:
+            return None
+        try:
+            return _imported(offer.item.target)
+        except (Exception, SystemExit) as error:
+            from juststorage.plugins._hints import one_line
+
+            record = offer.record
+            raise Misconfigured(
+                f"the command {name!r} of plugin {record.name} of {record.origin}"
+                f" cannot be loaded: {one_line(error)}"
+            ) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # The command may belong to a plugin that is not usable: that is the real cause, then.
+            unusable = self._host(ctx).unusable()
+            if not unusable:
+                raise
+            detail = f"{error.message} Plugins that are not usable: {', '.join(unusable)}."
+            raise click.UsageError(detail, ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        plugins = self._plugin_commands(ctx, lenient=True)
+        rows = {name: summary for name, (summary, _) in _OWN.items()}
+        rows |= {name: offer.item.summary for name, offer in plugins.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows.items()))
+        if problem := ctx.meta.get("juststorage.problem"):
+            formatter.write_paragraph()
+            formatter.write_text(f"Commands of plugins are not shown: {problem}")
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except JustStorageError as error:
+            # One line: a traceback would bury the only thing to be read.
+            click.echo(f"juststorage: {' '.join(error.detail.split())}", err=True)
+            ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+
+    def _plugin_commands(self, ctx: click.Context, *, lenient: bool) -> Mapping[str, Any]:
+        try:
+            commands: Mapping[str, Any] = self._host(ctx).commands
+            return commands
+        except Misconfigured as error:
+            if not lenient:
+                raise
+            ctx.meta["juststorage.problem"] = error.detail
+            return {}
+
+    def _host(self, ctx: click.Context) -> Any:
+        if "juststorage.host" not in ctx.meta:
+            from juststorage.config import Config
+            from juststorage.plugins._host import PluginHost
+
+            file = ctx.meta.get("juststorage.config")
+            allowed = Config.load_gate(Path(file) if file else None)
+            ctx.meta["juststorage.host"] = PluginHost(
+                enabled=allowed.enabled, disabled=allowed.disabled
+            ).load()
+        return ctx.meta["juststorage.host"]
+
+
+def _option(args: Sequence[str], name: str) -> str | None:
+    for index, arg in enumerate(args):
+        if arg == name and index + 1 < len(args):
+            return args[index + 1]
+        if arg.startswith(f"{name}="):
+            return arg.removeprefix(f"{name}=")
+    return None
+
+
+def _imported(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command: Any = importlib.import_module(module)
+    for name in attribute.split("."):
+        command = getattr(command, name)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{target} is not a click.Command")
+    return command
+
+
+@click.group(
+    cls=_Commands,
+    name="juststorage",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="juststorage %(version)s")
+def juststorage() -> None:
+    """Content-addressed object storage, made of plugins."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the script `juststorage`."""
+    juststorage(prog_name="juststorage")
