@@ -30,7 +30,7 @@ async def register_bootstrap_key(
             known = await keys.create(_admin_key(secret, context))
         except InvalidState:
             return  # another worker was faster
-        context.logger.info("the bootstrap key is registered as %s", known.id)
+        context.logger.debug("the bootstrap key is registered as %s", known.id)
     elif not known.accepts(secret, context.clock.now()):
         context.logger.warning(
             "the bootstrap key was revoked or has expired and stays so; configure another one"

@@ -20,14 +20,11 @@ __all__ = ["ADMIN_KEY_FILE", "ensure_admin_key"]
 ADMIN_KEY_FILE = "admin.key"
 
 
-def ensure_admin_key(data_dir: Path) -> tuple[Path, bool]:
+def ensure_admin_key(data_dir: Path) -> Path:
     """Make `<data_dir>/admin.key` unless it is there.
 
     Written elsewhere, synced, and then linked to its name, which fails when the name is taken: of
     two processes that start at once one wins, and nobody ever reads half a key.
-
-    Returns:
-        The file, and whether it is new.
 
     Raises:
         Misconfigured: The directory or the file cannot be written or read.
@@ -35,16 +32,16 @@ def ensure_admin_key(data_dir: Path) -> tuple[Path, bool]:
     path = data_dir / ADMIN_KEY_FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(path):
-            return path, False
-        return path, _create(path)
+        if not os.path.lexists(path):
+            _create(path)
     except OSError as error:
         raise Misconfigured(
             f"data_dir: cannot write to {str(data_dir)!r}: {error.strerror}"
         ) from error
+    return path
 
 
-def _create(path: Path) -> bool:
+def _create(path: Path) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -55,7 +52,7 @@ def _create(path: Path) -> bool:
         try:
             os.link(draft, path)
         except FileExistsError:
-            return False
+            return
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()
@@ -64,4 +61,3 @@ def _create(path: Path) -> bool:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return True

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
+from juststorage.cli import ConfigSource, config_options
+
 __all__ = ["command"]
 
+_EPILOG = """\b
+Examples:
+  juststorage serve --data-dir /var/lib/juststorage
+  juststorage serve --config juststorage.toml --workers 2
 
-@click.command(name="serve")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file to read.")
+\b
+Exit codes: 0 stopped by SIGTERM or Ctrl-C; 1 the service fell over;
+2 it could not start (one line says why).
+"""
+
+
+@click.command(name="serve", epilog=_EPILOG)
+@config_options
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 lets the system choose.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="The service's own directory.")
 @click.pass_context
-def command(  # noqa: PLR0917  click passes them by name
-    context: click.Context,
-    file: Path | None,
-    host: str | None,
-    port: int | None,
-    workers: int | None,
-    data_dir: Path | None,
-) -> None:
+def command(context: click.Context, /, source: ConfigSource, **server: Any) -> None:
     """Serve the HTTP interface until SIGTERM or Ctrl-C.
 
-    Without a configuration file and without settings in the environment, everything is kept under
-    the data directory, and the file admin.key there holds a key that may do everything.
+    Without a configuration file, and without backends named in the environment, everything is kept
+    under the data directory, and the file admin.key there holds a key that may do everything.
 
-    Options given here win over the environment, which wins over the file.
+    Options win over the environment, which wins over the file.
     """
+    from juststorage.runtime import set_up_logging
     from juststorage_api._serve._run import run
     from juststorage_api._serve._settings import load
 
-    config, admin_key = load(file, host=host, port=port, workers=workers, data_dir=data_dir)
+    config, admin_key = load(source, server)
+    set_up_logging(config.log)
     context.exit(run(config, admin_key))

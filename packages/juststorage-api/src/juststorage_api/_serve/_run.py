@@ -6,9 +6,11 @@ from importlib import import_module
 from pathlib import Path
 
 from juststorage.config import Config
+from juststorage.errors import JustStorageError, Misconfigured
+from juststorage.runtime import log_fields
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._limits import raise_limits
-from juststorage_api._serve._supervisor import Link, Supervisor
+from juststorage_api._serve._supervisor import Link, Supervisor, explain
 from juststorage_api._serve._worker import Worker
 
 __all__ = ["run"]
@@ -23,8 +25,18 @@ def run(config: Config, admin_key: Path | None) -> int:
         The exit code: 0 after an orderly end.
 
     Raises:
-        JustStorageError: It could not start; the sentence says why.
+        Misconfigured: It could not start; one sentence says why.
     """
+    try:
+        return _run(config, admin_key)
+    except Misconfigured:
+        raise
+    except JustStorageError as error:
+        # A database that is locked or damaged: whoever starts the service has to act first.
+        raise Misconfigured(explain(error)) from error
+
+
+def _run(config: Config, admin_key: Path | None) -> int:
     connections_max = raise_limits()
     address = HeldAddress.take(config.server.host, config.server.port)
     try:
@@ -37,6 +49,7 @@ def run(config: Config, admin_key: Path | None) -> int:
             ).run()
 
         def work(link: Link) -> int:
+            log_fields.set({"worker": link.index + 1})
             return Worker(
                 config=config,
                 address=address,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from juststorage.cli import ConfigSource
 from juststorage.config import Config
-from juststorage_api._serve._admin_key import ADMIN_KEY_FILE, ensure_admin_key
+from juststorage_api._serve._admin_key import ensure_admin_key
 
 __all__ = ["load"]
 
 
-def load(
-    file: Path | None,
-    *,
-    host: str | None,
-    port: int | None,
-    workers: int | None,
-    data_dir: Path | None,
-) -> tuple[Config, Path | None]:
+def load(source: ConfigSource, server: Mapping[str, Any]) -> tuple[Config, Path | None]:
     """Read the configuration, and see that the embedded default has an admin key.
+
+    Args:
+        source: What the command line said about it.
+        server: Options of the section `[server]`; None where the command line has none.
 
     Returns:
         The configuration, and the file of the admin key; None where an operator chose the keys.
@@ -27,19 +26,15 @@ def load(
     Raises:
         Misconfigured: A setting is wrong, or the data directory cannot be written.
     """
-    server = {"host": host, "port": port, "workers": workers}
     overrides: dict[str, Any] = {
         "server": {name: value for name, value in server.items() if value is not None}
     }
-    if data_dir is not None:
-        overrides["data_dir"] = str(data_dir)
-    config = Config.load(file, overrides=overrides)
+    config = source.load(overrides)
     if not _needs_admin_key(config):
         return config, None
-    admin_key = config.data_dir / ADMIN_KEY_FILE
-    ensure_admin_key(config.data_dir)
+    admin_key = ensure_admin_key(config.data_dir.absolute())
     overrides["auth"] = {"api_key": {"bootstrap_key": {"file": str(admin_key)}}}
-    return Config.load(file, overrides=overrides), admin_key
+    return source.load(overrides), admin_key
 
 
 def _needs_admin_key(config: Config) -> bool:

@@ -9,18 +9,26 @@ from collections.abc import Callable
 
 import anyio
 
-__all__ = ["Stopping"]
+__all__ = ["HURRY_AFTER_S", "Stopping"]
+
+HURRY_AFTER_S = 1.0
+"""A second signal within this time is an echo of the first."""
 
 
 class Stopping:
     """Belongs to the running event loop; make it inside.
 
-    The first SIGTERM or SIGINT asks for an orderly end; one more cuts the waiting short, so that
-    nobody has to reach for SIGKILL.
+    The first SIGTERM or SIGINT asks for an orderly end; one more, at least a second later, cuts the
+    waiting short, so that nobody has to reach for SIGKILL. (Not sooner: `timeout`, or an init that
+    signals a whole group, may deliver one request twice.)
+
+    Below a supervisor only its word hurries us: systemd, for one, sends SIGTERM to every process of
+    a service, and our supervisor sends one too.
 
     Args:
-        parent: Read end of a pipe whose other end only the supervisor holds: end of file means that
-            it is gone, and a worker without one must not hold the port. None when there is none.
+        parent: Read end of a pipe whose other end only the supervisor holds. A byte means hurry;
+            end of file means that it is gone, and a worker without one must not hold the port. None
+            when there is no supervisor.
     """
 
     def __init__(self, parent: int | None) -> None:
@@ -28,33 +36,38 @@ class Stopping:
         self.on_ask: Callable[[], None] = _nothing
         self.on_hurry: Callable[[], None] = _nothing
         self.fatal: str | None = None
+        self._hurry_from_s = 0.0
         self._loop = asyncio.get_running_loop()
-        self._loop.add_signal_handler(signal.SIGTERM, self.ask)
-        if parent is None:
-            self._loop.add_signal_handler(signal.SIGINT, self.ask)
-        else:
-            # A terminal sends SIGINT to all of us; what follows from it is the supervisor's word.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            self._loop.add_reader(parent, self._orphaned, parent)
+        on_signal = self._signalled if parent is None else self.ask
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(signum, on_signal)
+        if parent is not None:
+            self._loop.add_reader(parent, self._told, parent)
         # A supervisor starts us with signals blocked, so that none comes before these handlers.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 
     def ask(self) -> None:
-        """Stop; asked again: hurry."""
-        if self.asked.is_set():
-            self.on_hurry()
-        else:
+        """Stop, in order. Asking again changes nothing."""
+        if not self.asked.is_set():
+            self._hurry_from_s = self._loop.time() + HURRY_AFTER_S
             self.asked.set()
             self.on_ask()
 
     def fall(self, reason: str) -> None:
         """Stop because the service cannot work any more; the exit code says so."""
         self.fatal = self.fatal or reason
+        self.ask()
+
+    def _signalled(self) -> None:
         if not self.asked.is_set():
             self.ask()
+        elif self._loop.time() >= self._hurry_from_s:
+            self.on_hurry()
 
-    def _orphaned(self, parent: int) -> None:
-        if not os.read(parent, 1):
+    def _told(self, parent: int) -> None:
+        if os.read(parent, 1):
+            self.on_hurry()
+        else:
             self._loop.remove_reader(parent)
             self.ask()
 

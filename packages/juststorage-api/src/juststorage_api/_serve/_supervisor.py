@@ -20,9 +20,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from juststorage.errors import JustStorageError, Misconfigured
+from juststorage.errors import BackendError, JustStorageError, Misconfigured
+from juststorage_api._serve._stopping import HURRY_AFTER_S
 
-__all__ = ["Link", "Supervisor"]
+__all__ = ["Link", "Supervisor", "explain"]
 
 _DEATHS_MAX = 5
 _DEATHS_WINDOW_S = 60.0
@@ -47,7 +48,7 @@ class Link:
     Args:
         index: 0 for the first one.
         is_first_life: Whether it is not a replacement.
-        parent: Read end of a pipe that ends when the supervisor is gone.
+        parent: Read end of a pipe from the supervisor; see `Stopping`.
         ready: To be called once everything is open.
     """
 
@@ -63,6 +64,7 @@ class _Child:
     pid: int
     is_first_life: bool
     messages: int
+    line: int
     told: _Told | None = None
 
 
@@ -83,7 +85,6 @@ class Supervisor:
     _children: dict[int, _Child] = field(default_factory=dict)
     _deaths: deque[float] = field(default_factory=deque)
     _due: list[tuple[float, int]] = field(default_factory=list)
-    _life: tuple[int, int] = (-1, -1)
 
     def run(self) -> int:
         """Start the workers and keep them running until SIGTERM or SIGINT.
@@ -95,7 +96,6 @@ class Supervisor:
             Misconfigured: A worker could not start, in its words. All are stopped.
         """
         old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        self._life = os.pipe()
         gc.collect()
         gc.freeze()  # what the workers share stays shared: a collection would write to all of it
         try:
@@ -104,8 +104,6 @@ class Supervisor:
             return self._watch()
         finally:
             self._stop()
-            for end in self._life:
-                os.close(end)
             signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
     # -- the parent -----------------------------------------------------------------------------
@@ -164,12 +162,14 @@ class Supervisor:
             child = self._children.pop(pid, None)
             if child is not None:
                 child.told = _read(child.messages)
+                os.close(child.line)
                 gone.append((child, status))
         return gone
 
     def _stop(self) -> bool:
         """Stop all workers, wait for them, pass on a second signal; whether all went well."""
         well = True
+        hurry_from = time.monotonic() + HURRY_AFTER_S
         self._signal_all(signal.SIGTERM)
         deadline = time.monotonic() + self.drain_timeout_s + _KILL_MARGIN_S
         while self._children:
@@ -180,8 +180,9 @@ class Supervisor:
                 well = False
                 left_s = 5.0
             received = signal.sigtimedwait(_SIGNALS, left_s)
-            if received is not None and received.si_signo != signal.SIGCHLD:
-                self._signal_all(signal.SIGTERM)
+            is_second = received is not None and received.si_signo != signal.SIGCHLD
+            if is_second and time.monotonic() >= hurry_from:
+                self._hurry_all()
             statuses = [status for _, status in self._reap()]
             well = well and not any(statuses)
         return well
@@ -191,24 +192,32 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signum)
 
+    def _hurry_all(self) -> None:
+        for child in self._children.values():
+            with contextlib.suppress(BrokenPipeError):
+                os.write(child.line, b"!")
+
     def _start(self, index: int, *, is_first_life: bool) -> None:
         reading, writing = os.pipe()
+        parent, line = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            os.close(self._life[1])
-            os._exit(self._be_worker(index, is_first_life, writing))
+            os.close(line)
+            os._exit(self._be_worker(index, is_first_life, writing, parent))
         os.close(writing)
-        self._children[pid] = _Child(index, pid, is_first_life, reading)
+        os.close(parent)
+        self._children[pid] = _Child(index, pid, is_first_life, reading, line)
 
     # -- the worker -----------------------------------------------------------------------------
 
-    def _be_worker(self, index: int, is_first_life: bool, writing: int) -> int:
+    def _be_worker(self, index: int, is_first_life: bool, writing: int, parent: int) -> int:
         """A worker's whole life. It must never return into the parent's code: see `_start`."""
-        for child in self._children.values():
-            os.close(child.messages)
+        for sibling in self._children.values():
+            os.close(sibling.messages)
+            os.close(sibling.line)
         is_ready = False
 
         def ready() -> None:
@@ -219,12 +228,12 @@ class Supervisor:
         code = 70
         try:
             # Signals stay blocked until `work` has its handlers: an early SIGTERM waits for them.
-            code = self.work(Link(index, is_first_life, self._life[0], ready))
+            code = self.work(Link(index, is_first_life, parent, ready))
         except JustStorageError as error:
             if is_ready:
                 _log.exception("the worker failed")
             else:
-                _write(writing, _Told(error.detail))
+                _write(writing, _Told(explain(error)))
             code = 1
         except BaseException:  # noqa: BLE001  what is above belongs to the parent
             _log.exception("the worker failed")
@@ -234,6 +243,14 @@ class Supervisor:
                 sys.stdout.flush()
                 sys.stderr.flush()
         return code
+
+
+def explain(error: JustStorageError) -> str:
+    """The error's sentence, and the first words of a cause that is not one of ours: a bug's."""
+    cause = error.__cause__
+    if not isinstance(error, BackendError) or cause is None or isinstance(cause, JustStorageError):
+        return error.detail
+    return f"{error.detail}: {type(cause).__name__}: {' '.join(str(cause).split())[:300]}"
 
 
 def _ended(status: int) -> str:

@@ -193,11 +193,7 @@ class _Serving:
         if self._served.is_set():
             return
         timeout_s = self._worker.config.server.drain_timeout_s
-        _log.info(
-            "stopping: no new connections, %d requests have up to %g s to finish",
-            len(self._application),
-            timeout_s,
-        )
+        _log.info("stopping: no new connections, open requests have %g s to finish", timeout_s)
         self._server.stop()  # type: ignore[no-untyped-call]
         with anyio.move_on_after(timeout_s) as waiting:
             self._stopping.on_hurry = waiting.cancel
