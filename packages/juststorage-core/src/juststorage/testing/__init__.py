@@ -35,11 +35,13 @@ from juststorage.testing._clock import FakeClock, SystemClock
 from juststorage.testing._opening import open_backend, open_context
 from juststorage.testing.contracts import (
     BlobStoreContract,
+    MetadataStoreContract,
 )
 
 __all__ = [
     "BlobStoreContract",
     "FakeClock",
+    "MetadataStoreContract",
     "SystemClock",
     "audit_metadata",
     "faults",

@@ -2,8 +2,10 @@
 
 from juststorage.testing.contracts._base import Contract
 from juststorage.testing.contracts._blob_store import BlobStoreContract
+from juststorage.testing.contracts._metadata_store import MetadataStoreContract
 
 __all__ = [
     "BlobStoreContract",
     "Contract",
+    "MetadataStoreContract",
 ]
