@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -20,6 +20,8 @@ _TAG_BYTES: Final = 16
 _LENGTH_MAX: Final = 8192
 # The domain's names are subclasses of str, which msgspec leaves to its caller.
 _encoder: Final = msgspec.json.Encoder(enc_hook=str, order="deterministic")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _TIMES: Final = frozenset({SortBy.CREATED_AT, SortBy.UPDATED_AT})
 
 
@@ -37,7 +39,7 @@ class CursorCodec:
         """The cursor for `position` in `query`."""
         value: object = position.value
         if isinstance(value, datetime):
-            value = int(value.timestamp() * 1_000_000 + 0.5)
+            value = (value - _EPOCH) // _MICROSECOND
         payload = _encoder.encode([value, position.id])
         return base64.urlsafe_b64encode(self._tag(payload, query) + payload).decode().rstrip("=")
 
@@ -58,9 +60,7 @@ class CursorCodec:
             raise InvalidCursor("the cursor is not valid for this query")
         value, object_id = msgspec.json.decode(payload, type=tuple[int | str | None, str])
         if query.sort_by in _TIMES and isinstance(value, int):
-            seconds, micros = divmod(value, 1_000_000)
-            when = datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros)
-            return Position(when, object_id)
+            return Position(_EPOCH + value * _MICROSECOND, object_id)
         return Position(value, object_id)
 
     def _tag(self, payload: bytes, query: Query) -> bytes:

@@ -1,0 +1,187 @@
+"""Collections: space comes back, and nothing that is referred to goes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from juststorage.testing import audit_metadata
+
+from juststorage.domain import BlobKey, StorageClass
+from juststorage.errors import Unavailable
+from juststorage.ports import Content
+
+
+async def deleted(service: Any, data: bytes) -> Any:
+    """An object that was there, and whose bytes are garbage now."""
+    found = (await service.upload().whole(service.intent(), data)).object
+    await service.metadata.objects.delete(found.tenant_id, found.id)
+    return found
+
+
+async def test_garbage_goes_and_is_counted(service: Any) -> None:
+    """Bytes without references are removed; the report says how many."""
+    for number in range(11):
+        await deleted(service, b"%02d" % number)
+    kept = (await service.upload().whole(service.intent(), b"kept")).object
+    report = await service.collect().run()
+    assert (report.claimed, report.removed, report.bytes_removed) == (11, 11, 22)
+    assert report.errors == 0
+    assert await service.placed() == [kept.locator]
+    assert await service.content(kept) == b"kept"
+
+
+async def test_a_dry_run_changes_nothing(service: Any) -> None:
+    """A dry run counts what would go and leaves it."""
+    await deleted(service, b"abc")
+    report = await service.collect().run(dry_run=True)
+    assert (report.removed, report.bytes_removed) == (1, 3)
+    assert len(await service.placed()) == 1
+    assert (await service.collect().run()).removed == 1
+
+
+async def test_grace_is_kept_and_can_be_overridden(service: Any) -> None:
+    """Garbage younger than the grace stays, unless the run is told another grace."""
+    await deleted(service, b"abc")
+    patient = service.collect(msgspec.structs.replace(service.collect()._limits, grace_s=100))
+    assert (await patient.run()).removed == 0
+    assert (await patient.run(grace_s=0)).removed == 1
+
+
+async def test_a_run_stops_at_its_limit(service: Any) -> None:
+    """A run removes no more than it may, and says that there is more."""
+    for number in range(9):
+        await deleted(service, b"%d" % number)
+    limited = service.collect(
+        msgspec.structs.replace(service.collect()._limits, run_blobs_max=4, batch_size=4)
+    )
+    report = await limited.run()
+    assert (report.removed, report.more) == (4, True)
+
+
+async def test_uploads_without_lease_are_reaped_and_swept(service: Any) -> None:
+    """What a dead upload held and staged is given back (R12)."""
+    intent = service.intent("k")
+    await service.metadata.objects.begin(intent, lease_s=0)
+    staged = await service.blobs[StorageClass.HOT].stage(intent.new.id)
+    await staged.write(b"half")
+    report = await service.collect().run()
+    assert (report.reaped, report.swept) == (1, 1)
+    assert await service.staged() == 0
+
+
+async def test_a_live_upload_keeps_its_staging(service: Any) -> None:
+    """A slow upload whose lease holds is left alone, whatever the sweeper's grace (R11)."""
+    intent = service.intent("k")
+    await service.metadata.objects.begin(intent, lease_s=600)
+    await service.blobs[StorageClass.HOT].stage(intent.new.id)
+    assert (await service.collect().run()).swept == 0
+    assert await service.staged() == 1
+
+
+async def test_a_placed_blob_without_row_is_adopted_then_collected(service: Any) -> None:
+    """An orphan gets a row, never a deletion, and goes the way of all garbage (R13)."""
+    store = service.blobs[StorageClass.HOT]
+    content_hash = service.hasher.hash(b"orphan")
+    await store.put(service.intent().new.id, content_hash, b"orphan")
+    report = await service.collect().run()
+    assert (report.adopted, report.removed) == (1, 0)
+    assert (await service.collect().run()).removed == 1
+    assert await service.placed() == []
+
+
+async def test_trash_that_a_row_names_goes_back(service: Any) -> None:
+    """After a database was restored to an earlier time, the purge restores what it names (R22)."""
+    found = (await service.upload().whole(service.intent(), b"abc")).object
+    await service.blobs[StorageClass.HOT].remove([found.locator])
+    report = await service.collect().run()
+    assert (report.restored, report.purged) == (1, 0)
+    assert await service.content(found) == b"abc"
+
+
+async def test_an_upload_that_reserves_claimed_bytes_keeps_them(service: Any) -> None:
+    """A blob that is reserved between claim and removal is taken back (R01)."""
+    gone = await deleted(service, b"abc")
+    key = BlobKey(gone.content_hash, StorageClass.HOT)
+    rows = service.metadata.blobs
+    [claimed] = await rows.claim(grace_s=0, claim_s=300, limit=10, agree=lambda blob, now: True)
+    done = await service.upload().whole(service.intent(), b"abc")
+    touched: list[Any] = []
+
+    async def move(blobs: Any) -> list[BlobKey]:
+        touched.extend(blobs)
+        return [blob.key for blob in blobs]
+
+    removal = await rows.remove([claimed.key], move)
+    assert (removal.taken_back, touched) == ([key], [])
+    assert await service.content(done.object) == b"abc"
+
+
+async def test_a_removal_that_fails_puts_the_bytes_back(service: Any) -> None:
+    """When the transaction fails after the bytes moved, they move back."""
+    await deleted(service, b"abc")
+    rows, remove = service.metadata.blobs, service.metadata.blobs.remove
+
+    async def fails(claimed: Any, move: Any) -> Any:
+        async def moved_then_lost(blobs: Any) -> Any:
+            await move(blobs)
+            raise Unavailable("the connection was cut")
+
+        return await remove(claimed, moved_then_lost)
+
+    rows.remove = fails
+    report = await service.collect().run()
+    assert (report.removed, report.errors) == (0, 1)
+    assert len(await service.placed()) == 1
+
+
+async def test_a_store_that_fails_stalls_nothing_else(service: Any) -> None:
+    """A step that fails is counted and the others go on."""
+    await deleted(service, b"abc")
+    intent = service.intent()
+    await service.metadata.objects.begin(intent, lease_s=0)
+
+    async def broken(**_: Any) -> Any:
+        raise Unavailable("the volume is gone")
+
+    service.blobs[StorageClass.COLD].trash = broken
+    report = await service.collect().run()
+    assert (report.removed, report.reaped, report.errors) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("storage_class", list(StorageClass))
+async def test_tombstones_are_forgotten(service: Any, storage_class: StorageClass) -> None:
+    """Deleted objects become tombstones, and those go after their retention."""
+    intent = service.intent("k", storage_class=storage_class)
+    found = (await service.upload().whole(intent, b"abc")).object
+    other = (
+        await service.upload().whole(service.intent(storage_class=storage_class), b"abc")
+    ).object
+    await service.metadata.objects.delete(found.tenant_id, found.id)
+    report = await service.collect().run()
+    assert report.buried == 1
+    assert report.forgotten == 1
+    left = await service.metadata.objects.scan(after=None, limit=10)
+    assert [stored.id for stored in left] == [other.id]
+    await audit_metadata(service.metadata)
+
+
+async def test_reserving_in_both_classes_counts_apart(service: Any) -> None:
+    """The same bytes hot and cold are two blobs; collecting one leaves the other (R10)."""
+    hot = (await service.upload().whole(service.intent(), b"abc")).object
+    cold = (
+        await service.upload().whole(service.intent(storage_class=StorageClass.COLD), b"abc")
+    ).object
+    await service.metadata.objects.delete(hot.tenant_id, hot.id)
+    assert (await service.collect().run()).removed == 1
+    assert await service.content(cold) == b"abc"
+
+
+async def test_an_abandoned_reservation_is_collected(service: Any) -> None:
+    """A blob that was reserved and never placed leaves no row behind."""
+    lease = await service.metadata.objects.begin(service.intent(), lease_s=0)
+    content = Content(service.hasher.hash(b"abc"), 3)
+    await service.metadata.objects.reserve(lease, content)
+    await service.collect().run()
+    assert await service.metadata.blobs.scan(after=None, limit=10) == []
