@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MOUNTS", "filesystem_type", "is_network_filesystem"]
+__all__ = ["MOUNTS", "filesystem_type", "is_network_filesystem", "syncs_as_one"]
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
@@ -35,6 +35,7 @@ _NETWORK: Final = frozenset(
         "smbfs",
     }
 )
+_SYNCS_AS_ONE: Final = frozenset({"btrfs", "ext4", "xfs"})
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -64,3 +65,11 @@ def filesystem_type(path: Path, mounts: str) -> str | None:
 def is_network_filesystem(kind: str) -> bool:
     """Whether durability and renames are another machine's business there."""
     return kind in _NETWORK
+
+
+def syncs_as_one(kind: str) -> bool:
+    """Whether one `syncfs` there is known to do what an `fsync` of every file would.
+
+    In FUSE, for one, it does not reach the program behind the filesystem.
+    """
+    return kind in _SYNCS_AS_ONE

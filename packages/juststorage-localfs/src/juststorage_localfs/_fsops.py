@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Generator
 
 __all__ = ["FsOps"]
@@ -19,11 +20,17 @@ _SYNC_FILE_RANGE_WRITE = 2
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
 
+def _kernel() -> tuple[int, ...]:
+    """The version of the kernel, as (major, minor)."""
+    match = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (0, 0) if match is None else (int(match[1]), int(match[2]))
+
+
 class FsOps:
     """The filesystem as it is. Stateless; all methods may be called from any thread."""
 
-    can_sync_volume = hasattr(_LIBC, "syncfs")
-    """Whether `sync_volume` works here."""
+    can_sync_volume = hasattr(_LIBC, "syncfs") and _kernel() >= (5, 8)
+    """Whether `sync_volume` works here and reports errors: before Linux 5.8 it hides them."""
 
     can_read_now = _NOWAIT != 0 and hasattr(os, "preadv")
     """Whether `read_now` works here."""
@@ -65,7 +72,7 @@ class FsOps:
             self.close(fd)
 
     def sync_volume(self, fd: int) -> None:
-        """`fsync` for everything on the volume of `fd`; reports errors since Linux 5.8."""
+        """`fsync` for everything on the volume of `fd`, whoever wrote it."""
         if _LIBC.syncfs(fd):
             raise _os_error()
 

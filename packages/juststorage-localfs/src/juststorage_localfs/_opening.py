@@ -13,11 +13,17 @@ import anyio.to_thread
 from juststorage.errors import Misconfigured, StorageFull, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
 from juststorage_localfs._errors import translated
-from juststorage_localfs._filesystems import MOUNTS, filesystem_type, is_network_filesystem
+from juststorage_localfs._filesystems import (
+    MOUNTS,
+    filesystem_type,
+    is_network_filesystem,
+    syncs_as_one,
+)
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._layout import STAGING, TRASH
-from juststorage_localfs._store import LocalFSBlobStore, gather
+from juststorage_localfs._puts import put_in_threads
+from juststorage_localfs._store import LocalFSBlobStore
 from juststorage_localfs._volume import Volume
 from juststorage_localfs.plugin import LocalFSOptions
 
@@ -45,7 +51,7 @@ async def open_store(
         jobs = Jobs(options.threads)
         try:
             async with Gatherer(
-                partial(gather, volume, jobs),
+                partial(put_in_threads, volume, jobs),
                 batch_max=PUT_BATCH_MAX,
                 calls_max=min(PUT_BATCHES_MAX, options.threads),
             ) as puts:
@@ -59,7 +65,7 @@ async def open_store(
 def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Volume:
     root = _root(options, context, ops)
     where = f"{context.instance}: root {root}"
-    _check_filesystem(options, root, where)
+    kind = _filesystem(options, root, where)
     try:
         root_fd = ops.open(str(root), os.O_RDONLY | os.O_DIRECTORY)
     except NotADirectoryError:
@@ -67,7 +73,14 @@ def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> V
     except OSError as error:
         raise Misconfigured(f"{where} cannot be opened: {error.strerror}") from error
     try:
-        volume = Volume(str(root), root_fd, ops=ops, reserve_bytes=options.reserve_bytes)
+        volume = Volume(
+            str(root),
+            root_fd,
+            ops=ops,
+            reserve_bytes=options.reserve_bytes,
+            can_sync_whole=ops.can_sync_volume and kind is not None and syncs_as_one(kind),
+            monotonic=context.clock.monotonic,
+        )
         _prepare(volume, where, context)
     except BaseException:
         ops.close(root_fd)
@@ -114,15 +127,17 @@ def _make(root: Path, ops: FsOps) -> None:
             ops.close(fd)
 
 
-def _check_filesystem(options: LocalFSOptions, root: Path, where: str) -> None:
-    if options.allow_network_filesystem or not MOUNTS.exists():
-        return
+def _filesystem(options: LocalFSOptions, root: Path, where: str) -> str | None:
+    """The type of the filesystem, where it is known and welcome."""
+    if not MOUNTS.exists():
+        return None
     kind = filesystem_type(root, MOUNTS.read_text(errors="surrogateescape"))
-    if kind is not None and is_network_filesystem(kind):
-        raise Misconfigured(
-            f"{where} is on a network filesystem ({kind}); use a local one, "
-            "or set allow_network_filesystem and accept what its server promises"
-        )
+    if kind is None or options.allow_network_filesystem or not is_network_filesystem(kind):
+        return kind
+    raise Misconfigured(
+        f"{where} is on a network filesystem ({kind}); use a local one, "
+        "or set allow_network_filesystem and accept what its server promises"
+    )
 
 
 def _prepare(volume: Volume, where: str, context: OpenContext) -> None:

@@ -6,28 +6,53 @@ durable, and what fails for one item fails for that one only. docs/adr/0010 has 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-import msgspec
+import anyio
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import JustStorageError
 from juststorage_localfs._errors import translate
+from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._volume import Volume
 
-__all__ = ["GROUP_MIN", "Put", "put_all"]
+__all__ = ["Put", "put_all", "put_in_threads"]
 
-GROUP_MIN = 4
-"""From how many items on one sync of the volume is cheaper than one of every file."""
+APART_MAX = 4
+"""Items to one thread where each is synced by itself: the disk is kept busy by many threads then.
+"""
 
 
-class Put(msgspec.Struct, frozen=True):
+class Put:
     """A small body that wants to be durable."""
 
-    upload_id: ObjectId
-    content_hash: ContentHash
-    data: bytes
+    __slots__ = ("_over", "_under_way", "content_hash", "data", "upload_id")
+
+    def __init__(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> None:
+        self.upload_id = upload_id
+        self.content_hash = content_hash
+        self.data = data
+        self._under_way = False
+        self._over: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        """A thread is about to work on it."""
+        self._under_way = True
+
+    def end(self) -> None:
+        """No thread works on it any more."""
+        self._under_way = False
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    async def settle(self) -> None:
+        """Wait until no thread works on it; for whoever gave it up."""
+        if self._under_way:
+            self._over = asyncio.get_running_loop().create_future()
+            with anyio.CancelScope(shield=True):
+                await self._over
 
 
 class _Item:
@@ -44,11 +69,45 @@ class _Item:
         self.error: JustStorageError | None = None
 
 
+async def put_in_threads(
+    volume: Volume, jobs: Jobs, puts: Sequence[Put]
+) -> list[Locator | BaseException]:
+    """Put them all: in one job with one sync for all, or in several where that is not to be had.
+
+    Cancellation: what has begun is waited for.
+    """
+    for put in puts:
+        put.begin()
+    try:
+        if len(puts) <= APART_MAX or volume.syncs_whole():
+            return await jobs.run(put_all, volume, puts)
+        return await _put_apart(volume, jobs, puts)
+    finally:
+        for put in puts:
+            put.end()
+
+
+async def _put_apart(
+    volume: Volume, jobs: Jobs, puts: Sequence[Put]
+) -> list[Locator | BaseException]:
+    answers: dict[int, list[Locator | BaseException]] = {}
+
+    async def part(start: int) -> None:
+        answers[start] = await jobs.run(put_all, volume, puts[start : start + APART_MAX])
+
+    async with anyio.create_task_group() as tasks:
+        for start in range(0, len(puts), APART_MAX):
+            tasks.start_soon(part, start)
+    return [answer for _, some in sorted(answers.items()) for answer in some]
+
+
 def put_all(volume: Volume, puts: Sequence[Put]) -> list[Locator | BaseException]:
     """Put them all; one locator or one error each. Blocks, raises nothing."""
     items = [_Item(put) for put in puts]
     alive = items
-    together = len(items) >= GROUP_MIN and volume.ops.can_sync_volume
+    # For a single one, two syncs of the volume would be no faster than those of its file and
+    # directory, and wait for strangers.
+    together = len(items) > 1 and volume.syncs_whole()
     try:
         for item in items:
             _write(volume, item)
@@ -114,8 +173,7 @@ def _sync_volume(volume: Volume, items: Sequence[_Item]) -> None:
     if not items:
         return
     try:
-        with volume.syncing():
-            volume.ops.sync_volume(volume.root_fd)
+        volume.sync_whole()
     except OSError as error:
         # Whose bytes were lost is not known, hence nobody's are safe.
         for item in items:

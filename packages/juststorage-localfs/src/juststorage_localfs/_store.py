@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,12 @@ from juststorage_localfs import _trash, _walk
 from juststorage_localfs._errors import translate
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._layout import hash_of
-from juststorage_localfs._puts import Put, put_all
+from juststorage_localfs._puts import Put
 from juststorage_localfs._reader import LocalFSReader
 from juststorage_localfs._staged import LocalFSStagedBlob
 from juststorage_localfs._volume import Volume
 
-__all__ = ["LocalFSBlobStore", "gather"]
+__all__ = ["LocalFSBlobStore"]
 
 PING_TIMEOUT_S = 10.0
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -61,7 +62,12 @@ class LocalFSBlobStore(BlobStore):
         return await staged.place(content_hash)
 
     async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:
-        return await self._puts.submit(Put(upload_id, content_hash, data))
+        put = Put(upload_id, content_hash, data)
+        try:
+            return await self._puts.submit(put)
+        except asyncio.CancelledError:
+            await put.settle()
+            raise
 
     async def open(self, locator: Locator) -> BlobReader:
         # Without a thread on purpose: with its directory in memory, this costs less than the way
@@ -133,10 +139,3 @@ class LocalFSBlobStore(BlobStore):
             await self._jobs.wait(self._probe, timeout_s=PING_TIMEOUT_S)
         except StorageFull as error:
             raise Unavailable("the volume has no room to write") from error
-
-
-async def gather(
-    volume: Volume, jobs: Jobs, puts: Sequence[Put]
-) -> Sequence[Locator | BaseException]:
-    """One batch of small bodies, in one thread."""
-    return await jobs.run(put_all, volume, puts)

@@ -6,9 +6,11 @@ Methods raise the errors of `juststorage.errors`, except where they say `OSError
 from __future__ import annotations
 
 import errno
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import StorageFull, Unavailable
@@ -18,7 +20,13 @@ from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._layout import STAGING, locator_of, staged_name
 from juststorage_localfs._shards import Shards
 
-__all__ = ["Volume"]
+__all__ = ["PATIENCE_S", "SLOW_SYNC_S", "Volume"]
+
+SLOW_SYNC_S: Final = 0.1
+"""A sync of the whole volume that takes longer pays for other people's writes."""
+
+PATIENCE_S: Final = 5.0
+"""For how long small files are then synced one by one."""
 
 _PROBE = f"{STAGING}/.ping"
 _PROBE_BYTES = b"juststorage\n"
@@ -32,15 +40,29 @@ class Volume:
         root_fd: The same, open; closed by whoever opened it.
         ops: The calls to the filesystem.
         reserve_bytes: What has to stay free.
+        can_sync_whole: Whether `sync_whole` may be used at all.
+        monotonic: Seconds, to see how long that takes.
     """
 
-    def __init__(self, root: str, root_fd: int, *, ops: FsOps, reserve_bytes: int) -> None:
+    def __init__(
+        self,
+        root: str,
+        root_fd: int,
+        *,
+        ops: FsOps,
+        reserve_bytes: int,
+        can_sync_whole: bool,
+        monotonic: Callable[[], float],
+    ) -> None:
         self.root = root
         self.root_fd = root_fd
         self.ops = ops
         self.shards = Shards(ops, root_fd)
         self.suspect = False
         self._reserve_bytes = reserve_bytes
+        self._can_sync_whole = can_sync_whole
+        self._monotonic = monotonic
+        self._sync_whole_after_s = -math.inf
 
     # -- room and health ----------------------------------------------------------------------
 
@@ -115,6 +137,23 @@ class Volume:
         """Make a file's bytes durable. Raises `OSError`; never to be tried again on this `fd`."""
         with self.syncing():
             self.ops.fsync(fd)
+
+    def syncs_whole(self) -> bool:
+        """Whether `sync_whole` is what serves a group of small files best just now."""
+        return self._can_sync_whole and self._monotonic() >= self._sync_whole_after_s
+
+    def sync_whole(self) -> None:
+        """Make everything on the volume durable, bytes and names. Raises `OSError`.
+
+        It waits for what others have written, too. When that takes long there is someone who writes
+        much, and small files are synced one by one for a while.
+        """
+        began_s = self._monotonic()
+        with self.syncing():
+            self.ops.sync_volume(self.root_fd)
+        ended_s = self._monotonic()
+        if ended_s - began_s > SLOW_SYNC_S:
+            self._sync_whole_after_s = ended_s + PATIENCE_S
 
     def drop(self, name: str) -> None:
         """Take a staging file away if that is possible; the sweeper finds it otherwise."""
