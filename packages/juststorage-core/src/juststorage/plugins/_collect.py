@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pluggy
 
+from juststorage.plugins._binding import field_types
 from juststorage.plugins._descriptors import Backend, Command
 from juststorage.plugins._hints import near_miss, one_line
 from juststorage.plugins._records import HOOKS, Described
@@ -103,5 +104,10 @@ def _examine_backend(item: Backend[Any, Any]) -> None:
     settings = options.__struct_config__
     if not settings.frozen or not settings.forbid_unknown_fields:
         raise Unfit(f"{label} has options without frozen=True and forbid_unknown_fields=True")
+    try:
+        field_types(options)
+        msgspec.json.Decoder(options)
+    except Exception as error:
+        raise Unfit(f"{label} has options that cannot be read: {one_line(error)}") from error
     if not callable(item.open):
         raise Unfit(f"{label} has an open that cannot be called")

@@ -239,7 +239,10 @@ class _BlobReaderGuard(_Closing, BlobReader):
         finally:
             # A reader who stops early must not leave the store's generator to the collector.
             if hasattr(pieces, "aclose"):
-                await pieces.aclose()
+                try:
+                    await pieces.aclose()
+                except Exception as error:  # noqa: BLE001  as in aclose
+                    self._report(error)
         if missing:
             word = "more" if missing < 0 else f"{missing} bytes fewer"
             raise Corrupt(f"{self._where.instance}: the blob has {word} than it should")

@@ -56,12 +56,14 @@ class Held(Generic[ServiceT]):
         tasks.start_soon(self._hold)
         try:
             await self._settled.wait()
-        finally:
+        except BaseException:
+            # It may have opened in the same moment; then it is closed and not cancelled.
+            self._stop.set()
             if not self._settled.is_set():
-                self._stop.set()
                 self._life.cancel()
-                with anyio.CancelScope(shield=True):
-                    await self._closed.wait()
+            with anyio.CancelScope(shield=True):
+                await self._closed.wait()
+            raise
         if self._services:
             return self._services[0]
         assert self._error is not None

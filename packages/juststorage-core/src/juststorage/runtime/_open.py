@@ -21,7 +21,7 @@ from juststorage.plugins._host import PluginHost
 from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._clock import SystemClock
-from juststorage.runtime._held import Held
+from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
 
@@ -239,7 +239,10 @@ class _Opening:
         """Close all, last opened first. Returns the first problem; logs each."""
         first: JustStorageError | None = None
         for choice, held, supervisor in reversed(self._held):
-            await supervisor.stop()
+            with anyio.move_on_after(CLOSE_TIMEOUT_S) as limit:
+                await supervisor.stop()
+            if limit.cancelled_caught:
+                _log.error("%s: background work ignores its cancellation", choice.instance)
             try:
                 await held.aclose()
             except Exception as error:  # noqa: BLE001  the others are still to be closed
@@ -260,4 +263,7 @@ class _Opening:
     def _fatal(self, reason: str) -> None:
         _log.critical(reason)
         if self._told is not None:
-            self._told(reason)
+            try:
+                self._told(reason)
+            except Exception as error:  # noqa: BLE001  it runs in the tasks that it watches over
+                _log.error("on_fatal failed", exc_info=error)
