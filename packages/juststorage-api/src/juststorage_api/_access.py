@@ -1,0 +1,68 @@
+"""Who may do what: every decision about access that HTTP takes is on this page.
+
+- Each call needs one scope (`NEEDS`); `admin` implies all.
+- A call acts for one tenant: the one it names, which the caller must hold (403 `tenant_forbidden`),
+  or the only one that the caller holds (400 where there are several).
+- A caller that is confined to namespaces and names another one is refused like one that names a
+  foreign tenant: 403 `tenant_forbidden`. What it names it knows already, so nothing is given away.
+- An object that is found by id in another tenant or namespace is 404, as one that never existed:
+  `FindObject` and `DeleteObject` see to that, given `tenant_id` and `namespaces`.
+- A list without a namespace shows those that the caller holds.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from juststorage.domain import Namespace, Principal, Scope, TenantId
+from juststorage.errors import TenantForbidden
+
+__all__ = ["NEEDS", "Call", "held_namespace", "tenant_for"]
+
+
+class Call(Enum):
+    """What a client may ask for under /v1."""
+
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    READ_METADATA = "read metadata"
+    LIST = "list"
+    DELETE = "delete"
+
+
+NEEDS: Final = {
+    Call.UPLOAD: Scope.OBJECTS_WRITE,
+    Call.DOWNLOAD: Scope.OBJECTS_READ,
+    Call.READ_METADATA: Scope.OBJECTS_READ,
+    Call.LIST: Scope.OBJECTS_READ,
+    Call.DELETE: Scope.OBJECTS_DELETE,
+}
+
+
+def tenant_for(caller: Principal, call: Call, named: str | TenantId | None) -> TenantId:
+    """The tenant that `caller` makes `call` for.
+
+    Raises:
+        ScopeMissing: The caller lacks the scope.
+        TenantForbidden: The caller does not hold the named tenant.
+        InvalidName: The named tenant is no tenant id.
+        Invalid: None is named, and the caller holds several.
+    """
+    caller.require_scope(NEEDS[call])
+    if named is not None and not isinstance(named, TenantId):
+        named = TenantId(named)
+    return caller.resolve_tenant(named)
+
+
+def held_namespace(caller: Principal, named: str | Namespace) -> Namespace:
+    """The namespace that a call names.
+
+    Raises:
+        InvalidName: It is no namespace.
+        TenantForbidden: The caller is confined to others.
+    """
+    namespace = named if isinstance(named, Namespace) else Namespace(named)
+    if not caller.holds_namespace(namespace):
+        raise TenantForbidden("this credential does not hold that namespace")
+    return namespace

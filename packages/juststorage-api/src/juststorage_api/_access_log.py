@@ -1,0 +1,60 @@
+"""One line for each request, once it is over."""
+
+from __future__ import annotations
+
+import logging
+from time import perf_counter
+from typing import Final
+
+from juststorage_api._exchange import Exchange
+
+__all__ = ["AccessLog"]
+
+_LINE: Final = "%s %s %d %d bytes %.1f ms"
+
+
+class AccessLog:
+    """Writes to the logger `juststorage.access`; costs nothing where that is turned off.
+
+    The record's fields are `method`, `path` (percent-encoded, without the query string, which may
+    name keys), `status`, `code` (of a problem, else absent), `duration_ms`, `sent_bytes`,
+    `received_bytes`, `request_id`, and `tenant_id` and `subject` once they are known.
+    """
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("juststorage.access")
+
+    def write(self, exchange: Exchange, began: float) -> None:
+        """Log an exchange that began at `began`, by `perf_counter`."""
+        logger = self._logger
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        duration_ms = (perf_counter() - began) * 1000
+        path = exchange.path.decode("ascii", "replace")
+        fields: dict[str, object] = {
+            "method": exchange.method,
+            "path": path,
+            "status": exchange.status,
+            "duration_ms": round(duration_ms, 3),
+            "sent_bytes": exchange.sent_bytes,
+            "received_bytes": exchange.received_bytes,
+            "request_id": exchange.request_id.decode("ascii"),
+        }
+        if exchange.code:
+            fields["code"] = exchange.code
+        if exchange.tenant_id is not None:
+            fields["tenant_id"] = str(exchange.tenant_id)
+        if exchange.principal is not None:
+            fields["subject"] = exchange.principal.subject
+        # Not logger.info: it walks the stack for a file and a line that nobody asks for.
+        record = logger.makeRecord(
+            logger.name,
+            logging.INFO,
+            "",
+            0,
+            _LINE,
+            (exchange.method, path, exchange.status, exchange.sent_bytes, duration_ms),
+            None,
+            extra=fields,
+        )
+        logger.handle(record)

@@ -1,0 +1,7 @@
+"""The calls that carry bytes: plain ASGI, because their cost is counted in microseconds."""
+
+from juststorage_api._data.delete import Deletes
+from juststorage_api._data.download import Downloads
+from juststorage_api._data.upload import Uploads
+
+__all__ = ["Deletes", "Downloads", "Uploads"]

@@ -1,0 +1,196 @@
+"""GET and HEAD: bytes go out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from juststorage.domain import StoredObject
+from juststorage.errors import PreconditionFailed
+from juststorage.ports import BlobReader
+from juststorage_api._access import Call, tenant_for
+from juststorage_api._data._target import keyed, object_id
+from juststorage_api._exchange import ClientGone, Exchange
+from juststorage_api._http.conditions import Outcome, judge_read, range_applies
+from juststorage_api._http.dates import format_date
+from juststorage_api._http.digests import repr_digest
+from juststorage_api._http.headers import attachment
+from juststorage_api._http.problem import Headers
+from juststorage_api._http.query import parse_query
+from juststorage_api._http.ranges import Span, parse_range
+from juststorage_api._services import Services
+
+__all__ = ["Downloads"]
+
+_BY_ID: Final = frozenset({"tenant_id", "filename"})
+_BY_KEY: Final = frozenset({"filename"})
+
+_PATHSEND_BYTES_MIN: Final = 1024 * 1024
+"""From here on the server sends the file by itself, where it can."""
+
+_ACCEPT_RANGES: Final = (b"accept-ranges", b"bytes")
+_CACHE: Final = (b"cache-control", b"private, no-cache")
+_NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_SANDBOX: Final = (b"content-security-policy", b"sandbox")
+
+
+class Downloads:
+    """200, 206 or 304; no complete answer ever differs from its entity tag.
+
+    The blob is open before the head is sent, and a body that fails midway is cut off.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._find = services.find
+        self._download = services.download
+        self._clock = services.runtime.clock
+
+    async def by_id(self, exchange: Exchange) -> None:
+        """GET and HEAD /v1/objects/{id}."""
+        caller = exchange.caller
+        parameters = parse_query(exchange.scope["query_string"], _BY_ID)
+        named = parameters.get("tenant_id")
+        exchange.tenant_id = tenant_id = tenant_for(caller, Call.DOWNLOAD, named)
+        stored = await self._find.by_id(
+            tenant_id, object_id(exchange), namespaces=caller.namespaces
+        )
+        await self._send(exchange, stored, parameters.get("filename"))
+
+    async def by_key(self, exchange: Exchange) -> None:
+        """GET and HEAD /v1/objects/by-key/{namespace}/{tenant_id}/{key}."""
+        namespace, tenant_id, key = keyed(exchange, Call.DOWNLOAD)
+        parameters = parse_query(exchange.scope["query_string"], _BY_KEY)
+        stored = await self._find.by_key(tenant_id, namespace, key)
+        await self._send(exchange, stored, parameters.get("filename"))
+
+    async def _send(self, exchange: Exchange, stored: StoredObject, filename: str | None) -> None:
+        assert stored.content_hash is not None and stored.size_bytes is not None
+        fields = exchange.fields
+        etag = b'"%b"' % stored.content_hash.encode()
+        modified_s = int(stored.updated_at.timestamp())
+        headers: Headers = [
+            (b"etag", etag),
+            (b"last-modified", format_date(modified_s)),
+            (b"x-object-id", stored.id.encode()),
+            _CACHE,
+        ]
+        disposition = None if filename is None else attachment(filename)
+        outcome = judge_read(fields, etag, modified_s)
+        if outcome is not Outcome.GO:
+            if outcome is Outcome.FAILED:
+                raise PreconditionFailed("the object is not the one that the precondition names")
+            await exchange.answer(304, headers)
+            return
+        spans = None
+        if (
+            b"range" in fields
+            and exchange.method == "GET"
+            and self._range_counts(exchange, etag, modified_s)
+        ):
+            spans = parse_range(fields[b"range"], stored.size_bytes)
+        headers += _content_headers(stored)
+        if disposition is not None:
+            headers.append((b"content-disposition", disposition))
+        if exchange.method == "HEAD":
+            headers.append((b"content-length", b"%d" % stored.size_bytes))
+            await exchange.start(200, headers)
+            await exchange.send_body(b"", more=False)
+            return
+        reader = await self._download.open(stored)
+        try:
+            # More than one span: the whole is a legal answer too (RFC 9110, 14.2).
+            if spans is None or len(spans) != 1:
+                await self._send_whole(exchange, stored, reader, headers)
+            else:
+                await _send_part(exchange, reader, headers, spans[0])
+        finally:
+            await reader.aclose()
+
+    def _range_counts(self, exchange: Exchange, etag: bytes, modified_s: int) -> bool:
+        if_range = exchange.fields.get(b"if-range")
+        if if_range is None:
+            return True
+        return range_applies(if_range, etag, modified_s, self._clock.now().timestamp())
+
+    async def _send_whole(
+        self, exchange: Exchange, stored: StoredObject, reader: BlobReader, headers: Headers
+    ) -> None:
+        size = reader.size_bytes
+        headers.append((b"content-length", b"%d" % size))
+        data = self._download.read_now(reader, stored)
+        if data is not None:
+            await exchange.start(200, headers)
+            await exchange.send_body(data, more=False)
+        elif (
+            size >= _PATHSEND_BYTES_MIN
+            and reader.local_path is not None
+            and "http.response.pathsend" in (exchange.scope.get("extensions") or ())
+        ):
+            await exchange.start(200, headers)
+            exchange.sent_bytes += size
+            await exchange.send({"type": "http.response.pathsend", "path": reader.local_path})
+        else:
+            await exchange.start(200, headers)
+            await _send_chunks(exchange, reader, Span(0, size))
+
+
+def _content_headers(stored: StoredObject) -> Headers:
+    """What describes the content, in a 200 and a 206 alike."""
+    assert stored.content_hash is not None
+    headers: Headers = [
+        (b"content-type", stored.content_type.encode("latin-1")),
+        (b"x-content-hash", stored.content_hash.encode()),
+        _ACCEPT_RANGES,
+        _NOSNIFF,
+        _SANDBOX,
+    ]
+    digest = repr_digest(stored.content_hash)
+    if digest is not None:
+        headers.append((b"repr-digest", digest))
+    return headers
+
+
+async def _send_part(exchange: Exchange, reader: BlobReader, headers: Headers, span: Span) -> None:
+    last = span.start + span.length - 1
+    headers.append((b"content-length", b"%d" % span.length))
+    headers.append((b"content-range", b"bytes %d-%d/%d" % (span.start, last, reader.size_bytes)))
+    data = reader.read_now(span.start, span.length) if span.length < _PATHSEND_BYTES_MIN else None
+    await exchange.start(206, headers)
+    if data is not None:
+        await exchange.send_body(data, more=False)
+    else:
+        await _send_chunks(exchange, reader, span)
+
+
+async def _send_chunks(exchange: Exchange, reader: BlobReader, span: Span) -> None:
+    """Send bytes as they are read, until they end or the client has gone.
+
+    Servers drop silently what is sent to a client that has gone, hence the look-out: without it the
+    rest of a large body would be read for nobody.
+    """
+    is_gone = False
+
+    async def look_out() -> None:
+        nonlocal is_gone
+        while True:
+            message = await exchange.receive()
+            if message["type"] == "http.disconnect":
+                is_gone = True
+                tasks.cancel_scope.cancel()
+                return
+
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look_out)
+        try:
+            async for chunk in reader.chunks(span.start, span.length):
+                await exchange.send_body(chunk, more=True)
+            await exchange.send_body(b"", more=False)
+        except Exception as error:  # noqa: BLE001  raised below: the group would wrap it
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if is_gone:
+        raise ClientGone

@@ -1,0 +1,149 @@
+"""POST and PUT: bytes come in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from juststorage.domain import (
+    Namespace,
+    NewObject,
+    ObjectId,
+    ObjectKey,
+    StorageClass,
+    TenantId,
+)
+from juststorage.errors import Invalid
+from juststorage.ports import Committed, UploadIntent
+from juststorage_api._access import Call, held_namespace, tenant_for
+from juststorage_api._data._body import RequestBody, read_whole
+from juststorage_api._data._target import keyed
+from juststorage_api._dto import encode, object_dto
+from juststorage_api._exchange import Exchange
+from juststorage_api._http.conditions import write_conditions
+from juststorage_api._http.digests import announced_digests
+from juststorage_api._http.headers import (
+    body_length,
+    content_type,
+    object_metadata,
+    refuse_coding,
+)
+from juststorage_api._http.query import parse_query
+from juststorage_api._services import Services
+
+__all__ = ["Uploads"]
+
+_POST: Final = frozenset({"key", "namespace", "storage_class", "tenant_id"})
+_PUT: Final = frozenset({"storage_class"})
+
+
+class Uploads:
+    """201 or 200 once the bytes are durable and the object is visible."""
+
+    def __init__(self, services: Services) -> None:
+        self._upload = services.upload
+        self._small_bytes = min(services.uploads.small_bytes, services.uploads.max_bytes)
+        self._idle_s = services.uploads.idle_timeout_s
+        self._rate_min = services.uploads.min_rate_bytes_s
+
+    async def post(self, exchange: Exchange) -> None:
+        """POST /v1/objects."""
+        parameters = parse_query(exchange.scope["query_string"], _POST)
+        tenant_id = tenant_for(exchange.caller, Call.UPLOAD, parameters.get("tenant_id"))
+        exchange.tenant_id = tenant_id
+        namespace = parameters.get("namespace")
+        if namespace is None:
+            raise Invalid("namespace is required")
+        if b"if-match" in exchange.fields:
+            raise Invalid("If-Match is for PUT and DELETE: a POST never replaces")
+        key = parameters.get("key")
+        intent = _intent(
+            exchange,
+            held_namespace(exchange.caller, namespace),
+            tenant_id,
+            None if key is None else ObjectKey(key),
+            parameters.get("storage_class"),
+            replace=False,
+        )
+        await self._receive(exchange, intent)
+
+    async def put(self, exchange: Exchange) -> None:
+        """PUT /v1/objects/by-key/{namespace}/{tenant_id}/{key}."""
+        namespace, tenant_id, key = keyed(exchange, Call.UPLOAD)
+        parameters = parse_query(exchange.scope["query_string"], _PUT)
+        storage_class = parameters.get("storage_class")
+        intent = _intent(exchange, namespace, tenant_id, key, storage_class, replace=True)
+        await self._receive(exchange, intent)
+
+    async def _receive(self, exchange: Exchange, intent: UploadIntent) -> None:
+        fields = exchange.fields
+        refuse_coding(fields)
+        expected = announced_digests(fields)
+        length = body_length(fields)
+        if length is None and _has_no_body(exchange):
+            length = 0
+        # Who waits for 100 Continue is told a refusal before the body, and that takes two
+        # statements; for small bodies that come unasked, one is enough.
+        if length is not None and length <= self._small_bytes and b"expect" not in fields:
+            data = await read_whole(exchange, length, self._timeout_s(length))
+            committed = await self._upload.whole(intent, data, expected=expected)
+        else:
+            body = RequestBody(exchange, length)
+            committed = await self._upload.stream(
+                intent, body, size_bytes=length, expected=expected
+            )
+        await _answer(exchange, committed)
+
+    def _timeout_s(self, length: int) -> float:
+        """For a small body: time to stand still, and time to arrive at the slowest rate."""
+        return self._idle_s + (length / self._rate_min if self._rate_min else 0.0)
+
+
+def _intent(
+    exchange: Exchange,
+    namespace: Namespace,
+    tenant_id: TenantId,
+    key: ObjectKey | None,
+    storage_class: str | None,
+    *,
+    replace: bool,
+) -> UploadIntent:
+    fields = exchange.fields
+    return UploadIntent(
+        new=NewObject(
+            id=ObjectId.new(),
+            namespace=namespace,
+            tenant_id=tenant_id,
+            key=key,
+            storage_class=(
+                StorageClass.HOT if storage_class is None else StorageClass.parse(storage_class)
+            ),
+            content_type=content_type(fields),
+            metadata=object_metadata(fields),
+        ),
+        replace=replace,
+        conditions=write_conditions(fields),
+    )
+
+
+def _has_no_body(exchange: Exchange) -> bool:
+    """HTTP/1 without length and coding has no body (RFC 9112, 6.3); HTTP/2 may leave both out."""
+    version: str = exchange.scope.get("http_version", "1.1")
+    return version.startswith("1") and b"transfer-encoding" not in exchange.fields
+
+
+async def _answer(exchange: Exchange, committed: Committed) -> None:
+    stored = committed.object
+    location = b"/v1/objects/%b" % stored.id.encode()
+    tenants = exchange.caller.tenants
+    if tenants is None or len(tenants) != 1:
+        # Who holds several tenants must name one, also when following this link.
+        location += b"?tenant_id=%b" % stored.tenant_id.encode()
+    await exchange.answer(
+        201 if committed.replaced is None else 200,
+        [
+            (b"content-type", b"application/json"),
+            (b"location", location),
+            (b"etag", b'"%b"' % (stored.content_hash or "").encode()),
+        ],
+        encode(object_dto(stored)),
+    )

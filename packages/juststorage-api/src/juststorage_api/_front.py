@@ -1,0 +1,196 @@
+"""The front: what every request passes, and the shortest way for those that carry bytes.
+
+    request id -> authentication (under /v1) -> data handler, or the routes of the framework
+        -> an error of any kind becomes a problem document -> one line in the access log
+
+docs/adr/0014 says why this is not the framework's middleware.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from time import perf_counter
+from typing import Final, TypeAlias
+
+import anyio
+
+from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage_api._access_log import AccessLog
+from juststorage_api._asgi import Application, Message, Receive, Scope, Send
+from juststorage_api._data import Deletes, Downloads, Uploads
+from juststorage_api._exchange import ClientGone, Exchange
+from juststorage_api._http.headers import fields_of
+from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, raw_path
+from juststorage_api._http.problem import MethodNotAllowed, problem_of
+from juststorage_api._request_id import RequestIds
+from juststorage_api._services import Services
+
+__all__ = ["Front"]
+
+_log = logging.getLogger("juststorage.api")
+
+Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
+
+_LINGER_S: Final = 2.0
+_LINGER_BYTES_MAX: Final = 64 * 1024 * 1024
+"""How long, and for how much, a refused body is read and dropped. Closing at once would make the
+kernel reset the connection, and a client that is still sending would lose the answer to that."""
+
+_KEEP_ALIVE_BYTES_MAX: Final = 64 * 1024
+"""A refused body up to this size is worth reading for the connection's sake."""
+
+
+class Front:
+    """The ASGI application of an open service, for HTTP.
+
+    Args:
+        services: The use cases.
+        routes: Everything that is not a call with bytes.
+    """
+
+    def __init__(self, services: Services, routes: Application) -> None:
+        self._authentication = services.authentication
+        self._routes = routes
+        self._ids = RequestIds()
+        self._access_log = AccessLog()
+        uploads, downloads = Uploads(services), Downloads(services)
+        deletes = Deletes(services)
+        self._collection: Mapping[str, Handler] = {"GET": self._route, "POST": uploads.post}
+        self._by_id: Mapping[str, Handler] = {
+            "GET": downloads.by_id,
+            "HEAD": downloads.by_id,
+            "DELETE": deletes.by_id,
+        }
+        self._by_key: Mapping[str, Handler] = {
+            "GET": downloads.by_key,
+            "HEAD": downloads.by_key,
+            "PUT": uploads.put,
+            "DELETE": deletes.by_key,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        fields: dict[bytes, bytes] = dict(scope["headers"])
+        exchange = Exchange(
+            scope,
+            receive,
+            send,
+            path=raw_path(scope["path"], scope.get("raw_path")),
+            fields=fields,
+            request_id=self._ids.choose(fields.get(b"x-request-id")),
+        )
+        try:
+            await self._serve(exchange)
+        except ClientGone:
+            pass  # the connection is closed, and nothing was left behind
+        except Exception as error:  # noqa: BLE001  whatever it is, the client gets a document
+            await self._refuse(exchange, error)
+        finally:
+            self._access_log.write(exchange, began)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        path = exchange.path
+        if path.startswith(b"/v1/") or path == b"/v1":
+            # First of all: who is not known learns nothing else, not even which routes exist.
+            exchange.principal = await self._authentication.principal(
+                exchange.scope, exchange.fields
+            )
+        if len(exchange.fields) != len(exchange.scope["headers"]):
+            exchange.fields = fields_of(exchange.scope["headers"])
+        if path.startswith(OBJECTS_PREFIX):
+            if path.startswith(BY_KEY_PREFIX):
+                handlers = self._by_key
+            elif b"/" not in path[len(OBJECTS_PREFIX) :] and len(path) > len(OBJECTS_PREFIX):
+                handlers = self._by_id
+            else:
+                return await self._route(exchange)
+        elif path == b"/v1/objects":
+            handlers = self._collection
+        else:
+            return await self._route(exchange)
+        handler = handlers.get(exchange.method)
+        if handler is None:
+            raise MethodNotAllowed(", ".join(handlers))
+        return await handler(exchange)
+
+    async def _route(self, exchange: Exchange) -> None:
+        """Hand the request to the framework, its answer watched."""
+        path = exchange.path
+        if b"%" in path or b"//" in path or (len(path) > 1 and path.endswith(b"/")):
+            # The framework would see the same path in several spellings; here each has one.
+            raise NotFound("there is no such resource")
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await exchange.start(message["status"], list(message["headers"]))
+            else:
+                exchange.sent_bytes += len(message.get("body", b""))
+                await exchange.send(message)
+
+        exchange.scope.setdefault("state", {})["exchange"] = exchange
+        await self._routes(exchange.scope, exchange.receive, send)
+
+    async def _refuse(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with a problem document, or cut an answer off that has begun already."""
+        problem = problem_of(
+            error,
+            instance=exchange.path.decode("ascii", "replace"),
+            request_id=exchange.request_id.decode("ascii"),
+            challenge=self._authentication.challenge,
+        )
+        exchange.code = problem.code
+        if problem.status >= 500:
+            self._log_failure(exchange, error, problem.status)
+        if exchange.started:
+            # Half an answer must not look like a whole one. Servers close the connection when the
+            # application raises; the cause is in our log already.
+            raise Unavailable("the answer was cut off") from None
+        headers = list(problem.headers)
+        if not exchange.has_unread_body:
+            await exchange.answer(problem.status, headers, problem.body)
+        else:
+            await _answer_and_linger(exchange, problem.status, headers, problem.body)
+
+    def _log_failure(self, exchange: Exchange, error: Exception, status: int) -> None:
+        # A backend that is away or full is told in a line; only what nobody expected has a trace.
+        expected = isinstance(error, JustStorageError) and status in {503, 507}
+        cause = error.__cause__ or error
+        _log.error(
+            "%s %s failed with %d: %s",
+            exchange.method,
+            exchange.path.decode("ascii", "replace"),
+            status,
+            f"{type(cause).__name__}: {cause}" if expected else type(error).__name__,
+            exc_info=None if expected else error,
+            extra={"request_id": exchange.request_id.decode("ascii"), "status": status},
+        )
+
+
+async def _answer_and_linger(
+    exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """Answer a client that may still be sending, then read what it sends for a while."""
+    length = exchange.fields.get(b"content-length")
+    waits = b"expect" in exchange.fields and not exchange.body_asked
+    is_small = length is not None and length.isdigit() and int(length) <= _KEEP_ALIVE_BYTES_MAX
+    if waits or not is_small:
+        headers.append((b"connection", b"close"))
+    if waits:
+        # It was never told to continue, and asking for its body would tell it to.
+        await exchange.answer(status, headers, body)
+        return
+    headers.append((b"content-length", b"%d" % len(body)))
+    await exchange.start(status, headers)
+    await exchange.send_body(b"" if exchange.method == "HEAD" else body, more=True)
+    remaining = min(_LINGER_BYTES_MAX, int(length)) if is_small and length else _LINGER_BYTES_MAX
+    remaining -= exchange.received_bytes
+    with anyio.move_on_after(_LINGER_S):
+        while remaining > 0:
+            message = await exchange.receive()
+            if message["type"] != "http.request":
+                break
+            remaining -= len(message.get("body", b""))
+            if not message.get("more_body", False):
+                break
+    await exchange.send_body(b"", more=False)

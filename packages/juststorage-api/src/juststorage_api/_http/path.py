@@ -1,0 +1,54 @@
+"""Paths, from the bytes on the wire.
+
+The decoded path that servers offer is of no use here: `%2F` and `/` look alike in it, and what was
+not UTF-8 has been replaced. So every decision is taken on the raw path.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from juststorage.domain import Namespace, ObjectKey, TenantId
+from juststorage.errors import InvalidName, NotFound
+from juststorage_api._http.percent import decode
+
+__all__ = ["BY_KEY_PREFIX", "OBJECTS_PREFIX", "by_key", "raw_path"]
+
+OBJECTS_PREFIX: Final = b"/v1/objects/"
+BY_KEY_PREFIX: Final = b"/v1/objects/by-key/"
+
+
+def raw_path(scope_path: str, scope_raw_path: bytes | None) -> bytes:
+    """The path as sent, for servers that do not tell it too (`raw_path` is optional in ASGI)."""
+    if scope_raw_path is None:
+        return quote(scope_path, safe="/:@!$&'()*+,;=-._~").encode()
+    return scope_raw_path
+
+
+def by_key(path: bytes) -> tuple[Namespace, TenantId, ObjectKey]:
+    """Namespace, tenant and key of a path that begins with `BY_KEY_PREFIX`.
+
+    The key is everything behind the third slash, decoded once: `a%2Fb` and `a/b` are the same key,
+    `..` and `%2e%2e` are two dots and nothing more, `%2525` is the key `%25`.
+
+    Raises:
+        NotFound: There is no third segment: no such route.
+        InvalidName: A part breaks its rules.
+    """
+    parts = path[len(BY_KEY_PREFIX) :].split(b"/", 2)
+    if len(parts) != 3:
+        raise NotFound("there is no such resource")
+    namespace, tenant_id, key = parts
+    return (
+        Namespace(_decoded("namespace", namespace)),
+        TenantId(_decoded("tenant_id", tenant_id)),
+        ObjectKey(_decoded("key", key)),
+    )
+
+
+def _decoded(what: str, raw: bytes) -> str:
+    try:
+        return decode(raw)
+    except ValueError as error:
+        raise InvalidName(f"{what} is malformed in the path: {error}") from None

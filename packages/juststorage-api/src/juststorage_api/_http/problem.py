@@ -1,0 +1,186 @@
+"""Every error as a problem document (RFC 9457), in this one place.
+
+The status follows from the error's family, so that a plugin may raise subclasses of its own; the
+title follows from its code. What a client reads never carries a driver's text, a path or a query:
+errors of `juststorage.errors` are written for clients, all others are told as `internal`.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from juststorage.errors import (
+    BlobMissing,
+    Conflict,
+    Corrupt,
+    Denied,
+    Invalid,
+    JustStorageError,
+    NotFound,
+    PreconditionFailed,
+    RateLimited,
+    StorageFull,
+    TooLarge,
+    TooSlow,
+    Unauthenticated,
+    Unavailable,
+)
+
+__all__ = [
+    "PROBLEM_JSON",
+    "TITLES",
+    "Headers",
+    "MethodNotAllowed",
+    "Problem",
+    "RangeNotSatisfiable",
+    "UnsupportedMediaType",
+    "problem_of",
+]
+
+Headers = list[tuple[bytes, bytes]]
+
+PROBLEM_JSON: Final = b"application/problem+json"
+
+_RETRY_AFTER_S: Final = 1
+"""What a client is told to wait where the error does not say."""
+
+
+class _HttpError(JustStorageError):
+    """A refusal that only HTTP knows."""
+
+    status: ClassVar[int]
+
+    def __init__(self, detail: str, *, headers: Headers | None = None, **fields: Any) -> None:
+        super().__init__(detail, **fields)
+        self.headers: Headers = headers or []
+
+
+class MethodNotAllowed(_HttpError):
+    """The path is known, the method is not. `Allow` says which are."""
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, allow: str) -> None:
+        super().__init__(f"this path answers to {allow}", headers=[(b"allow", allow.encode())])
+
+
+class UnsupportedMediaType(_HttpError):
+    """The body's coding or type is not one that this call takes."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class RangeNotSatisfiable(_HttpError):
+    """No byte of the content is in the asked ranges, or there are too many of them."""
+
+    code = "range_not_satisfiable"
+    status = 416
+
+    def __init__(self, detail: str, size_bytes: int) -> None:
+        super().__init__(
+            detail,
+            headers=[(b"content-range", b"bytes */%d" % size_bytes), (b"accept-ranges", b"bytes")],
+        )
+
+
+_FAMILIES: Final[tuple[tuple[type[JustStorageError], int], ...]] = (
+    # The first that fits: subclasses before their parents.
+    (TooLarge, 413),
+    (TooSlow, 408),
+    (Invalid, 400),
+    (Unauthenticated, 401),
+    (RateLimited, 429),
+    (Denied, 403),
+    (NotFound, 404),
+    (PreconditionFailed, 412),
+    (Conflict, 409),
+    (Unavailable, 503),
+    (StorageFull, 507),
+    (BlobMissing, 500),
+    (Corrupt, 500),
+)
+
+TITLES: Final = {
+    "invalid_request": "The request is not valid",
+    "invalid_name": "A name is not valid",
+    "invalid_metadata": "The metadata is not valid",
+    "invalid_cursor": "The cursor is not valid",
+    "digest_mismatch": "The body does not have the announced digest",
+    "unauthenticated": "Authentication is required",
+    "tenant_forbidden": "The tenant or namespace is not held",
+    "scope_missing": "A scope is missing",
+    "not_found": "Not found",
+    "method_not_allowed": "Method not allowed",
+    "upload_too_slow": "The upload is too slow",
+    "key_conflict": "The key is held by another object",
+    "upload_expired": "The upload has expired",
+    "invalid_state": "The state forbids this",
+    "precondition_failed": "A precondition does not hold",
+    "body_too_large": "The body is too large",
+    "unsupported_media_type": "The media type or coding is not supported",
+    "range_not_satisfiable": "The range cannot be satisfied",
+    "rate_limited": "Too many requests",
+    "internal": "Something failed in the service",
+    "blob_missing": "The object's bytes are missing",
+    "unavailable": "The service is not available now",
+    "storage_full": "There is no room",
+}
+"""The title of every code of the contract."""
+
+_MEMBERS: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id"})
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is answered: a status, the header fields of the case, and a document."""
+
+    status: int
+    code: str
+    headers: Headers
+    body: bytes
+
+
+def problem_of(error: BaseException, *, instance: str, request_id: str, challenge: str) -> Problem:
+    """The answer to a request that ended with `error`.
+
+    Args:
+        error: What was raised.
+        instance: The request's path, percent-encoded as it came.
+        request_id: The request's id.
+        challenge: The value of `WWW-Authenticate` where the answer is 401.
+    """
+    status, code, detail, fields = _told(error)
+    document: dict[str, Any] = {
+        "type": f"urn:juststorage:problem:{code}",
+        "title": TITLES.get(code) or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+        "code": code,
+        "request_id": request_id,
+    }
+    document |= {name: value for name, value in fields.items() if name not in _MEMBERS}
+    headers: Headers = [(b"content-type", PROBLEM_JSON), (b"cache-control", b"no-store")]
+    headers += error.headers if isinstance(error, _HttpError) else []
+    if status == 401:
+        headers.append((b"www-authenticate", challenge.encode("latin-1")))
+    if status in {429, 503}:
+        wait_s = fields.get("retry_after_s", _RETRY_AFTER_S)
+        headers.append((b"retry-after", b"%d" % max(1, -int(-wait_s // 1))))
+    return Problem(status, code, headers, _encode(document))
+
+
+def _told(error: BaseException) -> tuple[int, str, str, dict[str, Any]]:
+    """Status, code, detail and fields, as a client may read them."""
+    if isinstance(error, _HttpError):
+        return error.status, error.code, error.detail, error.fields
+    if isinstance(error, JustStorageError):
+        for family, status in _FAMILIES:
+            if isinstance(error, family):
+                return status, error.code, error.detail, error.fields
+    return 500, "internal", "the service failed; its log has the cause under this request id", {}

@@ -1,0 +1,71 @@
+"""The Litestar application, and its errors as ours."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from litestar import Litestar, Request
+from litestar.di import Provide
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
+from litestar.openapi.config import OpenAPIConfig
+
+from juststorage.errors import Invalid, NotFound
+from juststorage_api._asgi import Receive, Scope, Send
+from juststorage_api._http.problem import MethodNotAllowed
+from juststorage_api._routes.health import health_routes
+from juststorage_api._routes.objects import object_routes
+from juststorage_api._services import Services
+
+__all__ = ["Routes"]
+
+
+class Routes:
+    """An ASGI application that raises `juststorage.errors` where Litestar would answer."""
+
+    def __init__(self, services: Services) -> None:
+        self._litestar = Litestar(
+            route_handlers=[*object_routes, *health_routes],
+            dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+            exception_handlers={Exception: _raise_again, HTTPException: _raise_again},
+            logging_config=None,
+            openapi_config=OpenAPIConfig(title="JustStorage", version="1"),
+            debug=False,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._litestar(scope, receive, send)  # type: ignore[arg-type]
+        except HTTPException as error:
+            raise _translated(error) from error
+
+
+def _raise_again(request: Request[Any, Any, Any], error: Exception) -> NoReturn:
+    """The front answers for all errors of the service, in one place."""
+    raise error
+
+
+def _translated(error: HTTPException) -> Exception:
+    if isinstance(error, NotFoundException):
+        return NotFound("there is no such resource")
+    if isinstance(error, MethodNotAllowedException):
+        return MethodNotAllowed((error.headers or {}).get("allow", ""))
+    if 400 <= error.status_code < 500:
+        return Invalid(_said(error))
+    return error
+
+
+def _said(error: HTTPException) -> str:
+    """What Litestar found wrong with a request, in a sentence."""
+    if isinstance(error.extra, list):
+        found = [
+            f"{entry.get('key', 'the request')}: {entry.get('message', 'is not valid')}"
+            for entry in error.extra
+            if isinstance(entry, dict)
+        ]
+        if found:
+            return "; ".join(found)
+    return "the request is not valid"

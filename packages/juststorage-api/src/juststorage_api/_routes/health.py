@@ -1,0 +1,48 @@
+"""Whether the service lives, and whether it can work."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import get
+
+from juststorage.errors import Unavailable
+from juststorage.runtime import Part
+from juststorage_api._routes._strict import known_parameters
+from juststorage_api._services import Services
+
+__all__ = ["health_routes"]
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Every part of the service can do its work."""
+
+    status: str
+    parts: list[Part]
+
+
+@get("/health", guards=[known_parameters], sync_to_thread=False)
+def health() -> Health:
+    """Liveness: asks nobody else."""
+    return Health("ok")
+
+
+@get("/health/ready", guards=[known_parameters])
+async def ready(services: Services) -> Readiness:
+    """Readiness: each backend is asked, and answers within 2 s or is not ready."""
+    parts = await services.runtime.readiness()
+    failing = [part.name for part in parts if not part.ok]
+    if failing:
+        raise Unavailable(
+            f"not ready: {', '.join(failing)}",
+            parts=[msgspec.to_builtins(part) for part in parts],
+        )
+    return Readiness("ready", parts)
+
+
+health_routes = [health, ready]
