@@ -21,10 +21,10 @@ from juststorage.ports import (
     StagedEntry,
     TrashedBlob,
 )
-from juststorage_localfs import _trash, _walk
+from juststorage_localfs import _layout, _trash, _walk
 from juststorage_localfs._errors import translate
 from juststorage_localfs._jobs import Jobs
-from juststorage_localfs._layout import hash_of
+from juststorage_localfs._layout import is_locator
 from juststorage_localfs._puts import Put
 from juststorage_localfs._reader import LocalFSReader
 from juststorage_localfs._staged import LocalFSStagedBlob
@@ -69,11 +69,14 @@ class LocalFSBlobStore(BlobStore):
             await put.settle()
             raise
 
+    def locator_of(self, content_hash: ContentHash) -> Locator | None:
+        return _layout.locator_of(content_hash)
+
     async def open(self, locator: Locator) -> BlobReader:
         # Without a thread on purpose: with its directory in memory, this costs less than the way
         # to a thread and back does.
         volume = self._volume
-        if hash_of(locator) is None:
+        if not is_locator(locator):
             raise NotFound("there is no such blob")
         try:
             fd = volume.ops.open(locator, _OPEN, dir_fd=volume.root_fd)
@@ -94,7 +97,7 @@ class LocalFSBlobStore(BlobStore):
         return LocalFSReader(volume.ops, self._jobs, fd, facts.st_size, path)
 
     async def stat(self, locator: Locator) -> int | None:
-        if hash_of(locator) is None:
+        if not is_locator(locator):
             return None
         return await self._jobs.run(self._volume.size, locator)
 

@@ -205,6 +205,13 @@ class BlobStore(ABC):
             await staged.finish()
             return await self.place(staged, content_hash)
 
+    def locator_of(self, content_hash: ContentHash) -> Locator | None:
+        """Where these bytes are, if they are placed (capability `fixed_names`); else None.
+
+        Lets the collector remove bytes that were placed by an upload that never committed.
+        """
+        return None
+
     @abstractmethod
     async def open(self, locator: Locator) -> BlobReader:
         """Open a placed blob for reading.

@@ -269,6 +269,10 @@ class ObjectRepository(ABC):
         """
 
     @abstractmethod
+    async def expired(self, *, older_than_s: float, limit: int) -> list[ObjectId]:
+        """WRITING objects whose lease was over that many seconds ago: what the reaper missed."""
+
+    @abstractmethod
     async def live_uploads(self, upload_ids: Sequence[ObjectId]) -> set[ObjectId]:
         """Those of the ids that are WRITING, lease over or not: their staging must stay."""
 

@@ -1,5 +1,6 @@
 """What JustStorage does, in terms of the ports: no framework, no driver, no file."""
 
+from juststorage.usecases._audit import AuditLimits, AuditStore, Finding
 from juststorage.usecases._collect import CollectGarbage
 from juststorage.usecases._collection import CollectionLimits, CollectionReport
 from juststorage.usecases._cursor import CursorCodec
@@ -11,6 +12,8 @@ from juststorage.usecases._receive import UploadLimits
 from juststorage.usecases._upload import UploadObject
 
 __all__ = [
+    "AuditLimits",
+    "AuditStore",
     "CollectGarbage",
     "CollectionLimits",
     "CollectionReport",
@@ -18,6 +21,7 @@ __all__ = [
     "DeleteObject",
     "DownloadObject",
     "FindObject",
+    "Finding",
     "ListObjects",
     "Listing",
     "UploadLimits",

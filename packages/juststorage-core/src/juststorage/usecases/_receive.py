@@ -33,14 +33,15 @@ class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
         bytes_max: Bytes of a body.
         lease_s: Seconds after which an upload that shows no life is taken for dead.
         idle_s: Seconds without a byte after which the client is taken for gone.
-        rate_min_bytes_s: Bytes per second, on average over the time spent waiting for the client,
-            judged once that is over `idle_s`.
+        rate_min_bytes_s: Bytes per second, on average over the time spent waiting for the client.
+        rate_grace_s: Seconds of waiting before that average counts.
     """
 
     bytes_max: int
     lease_s: float
     idle_s: float
     rate_min_bytes_s: int
+    rate_grace_s: float = 30.0
 
 
 class Digests:
@@ -149,7 +150,8 @@ class _Incoming:
         if self.size_bytes > self._limits.bytes_max:
             raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
         rate_min = self._limits.rate_min_bytes_s
-        if self._waited_s > self._limits.idle_s and self.size_bytes < self._waited_s * rate_min:
+        judged = self._waited_s > self._limits.rate_grace_s
+        if judged and self.size_bytes < self._waited_s * rate_min:
             raise TooSlow(f"the body arrives slower than {rate_min} bytes/s")
         if now - self._renewed_at > self._limits.lease_s / 3:
             await self._renew()

@@ -20,7 +20,7 @@ from datetime import datetime
 
 import anyio
 
-from juststorage.domain import Blob, BlobKey, StorageClass
+from juststorage.domain import Blob, BlobKey, Locator, StorageClass
 from juststorage.errors import JustStorageError, UnsupportedOperation
 from juststorage.ports import (
     BlobStore,
@@ -122,22 +122,23 @@ class RemoveGarbage:
             mine = [blob for blob in locked if blob.key.storage_class is storage_class]
             if not mine:
                 continue
-            # Without a locator no upload ever confirmed the bytes; if some were placed all the
-            # same, they are an orphan once the row is gone, and are adopted.
-            locators = [blob.locator for blob in mine if blob.locator is not None]
+            places = {blob.key: _place(store, blob) for blob in mine}
+            locators = [place for place in places.values() if place is not None]
             try:
                 failures = await store.remove(locators) if locators else {}
             except JustStorageError:
                 continue
-            gone.update(blob.key for blob in mine if blob.locator not in failures)
+            gone.update(key for key, place in places.items() if place not in failures)
         return gone
 
     async def _put_back(self, moved: Sequence[Blob]) -> None:
         for blob in moved:
-            if blob.locator is None:
+            store = self._stores[blob.key.storage_class]
+            place = _place(store, blob)
+            if place is None:
                 continue
             try:
-                await self._stores[blob.key.storage_class].restore(blob.locator)
+                await store.restore(place)
             except UnsupportedOperation:
                 # A generation without a trash is gone. Its row has no stored_at and no references,
                 # so that nobody will look for it.
@@ -168,3 +169,12 @@ class RemoveGarbage:
             spent = self._clock.monotonic() - started
             if due > spent:
                 await self._clock.sleep(due - spent)
+
+
+def _place(store: BlobStore, blob: Blob) -> Locator | None:
+    """Where the bytes of a blob are, or would be.
+
+    A row without a locator is of an upload that never committed; with fixed names its bytes may be
+    in place all the same. A generation that it placed is an orphan, which the sweeper finds.
+    """
+    return blob.locator or store.locator_of(blob.key.content_hash)

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import pytest
-from juststorage.testing import FakeClock, open_context
 
 from juststorage.domain import (
     UNCONDITIONAL,
@@ -24,6 +23,7 @@ from juststorage.plugins import NoOptions
 from juststorage.plugins.builtin import AGE, SHA256, AgeOptions
 from juststorage.plugins.memory import MEMORY_BLOBS, MEMORY_METADATA
 from juststorage.ports import BlobStore, GCPolicy, Hasher, MetadataStore, UploadIntent
+from juststorage.testing import FakeClock, open_context
 from juststorage.usecases import (
     CollectGarbage,
     CollectionLimits,

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from juststorage.testing import audit_metadata
 
 from juststorage.domain import BlobKey, StorageClass
 from juststorage.errors import Unavailable
 from juststorage.ports import Content
+from juststorage.testing import audit_metadata
 
 
 async def deleted(service: Any, data: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 from anyio.lowlevel import checkpoint
@@ -147,9 +147,9 @@ class MemoryObjectRepository(ObjectRepository):
         if blob is not None and blob.size_bytes != content.size_bytes:
             raise Corrupt("content of this hash is recorded with another size")
 
-    def _is_over(self, row: ObjectRow) -> bool:
+    def _is_over(self, row: ObjectRow, then: datetime | None = None) -> bool:
         writing = row.object.status is ObjectStatus.WRITING
-        return writing and row.lease_expires_at <= self._rows.now()
+        return writing and row.lease_expires_at <= (then or self._rows.now())
 
     def _take_key(self, row: ObjectRow) -> None:
         """Take a key that is free, or held by an upload whose lease is over."""
@@ -347,6 +347,12 @@ class MemoryObjectRepository(ObjectRepository):
         for row in over:
             self._rows.abandon(row, now)
         return [row.object.id for row in over]
+
+    async def expired(self, *, older_than_s: float, limit: int) -> list[ObjectId]:
+        await checkpoint()
+        then = self._rows.now() - timedelta(seconds=older_than_s)
+        rows = self._rows.objects.values()
+        return [row.object.id for row in rows if self._is_over(row, then)][:limit]
 
     async def live_uploads(self, upload_ids: Sequence[ObjectId]) -> set[ObjectId]:
         await checkpoint()
