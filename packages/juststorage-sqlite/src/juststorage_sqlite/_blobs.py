@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from juststorage.domain import Blob, BlobKey, Locator, StorageClass
@@ -42,25 +43,28 @@ class SqliteBlobRepository(BlobRepository):
         limit: int,
         agree: Callable[[Blob, datetime], bool],
     ) -> list[Blob]:
-        return await self._writer.run_alone(
-            lambda db, now: _garbage.claim(
-                db, now, grace_s=grace_s, claim_s=claim_s, limit=limit, agree=agree
+        async with self._writer.session() as session:
+            found, asked_at = await session.run(
+                lambda db, now: _garbage.candidates(db, now, grace_s, limit)
             )
-        )
+            # Here and not in the thread: what the policy touches belongs to the event loop.
+            claimed = list(islice((blob for blob in found if agree(blob, asked_at)), limit))
+            await session.run(lambda db, now: _garbage.mark_claimed(db, now, claimed, claim_s))
+        return claimed
 
     async def remove(
         self,
         claimed: Sequence[BlobKey],
         move: Callable[[Sequence[Blob]], Awaitable[Collection[BlobKey]]],
     ) -> Removal:
-        async with self._writer.session() as run:
-            locked = await run(lambda db, now: _garbage.lock_for_removal(db, now, claimed))
+        async with self._writer.session() as session:
+            locked = await session.run(lambda db, now: _garbage.lock_for_removal(db, now, claimed))
             moved: set[BlobKey] = set()
             if locked.going:
                 # The one await inside a transaction: nobody writes meanwhile, so nobody can count
                 # on these blobs before their rows are gone (R02).
                 moved = {blob.key for blob in locked.going} & set(await move(locked.going))
-            await run(lambda db, now: _garbage.finish_removal(db, now, moved))
+            await session.run(lambda db, now: _garbage.finish_removal(db, now, moved))
         return Removal(
             removed=[blob for blob in locked.going if blob.key in moved],
             taken_back=locked.taken_back,

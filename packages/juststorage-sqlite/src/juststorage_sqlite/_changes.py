@@ -33,6 +33,7 @@ __all__ = [
     "delete",
     "delete_by_key",
     "delete_many",
+    "expired",
     "purge_tombstones",
     "reap",
     "update",
@@ -186,6 +187,12 @@ def reap(db: sqlite3.Connection, now: int, limit: int) -> list[ObjectId]:
         db.execute(_RELEASE_MANY, (ids, now))
         db.execute(_ABANDON_MANY, (ids, now))
     return reaped
+
+
+def expired(db: sqlite3.Connection, now: int, older_than_s: float, limit: int) -> list[ObjectId]:
+    """The uploads that `reap` should have ended that long ago."""
+    (ids,) = db.execute(_EXPIRED, (now - micros(older_than_s), limit)).fetchone()
+    return object_ids_of(strings_of(ids))
 
 
 _BURY: Final = (

@@ -63,9 +63,9 @@ def _simple(query: Query) -> list[tuple[str, _Values]]:
 
 def _texts(query: Query) -> list[tuple[str, _Values]]:
     found: list[tuple[str, _Values]] = []
-    if query.key_prefix:
+    if query.key_prefix is not None:
         found.append(_prefix("key", query.key_prefix))
-    if query.key_contains:
+    if query.key_contains is not None:
         found.append(("instr(o.key, :key_contains) > 0", {"key_contains": query.key_contains}))
     if query.content_type is not None and query.content_type.endswith("/*"):
         found.append(_prefix("content_type", query.content_type[:-1]))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +22,16 @@ from juststorage_sqlite._rows import (
 )
 from juststorage_sqlite._times import from_micros, micros
 
-__all__ = ["OF_KEYS", "Locked", "adopt", "claim", "finish_removal", "lock_for_removal", "recount"]
+__all__ = [
+    "OF_KEYS",
+    "Locked",
+    "adopt",
+    "candidates",
+    "finish_removal",
+    "lock_for_removal",
+    "mark_claimed",
+    "recount",
+]
 
 _LOOKED_AT_PER_CLAIM: Final = 10
 
@@ -50,28 +59,19 @@ _IN_KEYS: Final = (
 _CLAIM: Final = f"UPDATE blobs SET stored_at = NULL, claimed_until = ?2 WHERE {_IN_KEYS}"
 
 
-def claim(
-    db: sqlite3.Connection,
-    now: int,
-    *,
-    grace_s: float,
-    claim_s: float,
-    limit: int,
-    agree: Callable[[Blob, datetime], bool],
-) -> list[Blob]:
-    """Claim garbage, the oldest first."""
-    found = db.execute(
-        _GARBAGE, (now - micros(grace_s), now, limit * _LOOKED_AT_PER_CLAIM)
-    ).fetchone()
-    claimed: list[Blob] = []
-    asked_at = from_micros(now)
-    for blob in blobs_of(found[0]):
-        if len(claimed) == limit:
-            break
-        if agree(blob, asked_at):
-            claimed.append(blob)
-    db.execute(_CLAIM, (keys_json(blob.key for blob in claimed), now + micros(claim_s)))
-    return claimed
+def candidates(
+    db: sqlite3.Connection, now: int, grace_s: float, limit: int
+) -> tuple[list[Blob], datetime]:
+    """Garbage that may be claimed, the oldest first, and the time that it was looked at."""
+    values = (now - micros(grace_s), now, limit * _LOOKED_AT_PER_CLAIM)
+    (found,) = db.execute(_GARBAGE, values).fetchone()
+    return blobs_of(found), from_micros(now)
+
+
+def mark_claimed(db: sqlite3.Connection, now: int, claimed: Sequence[Blob], claim_s: float) -> None:
+    """Claim: who reserves such a blob from here on places bytes of its own."""
+    if claimed:
+        db.execute(_CLAIM, (keys_json(blob.key for blob in claimed), now + micros(claim_s)))
 
 
 # -- removal ----------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from juststorage.domain import (
 )
 from juststorage.plugins import Gatherer
 from juststorage.ports import (
+    Clock,
     Committed,
     Content,
     Lease,
@@ -32,6 +33,7 @@ from juststorage_sqlite._lookups import ByKey
 from juststorage_sqlite._pages import page
 from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._rows import LOCATED, names_json, object_ids_of, object_of, strings_of
+from juststorage_sqlite._times import to_micros
 from juststorage_sqlite._writer import Writer
 
 __all__ = ["SqliteObjectRepository"]
@@ -42,10 +44,12 @@ class SqliteObjectRepository(ObjectRepository):
 
     def __init__(
         self,
+        clock: Clock,
         writer: Writer,
         reader: Reader,
         lookups: Gatherer[tuple[TenantId, ObjectId] | ByKey, StoredObject | None],
     ) -> None:
+        self._clock = clock
         self._writer = writer
         self._reader = reader
         self._lookups = lookups
@@ -157,6 +161,10 @@ class SqliteObjectRepository(ObjectRepository):
 
     async def reap(self, *, limit: int) -> list[ObjectId]:
         return await self._writer.run_alone(lambda db, now: _changes.reap(db, now, limit))
+
+    async def expired(self, *, older_than_s: float, limit: int) -> list[ObjectId]:
+        now = to_micros(self._clock.now())
+        return await self._reader.run(lambda db: _changes.expired(db, now, older_than_s, limit))
 
     async def live_uploads(self, upload_ids: Sequence[ObjectId]) -> set[ObjectId]:
         return await self._reader.run(lambda db: _live_uploads(db, upload_ids))

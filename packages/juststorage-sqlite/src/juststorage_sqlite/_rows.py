@@ -9,6 +9,7 @@ again; every such shortcut is in this module.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -28,7 +29,7 @@ from juststorage.domain import (
     StoredObject,
     TenantId,
 )
-from juststorage_sqlite._times import from_micros
+from juststorage_sqlite._times import EPOCH, from_micros
 
 __all__ = [
     "API_KEY_COLUMNS",
@@ -101,8 +102,8 @@ def object_of(row: Any) -> StoredObject:
         size_bytes=row[7],
         content_type=row[8],
         metadata=(ObjectMetadata.EMPTY if metadata == "{}" else ObjectMetadata(metadata.encode())),
-        created_at=from_micros(row[10]),
-        updated_at=from_micros(row[11]),
+        created_at=EPOCH + timedelta(0, 0, row[10]),
+        updated_at=EPOCH + timedelta(0, 0, row[11]),
         locator=row[12] if len(row) > 12 and status is ObjectStatus.COMMITTED else None,
     )
 

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from juststorage.plugins import Gatherer, OpenContext
-from juststorage.ports import MetadataStore
+from juststorage.ports import Clock, MetadataStore
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
 from juststorage_sqlite._blobs import SqliteBlobRepository
 from juststorage_sqlite._connection import Connecting, connect
@@ -32,14 +34,11 @@ class SqliteMetadataStore(MetadataStore):
     """See `MetadataStore`."""
 
     def __init__(
-        self,
-        writer: Writer,
-        reader: Reader,
-        lookups: Gatherer[Any, Any],
+        self, clock: Clock, writer: Writer, reader: Reader, lookups: Gatherer[Any, Any]
     ) -> None:
         self._writer = writer
         self._reader = reader
-        self.objects = SqliteObjectRepository(writer, reader, lookups)
+        self.objects = SqliteObjectRepository(clock, writer, reader, lookups)
         self.blobs = SqliteBlobRepository(writer, reader)
         self.api_keys = SqliteApiKeyRepository(writer, reader)
 
@@ -92,9 +91,17 @@ async def open_store(
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
         await writing.run_to_end(lambda: prepare(how, auto_migrate=options.auto_migrate))
-        connection = await _connection(stack, writing, how, read_only=False)
+        # It must not wait on the event loop; the writer waits in its thread.
+        never_waiting = replace(how, busy_timeout_s=0)
+        connection = await _connection(stack, writing, never_waiting, read_only=False)
         writer = await stack.enter_async_context(
-            Writer(writing, connection, context.clock, batch_max=options.batch_max)
+            Writer(
+                writing,
+                connection,
+                context.clock,
+                batch_max=options.batch_max,
+                busy_timeout_s=options.busy_timeout_s,
+            )
         )
         workers = []
         for number in range(1 + options.reader_threads):
@@ -105,7 +112,7 @@ async def open_store(
         lookups = await stack.enter_async_context(
             Gatherer(partial(_look_up, *lookup_worker), batch_max=options.batch_max)
         )
-        yield SqliteMetadataStore(writer, Reader(page_workers), lookups)
+        yield SqliteMetadataStore(context.clock, writer, Reader(page_workers), lookups)
 
 
 async def _connection(

@@ -3,13 +3,22 @@
 SQLite has one writer at a time, and a durable commit costs a disk sync whoever it is for. So the
 requests that wait while one transaction commits share the next: each runs in a savepoint of its
 own, and one COMMIT makes all of them durable. A request that fails is rolled back to its savepoint
-and fails alone. docs/adr/0011 has the figures.
+and fails alone.
+
+**Where statements run.** Those of a shared transaction run on the event loop, and only what waits
+(COMMIT for the disk, BEGIN for another process) runs in the writer's thread. It looks wrong and is
+not: each is microseconds of work on cached pages, and every one gives up the interpreter lock. A
+thread has to win the lock back from the event loop after each, which takes up to a switch interval
+(5 ms) while the loop is busy: uploads were three times slower, and one in a hundred took 140 ms.
+Statements that read much run in the thread, few and large. docs/adr/0011 has the figures.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -22,22 +31,45 @@ from juststorage_sqlite._errors import our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
 
-__all__ = ["Work", "Writer", "run_batch"]
+__all__ = ["Session", "Work", "Writer"]
 
 ResultT = TypeVar("ResultT")
 Work: TypeAlias = Callable[[sqlite3.Connection, int], ResultT]
 """A step of a transaction: reads and writes through the connection at a time in microseconds. It
 neither begins nor commits, and runs to its end without awaiting."""
 
+_RETRY_S_MIN: Final = 0.0005
+_RETRY_S_MAX: Final = 0.01
+
+
+class Session:
+    """A transaction under way, as `Writer.session` yields it."""
+
+    def __init__(
+        self, thread: DatabaseThread, connection: sqlite3.Connection, now: Callable[[], int]
+    ) -> None:
+        self._thread = thread
+        self._connection = connection
+        self._now = now
+
+    async def run(self, work: Work[ResultT]) -> ResultT:
+        """Run work in the thread, to its end even when cancelled."""
+        return await self._thread.run_to_end(lambda: self._work(work))
+
+    def _work(self, work: Work[ResultT]) -> ResultT:
+        with our_errors():
+            return work(self._connection, self._now())
+
 
 class Writer:
     """Runs work in durable transactions; an async context manager.
 
     Args:
-        thread: Where whatever waits for the disk or for a lock runs.
-        connection: Used by nobody else.
+        thread: Where whatever waits runs.
+        connection: Used by nobody else; does not wait by itself for other processes.
         clock: The time that work is given.
         batch_max: Requests that share a transaction, at most.
+        busy_timeout_s: How long to wait for another process's transaction.
     """
 
     def __init__(
@@ -47,10 +79,12 @@ class Writer:
         clock: Clock,
         *,
         batch_max: int,
+        busy_timeout_s: float,
     ) -> None:
         self._thread = thread
         self._connection = connection
         self._clock = clock
+        self._busy_timeout_s = busy_timeout_s
         # Who holds it has the connection. First come, first served.
         self._turn: Final = asyncio.Lock()
         self._gatherer = Gatherer[Work[Any], Any](self._batch, batch_max=batch_max)
@@ -71,88 +105,99 @@ class Writer:
         """Run short work in a transaction that it shares.
 
         Raises:
-            Unavailable: The transaction did not commit, or its outcome is unknown.
+            Unavailable: The transaction did not begin, or did not confirm that it committed.
             BaseException: What `work` raised; then it had no effect.
         """
         return cast("ResultT", await self._gatherer.submit(work))
 
     async def run_alone(self, work: Work[ResultT]) -> ResultT:
         """Run long work in a transaction of its own, off the event loop."""
-        async with self.session() as run:
-            return cast("ResultT", await run(work))
+        async with self.session() as session:
+            result = await session.run(work)
+        return result  # noqa: RET504 - the session commits before this
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Callable[[Work[Any]], Any]]:
+    async def session(self) -> AsyncIterator[Session]:
         """A transaction that stays open while the caller awaits; nobody else writes meanwhile.
 
         Commits at the end of the block, rolls back on whatever leaves it otherwise, cancellation
         included.
         """
         async with self._turn:
-            run = self._thread.run_to_end
-            await run(lambda: _begin(self._connection))
             try:
-                yield lambda work: run(lambda: self._step(work))
-                await run(lambda: _commit(self._connection))
+                await self._begin()
+                yield Session(self._thread, self._connection, self._now)
+                await self._commit()
             except BaseException:
-                await run(lambda: _roll_back(self._connection))
+                await self._thread.run_to_end(lambda: _roll_back(self._connection))
                 raise
+
+    async def _batch(self, works: Sequence[Work[Any]]) -> Sequence[Any]:
+        async with self._turn:
+            try:
+                await self._begin()
+                answers = [self._item(work) for work in works]
+                await self._commit()
+            except BaseException:
+                _roll_back(self._connection)
+                raise
+        return answers
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
 
-    def _step(self, work: Work[ResultT]) -> ResultT:
-        with our_errors():
-            return work(self._connection, self._now())
-
-    async def _batch(self, works: Sequence[Work[Any]]) -> Sequence[Any]:
-        async with self._turn:
-            return await self._thread.run_to_end(
-                lambda: run_batch(self._connection, works, self._now)
+    async def _begin(self) -> None:
+        if not _began(self._connection):
+            await self._thread.run_to_end(
+                lambda: _begin_waiting(self._connection, self._busy_timeout_s)
             )
 
+    async def _commit(self) -> None:
+        await self._thread.run_to_end(lambda: _commit(self._connection))
 
-def run_batch(
-    connection: sqlite3.Connection, works: Sequence[Work[Any]], now: Callable[[], int]
-) -> list[Any]:
-    """One transaction for all: each one's result, or the exception that it raised.
+    def _item(self, work: Work[Any]) -> Any:
+        """Run one of a batch; its exception is its answer, and takes back what it did."""
+        connection = self._connection
+        connection.execute("SAVEPOINT item")
+        answer: Any
+        try:
+            answer = work(connection, self._now())
+        except Exception as error:  # noqa: BLE001 - handed to the one who asked, unchanged
+            answer = error
+            if isinstance(error, sqlite3.Error):
+                answer = translated(error)
+                answer.__cause__ = error
+            if not connection.in_transaction:
+                # Some failures (disk full, I/O) take the whole transaction with them.
+                raise answer from answer.__cause__
+            connection.execute("ROLLBACK TO item")
+        connection.execute("RELEASE item")
+        return answer
 
-    Raises:
-        JustStorageError: The transaction as a whole failed; none of them had an effect, or with
-            `Unavailable` it is not known whether they had.
-    """
-    _begin(connection)
+
+def _began(connection: sqlite3.Connection) -> bool:
+    """Begin, unless another process writes now."""
     try:
-        answers = [_item(connection, work, now()) for work in works]
-        _commit(connection)
-    except BaseException:
-        _roll_back(connection)
-        raise
-    return answers
-
-
-def _item(connection: sqlite3.Connection, work: Work[Any], now: int) -> Any:
-    """Run one of a batch; its exception is its answer, and takes back what it did."""
-    connection.execute("SAVEPOINT item")
-    answer: Any
-    try:
-        answer = work(connection, now)
-    except Exception as error:  # noqa: BLE001 - it is handed to the one who asked, unchanged
-        answer = error
-        if isinstance(error, sqlite3.Error):
-            answer = translated(error)
-            answer.__cause__ = error
-        if not connection.in_transaction:
-            # Some failures (disk full, I/O) take the whole transaction with them.
-            raise answer from None
-        connection.execute("ROLLBACK TO item")
-    connection.execute("RELEASE item")
-    return answer
-
-
-def _begin(connection: sqlite3.Connection) -> None:
-    with our_errors():
         connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        if (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY:
+            return False
+        raise translated(error) from error
+    return True
+
+
+def _begin_waiting(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Begin once no other process writes.
+
+    Shorter and more even pauses than SQLite's own, which grow to 100 ms and starve who came first.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause_s = _RETRY_S_MIN
+    while not _began(connection):
+        if time.monotonic() > deadline:
+            raise Unavailable("the metadata database is busy")
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        pause_s = min(2 * pause_s, _RETRY_S_MAX)
 
 
 def _commit(connection: sqlite3.Connection) -> None:
