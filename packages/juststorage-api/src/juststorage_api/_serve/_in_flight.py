@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from juststorage_api._serve._asgi import ASGIApplication, Receive, Scope, Send
+from juststorage_api._asgi import Application, Receive, Scope, Send
 
 __all__ = ["InFlight"]
 
@@ -31,7 +31,7 @@ class InFlight:
     closing a file or writing its log line, and needs what it was given for that.
     """
 
-    def __init__(self, application: ASGIApplication) -> None:
+    def __init__(self, application: Application) -> None:
         self.inner = application
         self._tasks: set[asyncio.Task[Any]] = set()
         self._is_cut = False

@@ -12,13 +12,14 @@ from typing import Any
 
 import anyio
 
-from juststorage_api._serve._asgi import ASGIApplication
+from juststorage.errors import Unavailable
+from juststorage_api._asgi import Application
 
 __all__ = ["lifespan"]
 
 
 class _Lifespan:
-    def __init__(self, application: ASGIApplication) -> None:
+    def __init__(self, application: Application) -> None:
         self._application = application
         self._asked = anyio.Event()
         self._told_startup = False
@@ -58,16 +59,16 @@ class _Lifespan:
         if self.error is not None:
             raise self.error
         if self.failure is not None:
-            raise RuntimeError(f"the application's lifespan failed: {self.failure}")
+            raise Unavailable(self.failure)
 
 
 @asynccontextmanager
-async def lifespan(application: ASGIApplication) -> AsyncIterator[None]:
+async def lifespan(application: Application) -> AsyncIterator[None]:
     """Start the application, and shut it down at the end, also when cancelled.
 
     Raises:
         Exception: What the application raised while it started or shut down.
-        RuntimeError: It reported a failure.
+        Unavailable: It reported a failure; in its words.
     """
     life = _Lifespan(application)
     failure: BaseException | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -27,26 +28,17 @@ def run(config: Config, admin_key: Path | None) -> int:
     Raises:
         Misconfigured: It could not start; one sentence says why.
     """
-    try:
-        return _run(config, admin_key)
-    except Misconfigured:
-        raise
-    except JustStorageError as error:
-        # A database that is locked or damaged: whoever starts the service has to act first.
-        raise Misconfigured(explain(error)) from error
-
-
-def _run(config: Config, admin_key: Path | None) -> int:
     connections_max = raise_limits()
     address = HeldAddress.take(config.server.host, config.server.port)
     try:
         if config.server.workers == 1:
-            return Worker(
+            worker = Worker(
                 config=config,
                 address=address,
                 connections_max=connections_max,
                 admin_key=admin_key,
-            ).run()
+            )
+            return _run_alone(worker)
 
         def work(link: Link) -> int:
             log_fields.set({"worker": link.index + 1})
@@ -66,6 +58,17 @@ def _run(config: Config, admin_key: Path | None) -> int:
         ).run()
     finally:
         address.close()
+
+
+def _run_alone(worker: Worker) -> int:
+    started: list[bool] = []
+    try:
+        return replace(worker, on_ready=lambda: started.append(True)).run()
+    except JustStorageError as error:
+        if started or isinstance(error, Misconfigured):
+            raise
+        # A database that is locked or damaged: whoever starts the service has to act first.
+        raise Misconfigured(explain(error)) from error
 
 
 def _preload() -> None:

@@ -27,7 +27,9 @@ __all__ = ["Link", "Supervisor", "explain"]
 
 _DEATHS_MAX = 5
 _DEATHS_WINDOW_S = 60.0
-_PAUSE_MAX_S = 8.0
+_PAUSES = 8
+"""The longest pause before a replacement, in units of the first one that is not none."""
+
 _KILL_MARGIN_S = 10.0
 """What a worker may need beyond its drain timeout: to cut requests off and to close the runtime."""
 
@@ -77,11 +79,14 @@ class Supervisor:
         work: Called in the worker; returns its exit code. A `JustStorageError` from it before it
             called `ready` means that it cannot start.
         drain_timeout_s: What `work` needs at most to end once it got SIGTERM, but for a margin.
+        pause_s: The first worker that dies is replaced at once, the second one after this time, the
+            next ones after longer and longer; the sixth within a minute ends all.
     """
 
     count: int
     work: Callable[[Link], int]
     drain_timeout_s: float
+    pause_s: float = 1.0
     _children: dict[int, _Child] = field(default_factory=dict)
     _deaths: deque[float] = field(default_factory=deque)
     _due: list[tuple[float, int]] = field(default_factory=list)
@@ -137,7 +142,7 @@ class Supervisor:
         if len(self._deaths) > _DEATHS_MAX:
             _log.critical("workers died %d times within a minute: giving up", len(self._deaths))
             return False
-        pause_s = min(2.0 ** (len(self._deaths) - 1) - 1.0, _PAUSE_MAX_S)
+        pause_s = self.pause_s * min(2 ** (len(self._deaths) - 1) - 1, _PAUSES)
         _log.error(
             "worker %d (pid %d) %s; starting another in %g s",
             child.index + 1,
