@@ -14,8 +14,16 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from juststorage.domain import StorageClass
-from juststorage.plugins import Backend, OpenContext
-from juststorage.ports import Clock, MetadataStore
+from juststorage.plugins import Backend, BlobCapabilities, OpenContext
+from juststorage.plugins._guards import Where, guard
+from juststorage.ports import (
+    Authenticator,
+    BlobStore,
+    Clock,
+    GCPolicy,
+    Hasher,
+    MetadataStore,
+)
 from juststorage.testing._clock import SystemClock
 
 __all__ = ["open_backend", "open_context"]
@@ -23,6 +31,14 @@ __all__ = ["open_backend", "open_context"]
 ServiceT = TypeVar("ServiceT")
 
 _INSTANCES = {"metadata_store": "metadata", "blob_store": "blobs"}
+
+_PORTS: dict[str, type[Any]] = {
+    "authenticator": Authenticator,
+    "blob_store": BlobStore,
+    "gc_policy": GCPolicy,
+    "hasher": Hasher,
+    "metadata_store": MetadataStore,
+}
 
 
 class _Background:
@@ -114,7 +130,9 @@ async def open_backend(
     storage_class: StorageClass = StorageClass.HOT,
     metadata: MetadataStore | None = None,
 ) -> AsyncIterator[ServiceT]:
-    """Open a backend as the service does, and stop its background work before it closes.
+    """Open a backend as the service does: guarded, its background work stopped before it closes.
+
+    The guard turns what is not in `juststorage.errors` into a `BackendError`.
 
     Args:
         backend: The descriptor.
@@ -138,6 +156,11 @@ async def open_backend(
         assert isinstance(context.background, _Background)
         async with backend.open(options, context) as service:
             try:
-                yield service
+                yield _guarded(backend, service, context.instance)
             finally:
                 await context.background.stop()
+
+
+def _guarded(backend: Backend[Any, ServiceT], service: ServiceT, instance: str) -> ServiceT:
+    capabilities = getattr(backend, "capabilities", BlobCapabilities())
+    return guard(service, _PORTS[backend.kind], Where(instance, None, capabilities))

@@ -50,13 +50,13 @@ def _position_rank(position: Position) -> _Rank:
 
 
 def _matches(each: StoredObject, query: Query) -> bool:
-    size = each.size_bytes
+    key, size = each.key, each.size_bytes
     assert size is not None, "a committed object has content"
     # Code points order and compare as their UTF-8 bytes do, so plain text operations are exact.
     return (
         (query.namespaces is None or each.namespace in query.namespaces)
-        and (query.key_prefix is None or (each.key or "").startswith(query.key_prefix))
-        and (query.key_contains is None or query.key_contains in (each.key or ""))
+        and (query.key_prefix is None or (key is not None and key.startswith(query.key_prefix)))
+        and (query.key_contains is None or (key is not None and query.key_contains in key))
         and (query.content_type is None or _has_type(each.content_type, query.content_type))
         and (query.storage_class is None or each.storage_class is query.storage_class)
         and (query.content_hash is None or each.content_hash == query.content_hash)

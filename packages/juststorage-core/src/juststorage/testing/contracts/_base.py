@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
+from juststorage.errors import JustStorageError, PluginError
 from juststorage.plugins import Backend
 from juststorage.testing._leaks import no_leaks
 from juststorage.testing._opening import open_backend
 
-__all__ = ["Contract"]
+__all__ = ["Contract", "may_refuse"]
 
 
 class Contract:
@@ -42,6 +44,40 @@ class Contract:
     @asynccontextmanager
     async def opened(self, options: msgspec.Struct) -> AsyncIterator[Any]:
         """The backend, open as in production; fails when closing leaves something behind."""
-        with no_leaks():
+        breaches = _Breaches()
+        with no_leaks(), breaches.recorded():
             async with open_backend(self.backend, options) as service:
                 yield service
+        assert breaches.texts == []
+
+
+@contextmanager
+def may_refuse() -> Iterator[None]:
+    """Let an error of `juststorage.errors` pass, but not one that the backend forgot to map."""
+    try:
+        yield
+    except PluginError:
+        raise
+    except JustStorageError:
+        return
+
+
+class _Breaches(logging.Handler):
+    """What the guard forgives in production and logs: a closing that raised, for example."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Record while the block runs."""
+        logger = logging.getLogger("juststorage.plugins")
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any, ClassVar
 
 import msgspec
@@ -35,9 +36,14 @@ class BlobTests(Contract):
         return self.backend.capabilities
 
 
+@cache
+def _period() -> bytes:
+    return bytes((position * 7 + position // 251) % 256 for position in range(64_997))
+
+
 def pattern(size: int, seed: int = 1) -> bytes:
-    """Bytes in which every position differs from its neighbours' offsets in an odd period."""
-    period = bytes((seed + position * 7 + position // 251) % 256 for position in range(64_997))
+    """Bytes that differ between seeds everywhere, and repeat with an odd period only."""
+    period = _period().translate(bytes((value + seed) % 256 for value in range(256)))
     return (period * (size // len(period) + 1))[:size]
 
 

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from juststorage.domain import Blob, BlobKey, ObjectStatus
+from juststorage.errors import JustStorageError
 from juststorage.ports import MetadataStore, Removal, Reservation
 from juststorage.testing._builders import (
     LEASE_S,
@@ -35,8 +36,8 @@ from juststorage.testing.contracts._metadata_base import (
 __all__ = ["MetadataCollecting"]
 
 
-class _Stop(Exception):
-    """A failure of the test's own making."""
+class _Stop(JustStorageError):
+    """A failure of the test's own making; of the tree, so that the guard lets it pass."""
 
 
 class MetadataCollecting(MetadataTests):
@@ -101,7 +102,7 @@ class MetadataCollecting(MetadataTests):
 
         def agree(blob: Blob, now: datetime) -> bool:
             if blob.key == blob_key(contents[1]):
-                raise _Stop
+                raise _Stop("told to")
             return True
 
         with pytest.raises(_Stop):
@@ -206,7 +207,7 @@ class MetadataCollecting(MetadataTests):
         blobs, objects = await store.blobs.scan(after=None, limit=9), await scan_objects(store)
 
         async def move(found: Sequence[Blob]) -> Collection[BlobKey]:
-            raise _Stop
+            raise _Stop("told to")
 
         with pytest.raises(_Stop):
             await store.blobs.remove(keys, move)

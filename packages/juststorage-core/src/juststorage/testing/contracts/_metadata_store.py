@@ -10,6 +10,8 @@ from juststorage.testing.contracts._metadata_changing import MetadataChanging
 from juststorage.testing.contracts._metadata_collecting import MetadataCollecting
 from juststorage.testing.contracts._metadata_keeping import MetadataKeeping
 from juststorage.testing.contracts._metadata_keys import MetadataKeys
+from juststorage.testing.contracts._metadata_paging import MetadataPaging
+from juststorage.testing.contracts._metadata_sharing import MetadataSharing
 from juststorage.testing.contracts._metadata_uploading import MetadataUploading
 
 __all__ = ["MetadataStoreContract"]
@@ -19,6 +21,8 @@ class MetadataStoreContract(
     MetadataUploading,
     MetadataKeys,
     MetadataChanging,
+    MetadataPaging,
+    MetadataSharing,
     MetadataCollecting,
     MetadataKeeping,
     MetadataApiKeys,

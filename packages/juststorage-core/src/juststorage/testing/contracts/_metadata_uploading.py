@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
 
 from juststorage.domain import ObjectStatus, StorageClass
-from juststorage.errors import JustStorageError, UploadExpired
+from juststorage.errors import JustStorageError, PluginError, UploadExpired
 from juststorage.ports import Committed, Lease, MetadataStore, Reservation
 from juststorage.testing._builders import (
     LEASE_S,
@@ -17,6 +15,7 @@ from juststorage.testing._builders import (
     make_intent,
     store_object,
 )
+from juststorage.testing.contracts._base import may_refuse
 from juststorage.testing.contracts._metadata_base import (
     MetadataTests,
     begin,
@@ -107,7 +106,7 @@ class MetadataUploading(MetadataTests):
         """An object never holds two references, however the second call is answered."""
         content = make_content("twice")
         reservation = await reserve(store, make_intent(), content)
-        with suppress(JustStorageError):
+        with may_refuse():
             await store.objects.reserve(reservation.lease, content)
         assert (await blob_of(store, content)).ref_count == 1
 
@@ -115,8 +114,9 @@ class MetadataUploading(MetadataTests):
         """Beginning with an id that exists is refused and changes nothing."""
         intent = make_intent()
         committed = await store_object(store, intent)
-        with pytest.raises(JustStorageError):
+        with pytest.raises(JustStorageError) as refusal:
             await begin(store, intent)
+        assert not isinstance(refusal.value, PluginError)
         assert await scan_objects(store) == [committed.object]
 
     async def test_begin_makes_an_invisible_object(self, store: MetadataStore) -> None:
