@@ -50,7 +50,7 @@ class Jobs:
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
-            if not job.cancelled():
+            if not job.cancel():
                 with anyio.CancelScope(shield=True):
                     await _settled(job)
             raise

@@ -2,6 +2,7 @@
 
     {aa}/{bb}/{hex}                  a blob named by SHA-256; aa and bb begin the hex
     {algorithm}/{aa}/{bb}/{hex}      a blob named by another hash
+    .class                           the storage class that the root belongs to
     .staging/{upload}.{random}       bytes on their way in
     .trash/{bucket}/{time_ns}.{algorithm}.{hex}.{random}
                                      removed at that time, and still recoverable
@@ -14,7 +15,6 @@ against these forms before it becomes a path.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import Final
@@ -23,6 +23,7 @@ from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import Invalid
 
 __all__ = [
+    "CLASS",
     "STAGING",
     "TRASH",
     "bucket_end",
@@ -30,16 +31,17 @@ __all__ = [
     "bucket_of_entry",
     "hash_of",
     "is_bucket",
+    "is_locator",
     "is_shard",
     "locator_of",
     "may_hold_blobs",
     "parse_staged",
     "parse_trashed",
-    "shards",
     "staged_name",
     "trashed_name",
 ]
 
+CLASS: Final = ".class"
 STAGING: Final = ".staging"
 TRASH: Final = ".trash"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -84,9 +86,9 @@ def hash_of(locator: str) -> ContentHash | None:
         return None
 
 
-def shards() -> Iterator[str]:
-    """The names of a level of directories."""
-    return (f"{number:02x}" for number in range(256))
+def is_locator(text: str) -> bool:
+    """Whether the text is a locator, at the price of one match for those that are read most."""
+    return _SHA256_LOCATOR.fullmatch(text) is not None or hash_of(text) is not None
 
 
 def is_shard(name: str) -> bool:

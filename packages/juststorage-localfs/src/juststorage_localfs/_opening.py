@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from juststorage.errors import Misconfigured, StorageFull, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
+from juststorage_localfs._claim import claim_root
 from juststorage_localfs._errors import translated
 from juststorage_localfs._filesystems import (
     MOUNTS,
@@ -97,19 +98,17 @@ def _root(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Path:
     else:
         assert context.storage_class is not None, "a blob store serves a storage class"
         root = context.data_dir.absolute() / context.storage_class.value
-    if options.root is None or options.create_root:
-        try:
+    where = f"{context.instance}: root {root}"
+    try:
+        if options.root is None or options.create_root:
             _make(root, ops)
-        except OSError as error:
+        elif not root.exists():
             raise Misconfigured(
-                f"{context.instance}: root {root} cannot be made: {error.strerror}"
-            ) from error
-    elif not root.exists():
-        raise Misconfigured(
-            f"{context.instance}: root {root} does not exist; "
-            "mount its volume, or set create_root to have it made"
-        )
-    return root.resolve()
+                f"{where} does not exist; mount its volume, or set create_root to have it made"
+            )
+        return root.resolve()
+    except OSError as error:
+        raise Misconfigured(f"{where} cannot be used: {error.strerror}") from error
 
 
 def _make(root: Path, ops: FsOps) -> None:
@@ -142,6 +141,7 @@ def _filesystem(options: LocalFSOptions, root: Path, where: str) -> str | None:
 
 def _prepare(volume: Volume, where: str, context: OpenContext) -> None:
     """Make what the store needs inside its root, and prove that it can be written."""
+    assert context.storage_class is not None, "a blob store serves a storage class"
     ops, root_fd = volume.ops, volume.root_fd
     try:
         device = ops.fstat(root_fd).st_dev
@@ -155,7 +155,8 @@ def _prepare(volume: Volume, where: str, context: OpenContext) -> None:
                 )
         try:
             with translated():
-                volume.shards.make_first_level()
+                claim_root(volume, context.storage_class, where)
+                volume.shards.learn_parents()
             volume.probe()
         except StorageFull:
             # What is there can be read and removed all the same, and removal is what helps.

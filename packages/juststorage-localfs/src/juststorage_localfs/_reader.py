@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import suppress
 
 from juststorage.errors import Corrupt
 from juststorage.ports import BlobReader
@@ -75,7 +76,8 @@ class LocalFSReader(BlobReader):
         if reads:
             reads.pop().add_done_callback(lambda _: self._close_after(reads, fd))
         else:
-            self._ops.close(fd)
+            with suppress(OSError):
+                self._ops.close(fd)
 
     def _begin(self, start: int, length: int) -> Future[bytes]:
         read = self._jobs.submit(self._read, self._fd, start, length)

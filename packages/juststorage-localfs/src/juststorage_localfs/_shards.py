@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import closing, suppress
 
 from juststorage_localfs._fsops import FsOps
-from juststorage_localfs._layout import is_shard, shards
+from juststorage_localfs._layout import is_shard
 
 __all__ = ["Shards"]
 
@@ -32,15 +32,16 @@ class Shards:
         self._durable: dict[str, bytearray] = {}
         """For a parent, by number of the shard: 1 where the shard's name is durable."""
 
-    def make_first_level(self) -> None:
-        """Make the 256 parents of SHA-256, so that no upload has to."""
+    def learn_parents(self) -> None:
+        """Make durable, and remember, the parents that are there; for the opening.
+
+        Those that are missing are made by the first upload that needs them: 256 syncs in the life
+        of a store, against 256 directories at the birth of each.
+        """
         with closing(self._ops.entries(".", dir_fd=self._root_fd)) as entries:
-            found = {name for name, is_directory in entries if is_directory}
-        for name in shards():
-            if name not in found:
-                self._mkdir(name)
+            found = {name for name, is_directory in entries if is_directory and is_shard(name)}
         self._ops.fsync(self._root_fd)
-        self._parents.update(shards())
+        self._parents.update(found)
 
     def is_durable(self, directory: str) -> bool:
         """Whether the directory's name is known to survive."""
@@ -73,7 +74,7 @@ class Shards:
         if parent not in self._durable:
             # The first time here, all the neighbours become known for the price of one.
             with closing(self._ops.entries(parent, dir_fd=self._root_fd)) as entries:
-                there.update(name for name, is_shard_ in entries if is_shard_ and is_shard(name))
+                there.update(name for name, is_dir in entries if is_dir and is_shard(name))
         self._ops.fsync_directory(parent, dir_fd=self._root_fd)
         if parent not in self._parents:
             above = parent[:-3]

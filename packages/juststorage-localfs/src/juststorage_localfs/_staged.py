@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import JustStorageError, Unavailable
@@ -11,7 +12,7 @@ from juststorage_localfs._errors import translated
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._volume import Volume
 
-__all__ = ["LocalFSStagedBlob"]
+__all__ = ["WRITE_OUT_BYTES", "LocalFSStagedBlob"]
 
 WRITE_OUT_BYTES = 8 * 1024 * 1024
 """How much may wait in the page cache before the disk is asked to begin: what is on its way already
@@ -59,24 +60,30 @@ class LocalFSStagedBlob(StagedBlob):
     def _write(self, data: bytes | bytearray | memoryview) -> None:
         if self._fd < 0:
             raise Unavailable("the staged bytes are closed")
-        with translated():
+        with self._discarding(), translated():
             self._volume.write_all(self._fd, data)
             self.size_bytes += len(data)
             self._not_written_out += len(data)
             if self._not_written_out >= WRITE_OUT_BYTES:
-                self._volume.ops.start_write_out(self._fd)
+                self._volume.start_write_out(self._fd)
                 self._not_written_out = 0
+                self._volume.need_room(0)
 
     def _finish(self) -> None:
         if self._fd < 0:
             raise Unavailable("the staged bytes are closed")
+        with self._discarding(), translated():
+            self._volume.sync(self._fd)
+        self._close()
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """After a failure nobody can say which bytes are there, so none may follow."""
         try:
-            with translated():
-                self._volume.sync(self._fd)
+            yield
         except JustStorageError:
             self._discard()
             raise
-        self._close()
 
     def _place(self, content_hash: ContentHash) -> Locator:
         locator = self._volume.place(self._name, content_hash)

@@ -6,6 +6,7 @@ files are passed over: a store must not fall over what an operator left there.
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
@@ -42,7 +43,8 @@ def _blobs(volume: Volume, above: str, after: str) -> Iterator[PlacedBlob]:
                 facts = volume.ops.stat(path, dir_fd=volume.root_fd)
             except FileNotFoundError:
                 continue
-            yield PlacedBlob(path, facts.st_size, content_hash)
+            if stat.S_ISREG(facts.st_mode):
+                yield PlacedBlob(path, facts.st_size, content_hash)
 
 
 def _sorted_entries(volume: Volume, above: str) -> list[str]:
@@ -66,11 +68,11 @@ def staged(volume: Volume, *, older_than_s: float, limit: int) -> list[StagedEnt
         translated(),
         closing(volume.ops.entries(STAGING, dir_fd=volume.root_fd)) as entries,
     ):
-        for name, _ in entries:
+        for name, is_directory in entries:
             if len(found) >= limit:
                 break
             upload_id = parse_staged(name)
-            if upload_id is None:
+            if upload_id is None or is_directory:
                 continue
             with suppress(FileNotFoundError):
                 facts = volume.ops.stat(f"{STAGING}/{name}", dir_fd=volume.root_fd)
