@@ -2,10 +2,10 @@
 
 One function checks them; `juststorage fsck` prints what it finds, and every test of the whole
 service ends with it. It reads page by page, so memory does not grow with the store, and raises no
-false alarm next to running uploads and collectors: what looks wrong is looked at again, from the row
-on, and only what is still wrong, with the row unchanged, is a finding.
+false alarm next to running uploads and collectors: what looks wrong is looked at again, from the
+row on, and only what is still wrong, with the row unchanged, is a finding.
 
-- I1: every COMMITTED object has its blob row, same class and size. Not repaired: no row is invented.
+- I1: every COMMITTED object has its blob row, same class and size. No row is ever invented.
 - I2: every stored blob has its bytes (deep: with its hash). Repair looks for them in the trash.
 - I3: ref_count is the number of objects that hold the blob. Repair sets it, under the row's lock.
 - I4: no placed blob is without a row. Repair adopts it; the collector decides later.
