@@ -14,7 +14,7 @@ import pluggy
 from juststorage.plugins._binding import field_types
 from juststorage.plugins._descriptors import Backend, Command
 from juststorage.plugins._hints import near_miss, one_line
-from juststorage.plugins._records import HOOKS, Described
+from juststorage.plugins._records import HOOKS, RESERVED_COMMANDS, Described
 
 __all__ = ["Unfit", "ask"]
 
@@ -89,6 +89,8 @@ def _examine(hook: str, item: Any) -> None:
     if not isinstance(summary, str) or not summary.strip() or "\n" in summary:
         raise Unfit(f"{item.kind}:{item.name} needs a summary of one line")
     if isinstance(item, Command):
+        if name in RESERVED_COMMANDS:
+            raise Unfit(f"command:{name} is a command of juststorage-core")
         target: Any = item.target
         if not isinstance(target, str) or not _TARGET.fullmatch(target):
             raise Unfit(f"command:{item.name} has a target that is not module:attribute")

@@ -88,13 +88,15 @@ class _Guard:
         if len(cls.__bases__) == 1:
             return  # a base for guards of several ports
         port = cls.__bases__[1]
+        # `_Closing` counts, the port does not.
+        own = {name for base in cls.__mro__ if issubclass(base, _Guard) for name in vars(base)}
         hints = typing.get_type_hints(port)
         cls._parts = {name: cls._ports[kind] for name, kind in hints.items() if kind in cls._ports}
         for name in hints:
-            if name not in cls._parts and name not in cls.__dict__:
+            if name not in cls._parts and name not in own:
                 setattr(cls, name, _view(name))
         for name, member in vars(port).items():
-            if not name.startswith("_") and inspect.isfunction(member) and name not in vars(cls):
+            if not name.startswith("_") and inspect.isfunction(member) and name not in own:
                 wrap = cls._ports.get(typing.get_type_hints(member).get("return", object))
                 make = _async_method if inspect.iscoroutinefunction(member) else _sync_method
                 # updated=(): the mark of an abstract method is among what it would copy.

@@ -17,7 +17,15 @@ from juststorage.plugins._descriptors import (
     MetadataStoreBackend,
 )
 
-__all__ = ["HOOKS", "KIND_WORDS", "Described", "Offer", "PluginRecord", "PluginStatus"]
+__all__ = [
+    "HOOKS",
+    "KIND_WORDS",
+    "RESERVED_COMMANDS",
+    "Described",
+    "Offer",
+    "PluginRecord",
+    "PluginStatus",
+]
 
 Described = Backend[Any, Any] | Command
 DescribedT_co = TypeVar("DescribedT_co", bound=Described, covariant=True)
@@ -41,6 +49,11 @@ KIND_WORDS: Mapping[str, str] = {
     "command": "command",
 }
 """How a sentence names each kind."""
+
+RESERVED_COMMANDS = frozenset(
+    {"backup", "config", "fsck", "gc", "keys", "migrate", "plugins", "verify", "version"}
+)
+"""Subcommands that core has, or keeps for itself."""
 
 
 class PluginStatus(StrEnum):
