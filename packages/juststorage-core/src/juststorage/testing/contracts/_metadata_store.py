@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import msgspec
+
 from juststorage.plugins import MetadataStoreBackend
+from juststorage.testing._machines import run_machine
+from juststorage.testing._metadata_machine import MetadataMachine
 from juststorage.testing.contracts._metadata_api_keys import MetadataApiKeys
 from juststorage.testing.contracts._metadata_changing import MetadataChanging
 from juststorage.testing.contracts._metadata_collecting import MetadataCollecting
@@ -34,3 +38,10 @@ class MetadataStoreContract(
     """
 
     backend: ClassVar[MetadataStoreBackend[Any]]
+
+    machine_examples: ClassVar[int] = 30
+    """Examples of the state machine; each takes some hundred calls."""
+
+    def test_state_machine(self, options: msgspec.Struct) -> None:
+        """In any order of calls the store answers what a model of dictionaries predicts."""
+        run_machine(MetadataMachine, self.opened(options), examples=self.machine_examples, steps=30)
