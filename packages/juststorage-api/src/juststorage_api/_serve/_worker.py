@@ -98,7 +98,9 @@ class Worker:
         # to keep someone waiting. After that it is the drain's business.
         with anyio.CancelScope() as opening:
             stopping.on_ask = opening.cancel
-            async with open_runtime(self.config, on_fatal=stopping.fall) as runtime:
+            async with open_runtime(
+                self.config, collect=self.config.gc.enabled, on_fatal=stopping.fall
+            ) as runtime:
                 runtime.refuse_ephemeral()
                 abandoned = await self._serve_runtime(runtime, stopping)
         if stopping.fatal is not None:

@@ -20,6 +20,11 @@ __all__ = ["juststorage", "main"]
 
 _OWN: Mapping[str, tuple[str, str]] = {
     "config": ("Check, show or describe the configuration", "juststorage.cli._config:command"),
+    "fsck": (
+        "Check that nothing is lost, miscounted or left over",
+        "juststorage.cli._fsck:command",
+    ),
+    "gc": ("Collect what nobody refers to any more", "juststorage.cli._gc:command"),
     "plugins": ("List plugins, and what is wrong with them", "juststorage.cli._plugins:command"),
 }
 """Core's own commands: name -> (summary, target)."""

@@ -141,6 +141,8 @@ def _with_tables(tree: Mapping[str, Any], struct: type[msgspec.Struct]) -> Tree:
     if issubclass(struct, Section):
         tables = {name: value for name, value in tree.items() if isinstance(value, Mapping)}
         own = {name: value for name, value in tree.items() if name not in tables}
+        if TABLES in own:
+            raise Misconfigured(f"{TABLES!r} is no name of an option")
         return {**own, TABLES: tables}
     for name, kind in field_types(struct).items():
         inner = struct_in(kind)

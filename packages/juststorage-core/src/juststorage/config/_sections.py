@@ -34,6 +34,7 @@ TABLES = "*"
 """The encoded name of `Section.tables`."""
 
 Tables = dict[str, dict[str, Any]]
+Retention = Annotated[float, Meta(ge=0, le=10 * 365 * 86_400)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -143,6 +144,45 @@ class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     policy: Annotated[str, Meta(description="Name of the policy that chooses among garbage")] = (
         "age"
     )
+    enabled: Annotated[
+        bool, Meta(description="Collect in the background of `juststorage serve`")
+    ] = True
+    interval_s: Annotated[
+        float, Meta(ge=0, le=86_400, description="Time between two runs, give or take a tenth")
+    ] = 60.0
+    grace_s: Annotated[
+        Retention, Meta(description="Time that bytes without references are kept; 0 is safe")
+    ] = 3600.0
+    claim_s: Annotated[
+        PositiveSeconds, Meta(description="Time for which a claim keeps other collectors away")
+    ] = 300.0
+    trash_retention_s: Annotated[
+        Retention,
+        Meta(
+            description="Time that removed bytes can still be restored; at least as long as the"
+            " database may be restored back to"
+        ),
+    ] = 86_400.0
+    staging_grace_s: Annotated[
+        Retention, Meta(description="Age from which what dead uploads staged is removed")
+    ] = 3600.0
+    tombstone_retention_s: Annotated[
+        Retention, Meta(description="Time that the rows of deleted objects are kept")
+    ] = 604_800.0
+    batch_size: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Blobs removed under one lock; uploads of them wait"),
+    ] = 64
+    rate_max_blobs_s: Annotated[
+        float, Meta(ge=0, le=1e6, description="Blobs removed per second; 0 for no limit")
+    ] = 0.0
+    run_blobs_max: Annotated[
+        int, Meta(ge=1, le=10**9, description="Blobs removed by one run at most")
+    ] = 100_000
+    scan_blobs_max: Annotated[
+        int,
+        Meta(ge=0, le=10**9, description="Stored blobs that one run compares with their rows"),
+    ] = 10_000
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from juststorage.runtime._open import make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
 from juststorage.runtime._runtime import Runtime
+from juststorage.runtime._usecases import UseCases, make_auditor, make_collector
 
 __all__ = [
     "Part",
@@ -18,7 +19,10 @@ __all__ = [
     "Runtime",
     "Selected",
     "SystemClock",
+    "UseCases",
     "log_fields",
+    "make_auditor",
+    "make_collector",
     "make_host",
     "open_runtime",
     "set_up_logging",

@@ -21,9 +21,11 @@ from juststorage.plugins._host import PluginHost
 from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._clock import SystemClock
+from juststorage.runtime._collecting import collect_forever
 from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
+from juststorage.runtime._usecases import make_collector
 
 __all__ = ["make_host", "open_runtime"]
 
@@ -35,6 +37,9 @@ PORTS: Mapping[str, type[Any]] = {
     "authenticator": Authenticator,
 }
 """What a backend of each kind must open."""
+
+_COLLECTOR = "collector"
+"""The instance that core itself adds to those of the configuration."""
 
 _log = logging.getLogger("juststorage.runtime")
 
@@ -66,6 +71,7 @@ async def open_runtime(
     plugins: Iterable[object] = (),
     discover: bool = True,
     clock: Clock | None = None,
+    collect: bool = False,
     on_fatal: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything that a configuration selects: metadata, blobs, hashers, policy, chain.
@@ -78,6 +84,7 @@ async def open_runtime(
         plugins: Plugins that the program hands over, besides the installed ones.
         discover: Use installed plugins; False reads no entry points.
         clock: None means the machine's.
+        collect: Collect garbage in the background, as the section `[gc]` says.
         on_fatal: Told, in one sentence, that the service cannot work any more: background work
             keeps crashing, or a backend fell over. Readiness fails as well; ending the process is
             the caller's business.
@@ -104,7 +111,10 @@ async def open_runtime(
         opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal)
         # The task group would wrap what the caller's block raises, hence the detour.
         try:
-            yield await opening.runtime(plan)
+            runtime = await opening.runtime(plan)
+            if collect:
+                opening.collect(runtime)
+            yield runtime
         except BaseException as error:  # noqa: BLE001  raised again, a few lines down
             failure = error
         with anyio.CancelScope(shield=True):
@@ -235,9 +245,21 @@ class _Opening:
         )
         return guard(service, port, Where(instance, choice.offer.record.distribution, capabilities))
 
+    def collect(self, runtime: Runtime) -> None:
+        """Start the collector. It is readiness's business like any other background work."""
+        collector = Supervisor(
+            _COLLECTOR, self._tasks, self._clock, logging.getLogger("juststorage.gc"), self._fatal
+        )
+        run, interval_s = make_collector(runtime), self._config.gc.interval_s
+        collector("collect garbage", lambda: collect_forever(run, self._clock, interval_s))
+        self._supervisors[_COLLECTOR] = collector
+        collector.start()
+
     async def aclose(self) -> JustStorageError | None:
         """Close all, last opened first. Returns the first problem; logs each."""
         first: JustStorageError | None = None
+        if _COLLECTOR in self._supervisors:
+            await self._supervisors[_COLLECTOR].stop()
         for choice, held, supervisor in reversed(self._held):
             with anyio.move_on_after(CLOSE_TIMEOUT_S) as limit:
                 await supervisor.stop()

@@ -1,0 +1,137 @@
+"""`juststorage gc`: collect garbage now, say what there is, or do nothing else."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+
+import anyio
+import click
+import msgspec
+
+from juststorage.cli._options import ConfigSource, config_options
+from juststorage.config import Config
+from juststorage.usecases import CollectionReport
+
+__all__ = ["command"]
+
+
+@click.group(name="gc", epilog="\b\nExample:\n  juststorage gc run --dry-run")
+def command() -> None:
+    """Collect what nobody refers to any more."""
+
+
+@command.command(
+    epilog="\b\nExample:\n  juststorage gc run --dry-run --json\n\n"
+    "\b\nExit codes: 0 done; 1 something failed and is tried again by the next run;\n"
+    "2 wrong configuration.",
+)
+@config_options
+@click.option("--dry-run", is_flag=True, help="Only count what would go.")
+@click.option("--grace-s", type=click.FloatRange(min=0), help="Instead of the configured grace.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    source: ConfigSource,
+    dry_run: bool,
+    grace_s: float | None,
+    as_json: bool,
+) -> None:
+    """Collect once, and say what was done.
+
+    Safe beside a running service and other collectors, with any grace.
+    """
+    report = anyio.run(_run, source.load(), dry_run, grace_s)
+    _print(report, as_json=as_json)
+    ctx.exit(1 if report.errors else 0)
+
+
+@command.command(
+    epilog="\b\nExample:\n  juststorage gc status\n\n"
+    "\b\nExit codes: 0 shown; 2 wrong configuration.",
+)
+@config_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(source: ConfigSource, as_json: bool) -> None:
+    """Show what a run would collect now, and what it would with a grace of 0."""
+    config = source.load()
+    due = anyio.run(_run, config, True, None)
+    all_ = anyio.run(_run, config, True, 0.0)
+    shown = {
+        "enabled": config.gc.enabled,
+        "policy": config.gc.policy,
+        "interval_s": config.gc.interval_s,
+        "grace_s": config.gc.grace_s,
+        "due": {"blobs": due.removed, "bytes": due.bytes_removed},
+        "without_references": {"blobs": all_.removed, "bytes": all_.bytes_removed},
+    }
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())
+        return
+    click.echo(f"policy {config.gc.policy}, every {config.gc.interval_s:g} s")
+    click.echo(f"due now: {due.removed} blobs, {due.bytes_removed} bytes")
+    click.echo(f"without references: {all_.removed} blobs, {all_.bytes_removed} bytes")
+
+
+@command.command(
+    epilog="\b\nExample:\n  juststorage gc worker --config juststorage.toml\n\n"
+    "\b\nExit codes: 0 ended by a signal; 1 given up; 2 wrong configuration.",
+)
+@config_options
+@click.pass_context
+def worker(ctx: click.Context, source: ConfigSource) -> None:
+    """Collect again and again until SIGTERM or SIGINT, whatever `gc.enabled` says."""
+    ctx.exit(anyio.run(_work, source.load()))
+
+
+async def _run(config: Config, dry_run: bool, grace_s: float | None) -> CollectionReport:
+    from juststorage.runtime import make_collector, open_runtime
+
+    async with open_runtime(config) as runtime:
+        return await make_collector(runtime).run(dry_run=dry_run, grace_s=grace_s)
+
+
+async def _work(config: Config) -> int:
+    from juststorage.runtime import open_runtime
+
+    ended = anyio.Event()
+    problems: list[str] = []
+
+    def give_up(problem: str) -> None:
+        problems.append(problem)
+        ended.set()
+
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with (
+            open_runtime(config, collect=True, on_fatal=give_up),
+            anyio.create_task_group() as tasks,
+        ):
+            click.echo("collecting; end with SIGTERM", err=True)
+            tasks.start_soon(_set_after_signal, signals, ended)
+            await ended.wait()
+            tasks.cancel_scope.cancel()
+    for problem in problems:
+        click.echo(f"juststorage: {problem}", err=True)
+    return 1 if problems else 0
+
+
+async def _set_after_signal(signals: AsyncIterator[signal.Signals], ended: anyio.Event) -> None:
+    async for _ in signals:
+        ended.set()
+
+
+def _print(report: CollectionReport, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        return
+    counts = msgspec.structs.asdict(report)
+    would = "would be " if report.dry_run else ""
+    click.echo(f"{would}removed: {report.removed} blobs, {report.bytes_removed} bytes")
+    for name in ("reaped", "restored", "purged", "swept", "adopted", "buried", "forgotten"):
+        if counts[name]:
+            click.echo(f"{name}: {counts[name]}")
+    if report.errors:
+        click.echo(f"errors: {report.errors} (see the log; the next run tries again)")
+    if report.more:
+        click.echo("more is left: the run's limit was reached")

@@ -1,0 +1,52 @@
+"""Collecting in the background: one run after the other, with a pause between them."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Final, NoReturn
+
+import msgspec
+
+from juststorage.errors import JustStorageError
+from juststorage.ports import Clock
+from juststorage.usecases import CollectGarbage, CollectionReport
+
+__all__ = ["collect_forever"]
+
+_log: Final = logging.getLogger("juststorage.gc")
+
+_JITTER: Final = 0.1
+"""Of the interval, both ways: collectors that started together drift apart."""
+
+
+async def collect_forever(collect: CollectGarbage, clock: Clock, interval_s: float) -> NoReturn:
+    """Run, pause, and so on. The pause follows the run, so that two never overlap here.
+
+    A run that its limit ended is followed by the next one at once. An error of a backend is logged,
+    and the next run tries again; anything else is the caller's to supervise.
+    """
+    while True:
+        more = False
+        try:
+            report = await collect.run()
+        except JustStorageError:
+            _log.exception("collection_failed")
+        else:
+            more = report.more
+            log_report(report)
+        # At least one yield to the event loop, also with an interval of 0.
+        pause = interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
+        await clock.sleep(0 if more else pause)
+
+
+def log_report(report: CollectionReport) -> None:
+    """One line for a run that did something, or failed to."""
+    counts = {
+        name: count
+        for name, count in msgspec.structs.asdict(report).items()
+        if isinstance(count, int) and not isinstance(count, bool) and count
+    }
+    if counts:
+        level = logging.WARNING if report.errors else logging.INFO
+        _log.log(level, "collection_finished", extra=counts)

@@ -1,0 +1,115 @@
+"""The use cases of an open service: the one place that puts them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from juststorage.config import GCSection, Uploads
+from juststorage.runtime._runtime import Runtime
+from juststorage.usecases import (
+    AuditLimits,
+    AuditStore,
+    CollectGarbage,
+    CollectionLimits,
+    CursorCodec,
+    DeleteObject,
+    DownloadObject,
+    FindObject,
+    ListObjects,
+    UploadLimits,
+    UploadObject,
+)
+
+__all__ = ["UseCases", "make_auditor", "make_collector"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseCases:
+    """What a delivery layer, or an application's test, calls."""
+
+    upload: UploadObject
+    download: DownloadObject
+    find: FindObject
+    delete: DeleteObject
+    list: ListObjects
+    collect: CollectGarbage
+
+    @classmethod
+    async def of(cls, runtime: Runtime) -> Self:
+        """Put them together.
+
+        Raises:
+            Unavailable: The metadata store does not answer.
+        """
+        metadata, blobs, hashers = runtime.metadata, runtime.blobs, runtime.hashers
+        return cls(
+            upload=UploadObject(
+                metadata,
+                blobs,
+                hashers,
+                algorithm=runtime.hasher.algorithm,
+                clock=runtime.clock,
+                limits=_upload_limits(runtime.config.uploads),
+            ),
+            download=DownloadObject(metadata, blobs, hashers),
+            find=FindObject(metadata),
+            delete=DeleteObject(metadata),
+            list=ListObjects(metadata, CursorCodec(await metadata.secret("cursor"))),
+            collect=make_collector(runtime),
+        )
+
+
+def make_collector(runtime: Runtime) -> CollectGarbage:
+    """The collector, as the section `[gc]` has it."""
+    return CollectGarbage(
+        runtime.metadata,
+        runtime.blobs,
+        runtime.gc_policy,
+        clock=runtime.clock,
+        limits=_collection_limits(runtime.config.gc),
+    )
+
+
+def make_auditor(
+    runtime: Runtime, *, deep: bool = False, deep_bytes_s: int = 0, repair: bool = False
+) -> AuditStore:
+    """The auditor; what the collector would still get to is no finding yet."""
+    gc = runtime.config.gc
+    return AuditStore(
+        runtime.metadata,
+        runtime.blobs,
+        runtime.hashers,
+        clock=runtime.clock,
+        limits=AuditLimits(
+            deep=deep,
+            deep_bytes_s=deep_bytes_s,
+            repair=repair,
+            staging_grace_s=gc.staging_grace_s + 2 * gc.interval_s,
+            lease_grace_s=2 * gc.interval_s,
+        ),
+    )
+
+
+def _upload_limits(uploads: Uploads) -> UploadLimits:
+    return UploadLimits(
+        bytes_max=uploads.max_bytes,
+        lease_s=uploads.lease_s,
+        idle_s=uploads.idle_timeout_s,
+        rate_min_bytes_s=uploads.min_rate_bytes_s,
+        rate_grace_s=uploads.rate_grace_s,
+    )
+
+
+def _collection_limits(gc: GCSection) -> CollectionLimits:
+    return CollectionLimits(
+        grace_s=gc.grace_s,
+        claim_s=gc.claim_s,
+        trash_retention_s=gc.trash_retention_s,
+        staging_grace_s=gc.staging_grace_s,
+        tombstone_retention_s=gc.tombstone_retention_s,
+        batch_size=gc.batch_size,
+        rate_max_blobs_s=gc.rate_max_blobs_s,
+        run_blobs_max=gc.run_blobs_max,
+        scan_blobs_max=gc.scan_blobs_max,
+    )
