@@ -127,12 +127,12 @@ def _delete(db: sqlite3.Connection, now: int, found: StoredObject) -> StoredObje
 
 # -- many at once: few large statements, see `_rows.json_rows` -----------------------------------
 
-_COMMITTED_OF: Final = (
-    "SELECT json_group_array(id) FROM objects WHERE tenant_id = ?1 AND status = 'COMMITTED'"
-    " AND id IN (SELECT value FROM json_each(?2))"
-    " AND (?3 IS NULL OR namespace IN (SELECT value FROM json_each(?3)))"
-)
 # CROSS JOIN keeps the order of the tables: from the ids to their rows.
+_COMMITTED_OF: Final = (
+    "SELECT json_group_array(o.id) FROM json_each(?2) AS ids CROSS JOIN objects AS o"
+    " ON o.id = ids.value WHERE o.tenant_id = ?1 AND o.status = 'COMMITTED'"
+    " AND (?3 IS NULL OR o.namespace IN (SELECT value FROM json_each(?3)))"
+)
 _RELEASE_MANY: Final = (
     "UPDATE blobs SET ref_count = ref_count - held.count, last_used_at = ?2,"
     " zero_since = CASE ref_count WHEN held.count THEN ?2 ELSE zero_since END"
@@ -159,7 +159,7 @@ def delete_many(
         _COMMITTED_OF,
         (
             tenant_id,
-            names_json(object_ids),
+            names_json(set(object_ids)),
             None if namespaces is None else names_json(namespaces),
         ),
     ).fetchone()

@@ -24,7 +24,10 @@ _decode: Final = msgspec.json.Decoder().decode
 def conditions(query: Query) -> tuple[list[str], _Values]:
     """What holds for the objects of the query, its position aside."""
     values: _Values = {"tenant_id": query.tenant_id}
-    wheres = ["o.tenant_id = :tenant_id", "o.status = 'COMMITTED'"]
+    # A plus keeps the planner from an index on that column. It knows nothing of the rows, and would
+    # walk a tenant's objects in order rather than seek the few of one content and sort them.
+    seeks_content = query.content_hash is not None
+    wheres = [f"{'+' * seeks_content}o.tenant_id = :tenant_id", "o.status = 'COMMITTED'"]
     for where, named in (*_simple(query), *_texts(query)):
         wheres.append(where)
         values.update(named)
@@ -38,7 +41,7 @@ def _simple(query: Query) -> list[tuple[str, _Values]]:
     if query.namespaces is not None and len(query.namespaces) == 1:
         found.append(("o.namespace = :namespace", {"namespace": next(iter(query.namespaces))}))
     elif query.namespaces is not None:
-        # The plus keeps the planner from seeking each namespace: that would cost the order.
+        # With a plus too: seeking each namespace would cost the order.
         found.append(
             (
                 "+o.namespace IN (SELECT value FROM json_each(:namespaces))",

@@ -20,7 +20,7 @@ from juststorage_sqlite._errors import our_errors
 from juststorage_sqlite._prepare import current_revision, ensure_file
 from juststorage_sqlite._revisions import HEAD, REVISIONS
 
-__all__ = ["SqliteMigrator", "upgrade"]
+__all__ = ["SqliteMigrator", "script_config", "upgrade"]
 
 
 class SqliteMigrator(Migrator):
@@ -45,7 +45,7 @@ class SqliteMigrator(Migrator):
     def sql(self) -> str:
         current = self._current()
         output = io.StringIO()
-        config = _config(output)
+        config = script_config(output)
         command.upgrade(config, f"{current or 'base'}:head", sql=True)
         return output.getvalue()
 
@@ -70,8 +70,9 @@ def upgrade(how: Connecting) -> None:
         command.upgrade(config, "head")
 
 
-def _config(output: io.StringIO) -> Config:
-    config = Config(output_buffer=output, stdout=io.StringIO())
+def script_config(output: io.StringIO | None = None) -> Config:
+    """Where alembic finds our migrations, and where it writes SQL text."""
+    config = Config(output_buffer=output or io.StringIO(), stdout=io.StringIO())
     config.set_main_option("script_location", "juststorage_sqlite:_migrations")
     config.set_main_option("path_separator", "os")
     return config
@@ -90,7 +91,7 @@ def _migrating(how: Connecting) -> Iterator[Config]:
             "sqlite://", creator=lambda: db, poolclass=sqlalchemy.pool.StaticPool
         )
         sqlalchemy.event.listen(engine, "begin", _begin_immediate)
-        config = _config(io.StringIO())
+        config = script_config()
         try:
             with engine.begin() as connection:
                 config.attributes["connection"] = connection

@@ -44,47 +44,47 @@ def statements(query: Query) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Each takes the values beside it and `limit`.
     """
-    texts = (query.key_prefix, query.key_contains, query.content_type, *query.metadata)
-    if not all(is_text(each) for each in texts if each is not None):
+    texts = (query.key_prefix, query.key_contains, query.content_type)
+    metadata = (each for pair in query.metadata.items() for each in pair)
+    if not all(is_text(each) for each in (*texts, *metadata) if isinstance(each, str)):
         return  # not Unicode, so nothing that is stored equals it
     wheres, values = conditions(query)
     if query.sort_by is not SortBy.KEY:
-        yield _statement(query, query.sort_by.value, wheres, values)
+        yield _statement(query.sort_by.value, wheres, values, query, query.after)
         return
-    regions = ["o.key IS NULL", "o.key IS NOT NULL"]
-    if not query.descending:
-        regions.reverse()
-    if query.after is not None and (query.after.value is None) is (
-        regions[0] == "o.key IS NOT NULL"
-    ):
-        regions = regions[1:]  # the position is in the second region
-    for number, region in enumerate(regions):
-        column = "id" if region == "o.key IS NULL" else "key"
-        after = query.after if number == 0 else None
-        yield _statement(query, column, [*wheres, region], values, after=after)
+    after = query.after
+    for region in _regions(query):
+        column = "key" if region is _KEYED else "id"
+        yield _statement(column, [*wheres, region], values, query, after)
+        after = None
 
 
-_UNSET: Final = Position(None, "")
+_KEYED: Final = "o.key IS NOT NULL"
+_KEYLESS: Final = "o.key IS NULL"
+
+
+def _regions(query: Query) -> list[str]:
+    """The regions of an order by key, from the one that the position is in."""
+    regions = [_KEYLESS, _KEYED] if query.descending else [_KEYED, _KEYLESS]
+    if query.key_prefix is not None or query.key_contains is not None:
+        regions.remove(_KEYLESS)
+    if query.after is not None:
+        regions = regions[regions.index(_KEYLESS if query.after.value is None else _KEYED) :]
+    return regions
 
 
 def _statement(
-    query: Query,
-    column: str,
-    wheres: list[str],
-    values: dict[str, Any],
-    *,
-    after: Position | None = _UNSET,
+    column: str, wheres: list[str], values: dict[str, Any], query: Query, after: Position | None
 ) -> tuple[str, dict[str, Any]]:
+    """The objects in the order of the column, then the id, behind the position."""
     direction, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
-    if after is _UNSET:
-        after = query.after
+    columns = ["o.id"] if column == "id" else [f"o.{column}", "o.id"]
     if after is not None:
-        position = "o.id" if column == "id" else f"(o.{column}, o.id)"
-        edge = ":after_id" if column == "id" else "(:after_value, :after_id)"
-        wheres = [*wheres, f"{position} {beyond} {edge}"]
+        edge = [":after_value", ":after_id"][-len(columns) :]
+        wheres = [*wheres, f"({', '.join(columns)}) {beyond} ({', '.join(edge)})"]
         value = to_micros(after.value) if isinstance(after.value, datetime) else after.value
         values = {**values, "after_value": value, "after_id": after.id}
-    order = f"o.id {direction}" if column == "id" else f"o.{column} {direction}, o.id {direction}"
+    order = ", ".join(f"{each} {direction}" for each in columns)
     source = (
         f"SELECT {OBJECT_COLUMNS} FROM objects o WHERE {' AND '.join(wheres)}"
         f" ORDER BY {order} LIMIT :limit"
