@@ -5,6 +5,7 @@ from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._logging import log_fields, set_up_logging
+from juststorage.runtime._migrating import make_migrator
 from juststorage.runtime._open import make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
@@ -24,6 +25,7 @@ __all__ = [
     "make_auditor",
     "make_collector",
     "make_host",
+    "make_migrator",
     "open_runtime",
     "set_up_logging",
     "unwrap",
