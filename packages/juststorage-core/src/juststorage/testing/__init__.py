@@ -34,14 +34,22 @@ from juststorage.testing._builders import (
 from juststorage.testing._clock import FakeClock, SystemClock
 from juststorage.testing._opening import open_backend, open_context
 from juststorage.testing.contracts import (
+    AuthenticatorContract,
     BlobStoreContract,
+    GCPolicyContract,
+    HasherContract,
     MetadataStoreContract,
+    PluginContract,
 )
 
 __all__ = [
+    "AuthenticatorContract",
     "BlobStoreContract",
     "FakeClock",
+    "GCPolicyContract",
+    "HasherContract",
     "MetadataStoreContract",
+    "PluginContract",
     "SystemClock",
     "audit_metadata",
     "faults",

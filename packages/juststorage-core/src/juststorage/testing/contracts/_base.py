@@ -12,6 +12,7 @@ import pytest
 
 from juststorage.errors import JustStorageError, PluginError
 from juststorage.plugins import Backend
+from juststorage.ports import MetadataStore
 from juststorage.testing._leaks import no_leaks
 from juststorage.testing._opening import open_backend
 
@@ -42,11 +43,13 @@ class Contract:
         return made
 
     @asynccontextmanager
-    async def opened(self, options: msgspec.Struct) -> AsyncIterator[Any]:
+    async def opened(
+        self, options: msgspec.Struct, *, metadata: MetadataStore | None = None
+    ) -> AsyncIterator[Any]:
         """The backend, open as in production; fails when closing leaves something behind."""
         breaches = _Breaches()
         with no_leaks(), breaches.recorded():
-            async with open_backend(self.backend, options) as service:
+            async with open_backend(self.backend, options, metadata=metadata) as service:
                 yield service
         assert breaches.texts == []
 
