@@ -16,7 +16,7 @@ def run(data_dir: Path, *words: str) -> Result:
 
 
 def test_up_status_and_down(tmp_path: Path) -> None:
-    """Up brings the schema and says so, once; down takes it back; status tells, by exit code too."""
+    """Up brings the schema and says so; down takes it back; status tells, by exit code too."""
     before = run(tmp_path, "status", "--json")
     assert before.exit_code == 1
     head = json.loads(before.stdout)["head"]
