@@ -8,7 +8,7 @@ errors of `juststorage.errors` are written for clients, all others are told as `
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -30,11 +30,12 @@ from juststorage.errors import (
 )
 
 __all__ = [
+    "PROBLEMS",
     "PROBLEM_JSON",
-    "TITLES",
     "Headers",
     "MethodNotAllowed",
     "Problem",
+    "ProblemType",
     "RangeNotSatisfiable",
     "UnsupportedMediaType",
     "problem_of",
@@ -105,32 +106,40 @@ _FAMILIES: Final[tuple[tuple[type[JustStorageError], int], ...]] = (
     (Corrupt, 500),
 )
 
-TITLES: Final = {
-    "invalid_request": "The request is not valid",
-    "invalid_name": "A name is not valid",
-    "invalid_metadata": "The metadata is not valid",
-    "invalid_cursor": "The cursor is not valid",
-    "digest_mismatch": "The body does not have the announced digest",
-    "unauthenticated": "Authentication is required",
-    "tenant_forbidden": "The tenant or namespace is not held",
-    "scope_missing": "A scope is missing",
-    "not_found": "Not found",
-    "method_not_allowed": "Method not allowed",
-    "upload_too_slow": "The upload is too slow",
-    "key_conflict": "The key is held by another object",
-    "upload_expired": "The upload has expired",
-    "invalid_state": "The state forbids this",
-    "precondition_failed": "A precondition does not hold",
-    "body_too_large": "The body is too large",
-    "unsupported_media_type": "The media type or coding is not supported",
-    "range_not_satisfiable": "The range cannot be satisfied",
-    "rate_limited": "Too many requests",
-    "internal": "Something failed in the service",
-    "blob_missing": "The object's bytes are missing",
-    "unavailable": "The service is not available now",
-    "storage_full": "There is no room",
+
+class ProblemType(NamedTuple):
+    """What all problems of one code have in common."""
+
+    status: int
+    title: str
+
+
+PROBLEMS: Final = {
+    "invalid_request": ProblemType(400, "The request is not valid"),
+    "invalid_name": ProblemType(400, "A name is not valid"),
+    "invalid_metadata": ProblemType(400, "The metadata is not valid"),
+    "invalid_cursor": ProblemType(400, "The cursor is not valid"),
+    "digest_mismatch": ProblemType(400, "The body does not have the announced digest"),
+    "unauthenticated": ProblemType(401, "Authentication is required"),
+    "tenant_forbidden": ProblemType(403, "The tenant or namespace is not held"),
+    "scope_missing": ProblemType(403, "A scope is missing"),
+    "not_found": ProblemType(404, "Not found"),
+    "method_not_allowed": ProblemType(405, "Method not allowed"),
+    "upload_too_slow": ProblemType(408, "The upload is too slow"),
+    "key_conflict": ProblemType(409, "The key is held by another object"),
+    "upload_expired": ProblemType(409, "The upload has expired"),
+    "invalid_state": ProblemType(409, "The state forbids this"),
+    "precondition_failed": ProblemType(412, "A precondition does not hold"),
+    "body_too_large": ProblemType(413, "The body is too large"),
+    "unsupported_media_type": ProblemType(415, "The media type or coding is not supported"),
+    "range_not_satisfiable": ProblemType(416, "The range cannot be satisfied"),
+    "rate_limited": ProblemType(429, "Too many requests"),
+    "internal": ProblemType(500, "Something failed in the service"),
+    "blob_missing": ProblemType(500, "The object's bytes are missing"),
+    "unavailable": ProblemType(503, "The service is not available now"),
+    "storage_full": ProblemType(507, "There is no room"),
 }
-"""The title of every code of the contract."""
+"""Every code of the contract. Plugins may add codes; their status follows from the family."""
 
 _MEMBERS: Final = frozenset({"type", "title", "status", "detail", "instance", "code", "request_id"})
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
@@ -157,7 +166,7 @@ def problem_of(error: BaseException, *, instance: str, request_id: str, challeng
     status, code, detail, fields = _told(error)
     document: dict[str, Any] = {
         "type": f"urn:juststorage:problem:{code}",
-        "title": TITLES.get(code) or HTTPStatus(status).phrase,
+        "title": PROBLEMS[code].title if code in PROBLEMS else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "instance": instance,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from litestar import Request
@@ -15,19 +14,22 @@ from juststorage_api._http.query import parse_query
 
 __all__ = ["known_parameters", "provide_caller", "provide_exchange"]
 
+_DECLARED = "declared_query_parameters"
 
-def provide_exchange(request: Request[Any, Any, Any]) -> Exchange:
+
+async def provide_exchange(request: Request[Any, Any, Any]) -> Exchange:
     """The exchange that the front began; there is no way round it."""
     exchange: Exchange = request.scope["state"]["exchange"]
     return exchange
 
 
-def provide_caller(request: Request[Any, Any, Any]) -> Principal:
+async def provide_caller(request: Request[Any, Any, Any]) -> Principal:
     """The authenticated caller."""
-    return provide_exchange(request).caller
+    return (await provide_exchange(request)).caller
 
 
-def known_parameters(
+# Async like the two above: what is sync costs a thread hop, or is called through a wrapper.
+async def known_parameters(
     connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
 ) -> None:
     """A guard: refuse query parameters that the handler does not declare, and repeated ones.
@@ -35,9 +37,10 @@ def known_parameters(
     Raises:
         Invalid: There is one.
     """
-    parse_query(connection.scope["query_string"], _declared(handler))
-
-
-@lru_cache(maxsize=256)
-def _declared(handler: BaseRouteHandler) -> frozenset[str]:
-    return frozenset(handler.opt.get("query", ()))
+    declared = handler.opt.get(_DECLARED)
+    if declared is None:
+        # Once for each handler: what is neither injected nor in the path comes from the query.
+        elsewhere = {*handler.resolve_dependencies(), *connection.path_params, "return"}
+        declared = frozenset(handler.parsed_fn_signature.parameters) - elsewhere
+        handler.opt[_DECLARED] = declared
+    parse_query(connection.scope["query_string"], declared)

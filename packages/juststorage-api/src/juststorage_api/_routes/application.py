@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from litestar import Litestar, Request
 from litestar.di import Provide
@@ -11,28 +11,35 @@ from litestar.exceptions import (
     MethodNotAllowedException,
     NotFoundException,
 )
-from litestar.openapi.config import OpenAPIConfig
 
 from juststorage.errors import Invalid, NotFound
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import MethodNotAllowed
 from juststorage_api._routes.health import health_routes
 from juststorage_api._routes.objects import object_routes
+from juststorage_api._routes.schema import schema_routes
 from juststorage_api._services import Services
 
-__all__ = ["Routes"]
+__all__ = ["DOCUMENTED", "Routes"]
+
+DOCUMENTED: Final = [*object_routes, *health_routes]
+"""The routes that the OpenAPI document describes."""
 
 
 class Routes:
     """An ASGI application that raises `juststorage.errors` where Litestar would answer."""
 
     def __init__(self, services: Services) -> None:
+        async def provide_services() -> Services:
+            return services
+
         self._litestar = Litestar(
-            route_handlers=[*object_routes, *health_routes],
-            dependencies={"services": Provide(lambda: services, sync_to_thread=False)},
+            route_handlers=[*DOCUMENTED, *schema_routes],
+            dependencies={"services": Provide(provide_services)},
             exception_handlers={Exception: _raise_again, HTTPException: _raise_again},
             logging_config=None,
-            openapi_config=OpenAPIConfig(title="JustStorage", version="1"),
+            # The document is made from an application of its own, with the data calls added.
+            openapi_config=None,
             debug=False,
         )
 

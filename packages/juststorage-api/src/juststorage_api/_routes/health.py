@@ -26,15 +26,30 @@ class Readiness(msgspec.Struct, frozen=True):
     parts: list[Part]
 
 
-@get("/health", guards=[known_parameters], sync_to_thread=False)
-def health() -> Health:
-    """Liveness: asks nobody else."""
+@get(
+    "/health",
+    guards=[known_parameters],
+    operation_id="getHealth",
+    summary="Liveness",
+    tags=["Operations"],
+)
+async def health() -> Health:
+    """Whether the process answers. Asks nobody else."""
     return Health("ok")
 
 
-@get("/health/ready", guards=[known_parameters])
+@get(
+    "/health/ready",
+    guards=[known_parameters],
+    operation_id="getReadiness",
+    summary="Readiness",
+    tags=["Operations"],
+)
 async def ready(services: Services) -> Readiness:
-    """Readiness: each backend is asked, and answers within 2 s or is not ready."""
+    """Whether every part can do its work: each is asked, and has 2 s to answer.
+
+    503 names the parts that cannot, and carries all of them in `parts`.
+    """
     parts = await services.runtime.readiness()
     failing = [part.name for part in parts if not part.ok]
     if failing:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar import get
 from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
 
 from juststorage.domain import (
     PAGE_SIZE_DEFAULT,
     PAGE_SIZE_MAX,
     ObjectId,
+    ObjectKey,
     Principal,
     Query,
     SortBy,
@@ -19,14 +22,18 @@ from juststorage.domain import (
 from juststorage_api._access import Call, held_namespace, tenant_for
 from juststorage_api._dto import ObjectDto, ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
+from juststorage_api._openapi.examples import OBJECT
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
 
 __all__ = ["object_routes"]
 
-_CALLER = {
-    "caller": Provide(provide_caller, sync_to_thread=False),
-    "exchange": Provide(provide_exchange, sync_to_thread=False),
+_OBJECT: Final = Example(summary="An object", value=OBJECT)
+_PAGE: Final = Example(summary="A page", value={"objects": [OBJECT], "next_cursor": None})
+
+_CALLER: Final = {
+    "caller": Provide(provide_caller),
+    "exchange": Provide(provide_exchange),
 }
 
 
@@ -34,7 +41,10 @@ _CALLER = {
     "/v1/objects",
     guards=[known_parameters],
     dependencies=_CALLER,
-    opt={"query": ("namespace", "tenant_id", "prefix", "limit", "cursor")},
+    operation_id="listObjects",
+    summary="List objects",
+    tags=["Objects"],
+    responses={200: ResponseSpec(ObjectPage, description="A page", examples=[_PAGE])},
 )
 async def list_objects(
     *,
@@ -47,12 +57,18 @@ async def list_objects(
     limit: Annotated[int, Parameter(ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE_DEFAULT,
     cursor: str | None = None,
 ) -> ObjectPage:
-    """A page of a tenant's objects."""
+    """One page of a tenant's objects, newest first, or by key where a `prefix` is given.
+
+    Every object that is there during the whole walk is seen exactly once, whatever others write
+    meanwhile, and a page costs the same at any depth.
+    """
     exchange.tenant_id = tenant = tenant_for(caller, Call.LIST, tenant_id)
     if namespace is None:
         namespaces = caller.namespaces
     else:
         namespaces = frozenset({held_namespace(caller, namespace)})
+    if prefix:
+        prefix = ObjectKey(prefix)
     query = Query(
         tenant_id=tenant,
         namespaces=namespaces,
@@ -69,21 +85,25 @@ async def list_objects(
 
 
 @get(
-    "/v1/objects/{object_id:str}/metadata",
+    "/v1/objects/{id:str}/metadata",
     guards=[known_parameters],
     dependencies=_CALLER,
-    opt={"query": ("tenant_id",)},
+    operation_id="getObjectMetadata",
+    summary="Describe an object",
+    tags=["Objects"],
+    responses={200: ResponseSpec(ObjectDto, description="The object", examples=[_OBJECT])},
 )
 async def object_metadata(
+    *,
     services: Services,
     caller: Principal,
     exchange: Exchange,
-    object_id: str,
+    id: str,  # noqa: A002  named as in the path
     tenant_id: str | None = None,
 ) -> ObjectDto:
     """What is known about an object, without its bytes."""
     exchange.tenant_id = tenant = tenant_for(caller, Call.READ_METADATA, tenant_id)
-    stored = await services.find.by_id(tenant, ObjectId(object_id), namespaces=caller.namespaces)
+    stored = await services.find.by_id(tenant, ObjectId(id), namespaces=caller.namespaces)
     return object_dto(stored)
 
 

@@ -1,0 +1,156 @@
+"""The document: Litestar describes its own routes, and the calls that carry bytes are added."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import (
+    Components,
+    License,
+    OpenAPI,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    SecurityScheme,
+    Server,
+    Tag,
+)
+
+from juststorage_api import __version__
+from juststorage_api._openapi import parameters as p
+from juststorage_api._openapi.headers import REQUEST_ID
+from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
+from juststorage_api._openapi.reads import delete, download, head
+from juststorage_api._openapi.uploads import POST_OBJECT, PUT_BY_KEY
+
+__all__ = ["openapi_document"]
+
+_DESCRIPTION: Final = """\
+Content-addressed object storage. An object has an id, optionally a key of the client's choice, and
+bytes that are stored once however many objects share them.
+
+Times are RFC 3339 in UTC, sizes are bytes. A query parameter that is unknown or repeated is an
+error (400), so that a typo is heard. Errors are problem documents (RFC 9457); programs decide by
+their `code`. Every answer carries `X-Request-Id`.
+"""
+
+_TAGS: Final = [
+    Tag(name="Objects", description="Objects by their id, and lists of them"),
+    Tag(name="Objects by key", description="Objects by the client's own names"),
+    Tag(name="Operations", description="Whether the service lives and works; open to everyone"),
+]
+
+_READ: Final = ("tenant_forbidden", "scope_missing", "invalid_request", "invalid_name")
+_PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
+    "listObjects": (*COMMON, *_READ, "invalid_cursor"),
+    "getObjectMetadata": (*COMMON, *_READ, "not_found"),
+    "getHealth": ("invalid_request",),
+    "getReadiness": ("invalid_request", "unavailable"),
+}
+"""What the routes of the framework may answer besides success."""
+
+_PARAMETERS: Final[dict[str, list[Parameter]]] = {
+    "listObjects": [p.NAMESPACE_FILTER, p.TENANT_IN_QUERY, p.PREFIX, p.LIMIT, p.CURSOR],
+    "getObjectMetadata": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
+    "getHealth": [],
+    "getReadiness": [],
+}
+"""Their parameters, in the words that the other calls use."""
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The document as JSON values, made at the first call. Not to be changed by its reader."""
+    # An application of its own, which serves nobody: it exists to be described.
+    from juststorage_api._routes.application import DOCUMENTED
+
+    described = Litestar(
+        route_handlers=DOCUMENTED,
+        # Named, so that it is not taken for a parameter; never called.
+        dependencies={"services": Provide(_nobody)},
+        openapi_config=_config(),
+        logging_config=None,
+    )
+    document = described.openapi_schema
+    for path, item in (document.paths or {}).items():
+        for operation in _operations(item):
+            _complete(operation, path)
+    _add_data_calls(document)
+    document.components.schemas["Problem"] = PROBLEM_SCHEMA
+    return document.to_schema()
+
+
+async def _nobody() -> None:
+    raise AssertionError("this application serves nobody")
+
+
+def _config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="JustStorage",
+        version=__version__,
+        summary="Content-addressed object storage",
+        description=_DESCRIPTION,
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        servers=[Server(url="/", description="This service")],
+        tags=_TAGS,
+        use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "apiKey": SecurityScheme(
+                    type="apiKey",
+                    name="X-API-Key",
+                    security_scheme_in="header",
+                    description="A key that this service issued; `Authorization: ApiKey <key>`"
+                    " is the same",
+                ),
+                "bearer": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    bearer_format="JWT",
+                    description="A token, where the service is configured to take them",
+                ),
+            }
+        ),
+        security=[{"apiKey": []}, {"bearer": []}],
+    )
+
+
+def _operations(item: PathItem) -> list[Operation]:
+    every = (item.get, item.post, item.put, item.patch, item.delete, item.head)
+    return [operation for operation in every if operation is not None]
+
+
+def _complete(operation: Operation, path: str) -> None:
+    """Put the words of this service where the framework can only guess."""
+    assert operation.operation_id is not None and operation.responses is not None
+    for status in [status for status in operation.responses if not status.startswith("2")]:
+        del operation.responses[status]
+    for response in operation.responses.values():
+        if isinstance(response, OpenAPIResponse):
+            response.headers = {**(response.headers or {}), "X-Request-Id": REQUEST_ID}
+    operation.responses |= problem_responses(*_PROBLEMS[operation.operation_id], instance=path)
+    parameters = _PARAMETERS[operation.operation_id]
+    generated = {each.name for each in operation.parameters or () if isinstance(each, Parameter)}
+    assert generated == {each.name for each in parameters}, operation.operation_id
+    operation.parameters = [*parameters, p.REQUEST_ID_FIELD]
+    if not path.startswith("/v1/"):
+        operation.security = []
+
+
+def _add_data_calls(document: OpenAPI) -> None:
+    assert document.paths is not None
+    document.paths["/v1/objects"].post = POST_OBJECT
+    document.paths["/v1/objects/{id}"] = PathItem(
+        get=download(by_key=False), head=head(by_key=False), delete=delete(by_key=False)
+    )
+    document.paths["/v1/objects/by-key/{namespace}/{tenant_id}/{key}"] = PathItem(
+        put=PUT_BY_KEY,
+        get=download(by_key=True),
+        head=head(by_key=True),
+        delete=delete(by_key=True),
+    )

@@ -1,0 +1,28 @@
+"""One object, the same in every example of the document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+__all__ = ["CONTENT_HASH", "ETAG", "OBJECT", "OBJECT_ID", "REPR_DIGEST"]
+
+OBJECT_ID: Final = "01a21098-f290-7cc4-9518-d64de021c446"
+CONTENT_HASH: Final = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+ETAG: Final = f'"{CONTENT_HASH}"'
+REPR_DIGEST: Final = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
+
+OBJECT: Final[dict[str, Any]] = {
+    "id": OBJECT_ID,
+    "namespace": "models",
+    "tenant_id": "acme",
+    "key": "bert/weights.bin",
+    "status": "COMMITTED",
+    "storage_class": "hot",
+    "content_hash": CONTENT_HASH,
+    "size_bytes": 5,
+    "content_type": "application/octet-stream",
+    "metadata": {"owner": "ml-team"},
+    "created_at": "2026-11-25T02:46:28.752716Z",
+    "updated_at": "2026-11-25T02:46:28.760041Z",
+}
+"""Content: the five bytes `hello`."""

@@ -1,0 +1,199 @@
+"""Request parameters, each described once."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar.openapi.spec import Parameter, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
+from juststorage.domain import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
+from juststorage_api._openapi.examples import CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
+
+__all__ = [
+    "CONTENT_DIGEST",
+    "CONTENT_TYPE",
+    "CURSOR",
+    "EXPECT",
+    "FILENAME",
+    "IF_MATCH",
+    "IF_MODIFIED_SINCE",
+    "IF_NONE_MATCH",
+    "IF_RANGE",
+    "IF_UNMODIFIED_SINCE",
+    "KEY_IN_PATH",
+    "KEY_IN_QUERY",
+    "LIMIT",
+    "NAMESPACE_FILTER",
+    "NAMESPACE_IN_PATH",
+    "NAMESPACE_IN_QUERY",
+    "NAME_PATTERN",
+    "OBJECT_ID_IN_PATH",
+    "OBJECT_METADATA",
+    "PREFIX",
+    "RANGE",
+    "REPR_DIGEST_FIELD",
+    "REQUEST_ID_FIELD",
+    "STORAGE_CLASS",
+    "TENANT_IN_PATH",
+    "TENANT_IN_QUERY",
+    "X_CONTENT_HASH",
+]
+
+NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_NAME: Final = Schema(type=OpenAPIType.STRING, pattern=NAME_PATTERN)
+_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024)
+_TEXT: Final = Schema(type=OpenAPIType.STRING)
+
+
+def _path(name: str, description: str, schema: Schema, example: str) -> Parameter:
+    return Parameter(
+        name=name,
+        param_in="path",
+        required=True,
+        description=description,
+        schema=schema,
+        example=example,
+    )
+
+
+def _query(
+    name: str, description: str, schema: Schema, example: Any, *, required: bool = False
+) -> Parameter:
+    return Parameter(
+        name=name,
+        param_in="query",
+        required=required,
+        description=description,
+        schema=schema,
+        example=example,
+    )
+
+
+def _header(name: str, description: str, example: str, schema: Schema = _TEXT) -> Parameter:
+    return Parameter(
+        name=name, param_in="header", description=description, schema=schema, example=example
+    )
+
+
+OBJECT_ID_IN_PATH: Final = _path(
+    "id",
+    "The object's id; upper case is accepted",
+    Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),
+    OBJECT_ID,
+)
+NAMESPACE_IN_PATH: Final = _path("namespace", "Groups a tenant's objects", _NAME, "models")
+TENANT_IN_PATH: Final = _path("tenant_id", "Whose object it is", _NAME, "acme")
+KEY_IN_PATH: Final = _path(
+    "key",
+    "The rest of the path, percent-decoded once: 1 to 1024 bytes of UTF-8 without control"
+    " characters. Slashes may be sent as they are or as `%2F`, which is the same key; dots mean"
+    " nothing.",
+    _KEY,
+    "bert/weights.bin",
+)
+TENANT_IN_QUERY: Final = _query(
+    "tenant_id", "Whose object it is; may be left out by who holds one tenant only", _NAME, "acme"
+)
+NAMESPACE_IN_QUERY: Final = _query(
+    "namespace", "Groups a tenant's objects", _NAME, "models", required=True
+)
+KEY_IN_QUERY: Final = _query(
+    "key",
+    "The client's own name for it: 1 to 1024 bytes of UTF-8 without control characters, unique"
+    " among the live objects of a tenant and namespace",
+    _KEY,
+    "bert/weights.bin",
+)
+STORAGE_CLASS: Final = _query(
+    "storage_class",
+    "Which kind of volume keeps the bytes",
+    Schema(type=OpenAPIType.STRING, enum=["hot", "cold"], default="hot"),
+    "hot",
+)
+FILENAME: Final = _query(
+    "filename",
+    "Adds a Content-Disposition that saves under this name",
+    Schema(type=OpenAPIType.STRING, min_length=1, max_length=255),
+    "weights.bin",
+)
+
+NAMESPACE_FILTER: Final = _query("namespace", "Only this one", _NAME, "models")
+PREFIX: Final = _query(
+    "prefix", "Only keys that begin with this; the page is ordered by key then", _TEXT, "bert/"
+)
+LIMIT: Final = _query(
+    "limit",
+    "Objects on the page at most",
+    Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=PAGE_SIZE_MAX, default=PAGE_SIZE_DEFAULT),
+    100,
+)
+CURSOR: Final = _query(
+    "cursor",
+    "`next_cursor` of the page before; everything but `limit` must be as it was there",
+    _TEXT,
+    None,
+)
+
+CONTENT_TYPE: Final = _header(
+    "Content-Type",
+    "Stored, and sent with every download; `application/octet-stream` where there is none",
+    "application/octet-stream",
+)
+OBJECT_METADATA: Final = _header(
+    "X-Object-Metadata",
+    "The object's metadata: a JSON object in ASCII (`\\u` escapes for the rest), 16 KiB at most",
+    '{"owner": "ml-team"}',
+)
+X_CONTENT_HASH: Final = _header(
+    "X-Content-Hash",
+    "What the body must hash to; checked before commit",
+    CONTENT_HASH,
+    Schema(type=OpenAPIType.STRING, pattern="^sha256:[0-9a-f]{64}$"),
+)
+REPR_DIGEST_FIELD: Final = _header(
+    "Repr-Digest",
+    "The same as RFC 9530 has it: `sha-256` is checked before commit, other names are ignored",
+    REPR_DIGEST,
+)
+CONTENT_DIGEST: Final = _header(
+    "Content-Digest", "As `Repr-Digest`: no content coding is taken, so both mean one", REPR_DIGEST
+)
+EXPECT: Final = _header(
+    "Expect",
+    "`100-continue`: a refusal that needs no body (401, 403, 409, 412, 413, 507) comes before it",
+    "100-continue",
+)
+IF_MATCH: Final = _header(
+    "If-Match", "Only if the current entity tag is one of these, or anything is there (`*`)", ETAG
+)
+IF_NONE_MATCH: Final = _header(
+    "If-None-Match",
+    "Only if the current entity tag is none of these, or nothing is there (`*`)",
+    ETAG,
+)
+IF_MODIFIED_SINCE: Final = _header(
+    "If-Modified-Since",
+    "304 unless it was changed later; not looked at beside If-None-Match",
+    "Wed, 25 Nov 2026 02:46:28 GMT",
+)
+IF_UNMODIFIED_SINCE: Final = _header(
+    "If-Unmodified-Since",
+    "412 if it was changed later; not looked at beside If-Match",
+    "Wed, 25 Nov 2026 02:46:28 GMT",
+)
+IF_RANGE: Final = _header(
+    "If-Range", "An entity tag or date: the whole content unless it is still that one", ETAG
+)
+RANGE: Final = _header(
+    "Range",
+    "Bytes to send: `0-1`, `2-`, `-3`, or several that merge into one. What is malformed is"
+    " ignored.",
+    "bytes=0-1",
+)
+REQUEST_ID_FIELD: Final = _header(
+    "X-Request-Id",
+    "An id of the caller's, for both sides' logs",
+    "checkout-7f3a9c21",
+    Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,128}$"),
+)
