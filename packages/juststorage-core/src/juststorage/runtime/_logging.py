@@ -60,7 +60,7 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         try:
             return msgspec.json.encode(line, enc_hook=repr).decode()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             line["fields"] = {str(name): repr(value) for name, value in line["fields"].items()}
             return json.dumps(line)
 

@@ -1,0 +1,134 @@
+"""Lines of the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from juststorage.config import Log
+from juststorage.plugins import Secret
+from juststorage.runtime import log_fields, set_up_logging
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """Puts the process's logging back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    yield
+    for handler in root.handlers:
+        handler.close()
+    root.handlers = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def lines(format_: Any = "json", level: Any = "info") -> io.StringIO:
+    """A stream that the log is sent to."""
+    stream = io.StringIO()
+    set_up_logging(Log(format=format_, level=level), stream)
+    return stream
+
+
+def test_json_line_has_the_documented_members() -> None:
+    """Each line is an object of timestamp, level, target, message and fields."""
+    stream = lines()
+    logging.getLogger("juststorage.x").warning("a %s", "b", extra={"size_bytes": 3})
+    line = json.loads(stream.getvalue())
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "WARN",
+        "target": "juststorage.x",
+        "message": "a b",
+        "fields": {"size_bytes": 3},
+    }
+
+
+def test_error_carries_its_traceback_in_the_same_line() -> None:
+    """An exception is part of the line, never lines of its own."""
+    stream = lines()
+    try:
+        raise KeyError("x")
+    except KeyError:
+        logging.getLogger("y").exception("failed")
+    (text,) = stream.getvalue().splitlines()
+    line = json.loads(text)
+    assert line["level"] == "ERROR"
+    assert line["exception"].endswith("KeyError: 'x'")
+
+
+def test_fields_of_the_context_are_in_every_line() -> None:
+    """What the context carries, such as a request's id, is in each line; a line's own win."""
+    stream = lines()
+    token = log_fields.set({"request_id": "r1", "size": 0})
+    logging.getLogger("y").info("one", extra={"size": 1})
+    log_fields.reset(token)
+    logging.getLogger("y").info("two")
+    one, two = (json.loads(text)["fields"] for text in stream.getvalue().splitlines())
+    assert one == {"request_id": "r1", "size": 1}
+    assert two == {}
+
+
+def test_whatever_is_logged_there_is_a_line() -> None:
+    """Values that JSON cannot say are shown as text, and a secret not at all."""
+    stream = lines()
+    circle: dict[str, Any] = {}
+    circle["self"] = circle
+    for value in (object(), "\ud800", {1: 2}, Secret("hunter2"), circle, 2**200):
+        logging.getLogger("y").info("odd", extra={"value": value})
+    texts = stream.getvalue().splitlines()
+    assert len(texts) == 6
+    assert all(json.loads(text)["fields"]["value"] is not None for text in texts)
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_text_is_for_people() -> None:
+    """The text form has time, level, target, message and fields, with the traceback below."""
+    stream = lines("text")
+    try:
+        raise KeyError("x")
+    except KeyError:
+        logging.getLogger("y").critical("failed", exc_info=True, extra={"part": "z"})
+    first, *rest = stream.getvalue().splitlines()
+    assert first.split(" ", 1)[1] == "ERROR y: failed part='z'"
+    assert rest[-1] == "KeyError: 'x'"
+
+
+@pytest.mark.parametrize(("terminal", "is_json"), [(True, False), (False, True)])
+def test_auto_is_text_on_a_terminal(terminal: bool, is_json: bool) -> None:
+    """`auto` is text for a terminal and JSON for everything else."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    set_up_logging(Log(), stream)
+    logging.getLogger("y").info("x")
+    assert stream.getvalue().startswith("{") is is_json
+
+
+def test_level_is_the_least_that_is_shown() -> None:
+    """Lines below the level are not written."""
+    stream = lines(level="warning")
+    logging.getLogger("y").info("no")
+    logging.getLogger("y").warning("yes")
+    assert [json.loads(text)["message"] for text in stream.getvalue().splitlines()] == ["yes"]
+
+
+def test_warnings_become_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's warnings go through the log too: nothing else writes to the stream."""
+    stream = lines()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        set_up_logging(Log(format="json"), stream)
+        warnings.warn("old", stacklevel=1)
+        logging.captureWarnings(False)
+    assert json.loads(stream.getvalue())["target"] == "py.warnings"
