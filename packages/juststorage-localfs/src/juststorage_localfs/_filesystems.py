@@ -6,9 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MOUNTS", "filesystem_type", "is_network_filesystem", "syncs_as_one"]
-
-MOUNTS: Final = Path("/proc/self/mountinfo")
+__all__ = ["filesystem_type", "is_network_filesystem", "syncs_as_one"]
 
 _NETWORK: Final = frozenset(
     {

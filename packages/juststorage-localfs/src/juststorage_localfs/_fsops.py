@@ -12,10 +12,12 @@ import ctypes
 import os
 import re
 from collections.abc import Generator
+from pathlib import Path
 
 __all__ = ["FsOps"]
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_MOUNTS = Path("/proc/self/mountinfo")
 _SYNC_FILE_RANGE_WRITE = 2
 _NOWAIT: int = getattr(os, "RWF_NOWAIT", 0)
 
@@ -34,6 +36,13 @@ class FsOps:
 
     can_read_now = _NOWAIT != 0 and hasattr(os, "preadv")
     """Whether `read_now` works here."""
+
+    def mounts(self) -> str:
+        """The text of proc_pid_mountinfo(5); empty where there is none."""
+        try:
+            return _MOUNTS.read_text(errors="surrogateescape")
+        except OSError:
+            return ""
 
     def open(self, path: str, flags: int, mode: int = 0o640, *, dir_fd: int | None = None) -> int:
         """Open or create; the descriptor is not inherited."""

@@ -15,7 +15,6 @@ from juststorage.plugins import Gatherer, OpenContext
 from juststorage_localfs._claim import claim_root
 from juststorage_localfs._errors import translated
 from juststorage_localfs._filesystems import (
-    MOUNTS,
     filesystem_type,
     is_network_filesystem,
     syncs_as_one,
@@ -66,7 +65,7 @@ async def open_store(
 def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Volume:
     root = _root(options, context, ops)
     where = f"{context.instance}: root {root}"
-    kind = _filesystem(options, root, where)
+    kind = _filesystem(options, root, where, ops)
     try:
         root_fd = ops.open(str(root), os.O_RDONLY | os.O_DIRECTORY)
     except NotADirectoryError:
@@ -126,11 +125,9 @@ def _make(root: Path, ops: FsOps) -> None:
             ops.close(fd)
 
 
-def _filesystem(options: LocalFSOptions, root: Path, where: str) -> str | None:
+def _filesystem(options: LocalFSOptions, root: Path, where: str, ops: FsOps) -> str | None:
     """The type of the filesystem, where it is known and welcome."""
-    if not MOUNTS.exists():
-        return None
-    kind = filesystem_type(root, MOUNTS.read_text(errors="surrogateescape"))
+    kind = filesystem_type(root, ops.mounts())
     if kind is None or options.allow_network_filesystem or not is_network_filesystem(kind):
         return kind
     raise Misconfigured(
