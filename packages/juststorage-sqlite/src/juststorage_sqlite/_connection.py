@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-__all__ = ["Connecting", "connect"]
+__all__ = ["Connecting", "connect", "is_busy", "patiently"]
+
+ResultT = TypeVar("ResultT")
 
 _JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
+_RETRY_S_MIN: Final = 0.0005
+_RETRY_S_MAX: Final = 0.01
 
 
 class Connecting(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +36,33 @@ class Connecting(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_pages: int
 
 
-def connect(how: Connecting, *, read_only: bool = False) -> sqlite3.Connection:
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process's lock is in the way."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def patiently(attempt: Callable[[], ResultT], timeout_s: float) -> ResultT:
+    """Attempt until no other process is in the way; then, or at the timeout, like `attempt`.
+
+    For what SQLite does not wait for by itself. The pauses are shorter and more even than its own,
+    which grow to 100 ms and starve who came first.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause_s = _RETRY_S_MIN
+    while True:
+        try:
+            return attempt()
+        except sqlite3.Error as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        pause_s = min(2 * pause_s, _RETRY_S_MAX)
+
+
+def connect(how: Connecting, *, read_only: bool = False, waits: bool = True) -> sqlite3.Connection:
     """Open the existing file.
 
+    A connection that does not wait fails at once where another process is in the way.
     Transactions are ours alone (`isolation_level=None`). The connection may move between threads,
     because the writer uses it on the event loop and in its thread, one after the other.
     """
@@ -44,9 +75,12 @@ def connect(how: Connecting, *, read_only: bool = False) -> sqlite3.Connection:
         cached_statements=256,
     )
     try:
+        # Readers never wait for the writer, and a commit is one append and one sync. Changing the
+        # mode takes a lock that SQLite does not wait for, as that could be a deadlock.
+        patiently(
+            lambda: connection.execute("PRAGMA journal_mode = WAL").fetchall(), how.busy_timeout_s
+        )
         for setting in (
-            # Readers never wait for the writer, and a commit is one append and one sync.
-            "journal_mode = WAL",
             # Every commit is synced: an acknowledged upload must survive a power cut.
             "synchronous = FULL",
             "foreign_keys = ON",
@@ -56,6 +90,7 @@ def connect(how: Connecting, *, read_only: bool = False) -> sqlite3.Connection:
             f"wal_autocheckpoint = {how.checkpoint_pages}",
             f"journal_size_limit = {_JOURNAL_BYTES_MAX}",
             f"query_only = {'ON' if read_only else 'OFF'}",
+            *([] if waits else ["busy_timeout = 0"]),
         ):
             connection.execute(f"PRAGMA {setting}").fetchall()
     except BaseException:

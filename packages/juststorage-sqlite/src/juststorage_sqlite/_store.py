@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from juststorage.plugins import Gatherer, OpenContext
 from juststorage.ports import Clock, MetadataStore
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
@@ -91,9 +89,7 @@ async def open_store(
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
         await writing.run_to_end(lambda: prepare(how, auto_migrate=options.auto_migrate))
-        # It must not wait on the event loop; the writer waits in its thread.
-        never_waiting = replace(how, busy_timeout_s=0)
-        connection = await _connection(stack, writing, never_waiting, read_only=False)
+        connection = await _connection(stack, writing, how, read_only=False)
         writer = await stack.enter_async_context(
             Writer(
                 writing,
@@ -120,7 +116,8 @@ async def _connection(
 ) -> sqlite3.Connection:
     def opened() -> sqlite3.Connection:
         with our_errors():
-            connection = connect(how, read_only=read_only)
+            # The writer must not wait on the event loop; it waits in its thread.
+            connection = connect(how, read_only=read_only, waits=read_only)
         add_functions(connection)
         return connection
 

@@ -16,9 +16,7 @@ Statements that read much run in the thread, few and large. docs/adr/0011 has th
 from __future__ import annotations
 
 import asyncio
-import random
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -27,6 +25,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 from juststorage.errors import Unavailable
 from juststorage.plugins import Gatherer
 from juststorage.ports import Clock
+from juststorage_sqlite._connection import is_busy, patiently
 from juststorage_sqlite._errors import our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
@@ -37,9 +36,6 @@ ResultT = TypeVar("ResultT")
 Work: TypeAlias = Callable[[sqlite3.Connection, int], ResultT]
 """A step of a transaction: reads and writes through the connection at a time in microseconds. It
 neither begins nor commits, and runs to its end without awaiting."""
-
-_RETRY_S_MIN: Final = 0.0005
-_RETRY_S_MAX: Final = 0.01
 
 
 class Session:
@@ -180,24 +176,16 @@ def _began(connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
-        if (error.sqlite_errorcode & 0xFF) == sqlite3.SQLITE_BUSY:
+        if is_busy(error):
             return False
         raise translated(error) from error
     return True
 
 
 def _begin_waiting(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Begin once no other process writes.
-
-    Shorter and more even pauses than SQLite's own, which grow to 100 ms and starve who came first.
-    """
-    deadline = time.monotonic() + timeout_s
-    pause_s = _RETRY_S_MIN
-    while not _began(connection):
-        if time.monotonic() > deadline:
-            raise Unavailable("the metadata database is busy")
-        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-        pause_s = min(2 * pause_s, _RETRY_S_MAX)
+    """Begin once no other process writes."""
+    with our_errors():
+        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout_s)
 
 
 def _commit(connection: sqlite3.Connection) -> None:
