@@ -1,0 +1,180 @@
+"""Connecting: how, to what, and when to refuse.
+
+A service that starts on a wrong database, an unsafe one or an outdated one does damage later, and
+then nobody looks for the reason here. So everything that can be told at the start is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import asyncpg  # type: ignore[import-untyped]
+
+from juststorage.errors import Misconfigured, Unavailable
+from juststorage.plugins import OpenContext
+from juststorage_postgres._checks import check_database
+from juststorage_postgres._errors import DRIVER_ERRORS, translate
+from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._pool import Connection, Pool
+
+__all__ = ["connect", "opened_pool", "where"]
+
+_PAUSE_S: Final = 0.5
+"""Between two attempts to connect at start-up."""
+
+_QUERIES_MAX: Final = 2**31
+"""Queries after which a connection is replaced: never. The driver's default would, every 50,000."""
+
+_IDLE_S: Final = 300.0
+"""Seconds after which the pool closes a connection that nobody needed."""
+
+_REFUSALS: Final = {
+    "28P01": "the password of the database user is wrong",
+    "28000": "the database user is not allowed to connect",
+    "3D000": "the database does not exist",
+    "42501": "the database user lacks the right to connect",
+}
+
+
+def where(options: PostgresOptions) -> str:
+    """The server and database in the URL, for messages: never the user, never the password."""
+    parts = urlsplit(options.url.reveal())
+    server = parts.netloc.rpartition("@")[2]
+    # A password with an unescaped slash or question mark ends up in other parts: then show nothing.
+    if not server or "@" in parts.path + parts.query + parts.fragment:
+        return "the configured database"
+    return f"the database at {server}{parts.path}"
+
+
+def connect_arguments(options: PostgresOptions) -> dict[str, Any]:
+    """Arguments of `asyncpg.connect` and `create_pool`."""
+    arguments: dict[str, Any] = {
+        "dsn": _dsn(options),
+        "timeout": options.connect_timeout_s,
+        # A little more than the server takes: its own report says more than our silence.
+        "command_timeout": options.statement_timeout_s + 1.0,
+    }
+    if options.pgbouncer:
+        # In transaction mode two statements may meet two servers, and settings stay behind.
+        return arguments | {"statement_cache_size": 0}
+    lock_timeout_s = min(options.lock_timeout_s, options.statement_timeout_s)
+    return arguments | {
+        "server_settings": {
+            "application_name": "juststorage",
+            "statement_timeout": _millis(options.statement_timeout_s),
+            "lock_timeout": _millis(lock_timeout_s),
+            "idle_in_transaction_session_timeout": _millis(options.idle_in_transaction_timeout_s),
+            "default_transaction_isolation": "read committed",
+            # Every statement here has its index. Plans are made while the tables are empty and kept
+            # while they fill: left to its estimates, the planner would begin by reading all rows.
+            "enable_seqscan": "off",
+            "jit": "off",
+        }
+    }
+
+
+def _millis(seconds: float) -> str:
+    return str(math.ceil(seconds * 1000))
+
+
+def _dsn(options: PostgresOptions) -> str:
+    url = options.url.reveal()
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise Misconfigured("the database url must begin with postgresql://")
+    wanted = {"sslmode": options.sslmode, "sslrootcert": options.sslrootcert}
+    if options.sslrootcert is not None and options.sslmode is None:
+        wanted["sslmode"] = "verify-full"
+    added = {name: value for name, value in wanted.items() if value is not None}
+    if not added:
+        return url
+    query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **added}
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Connection:
+    """One connection, outside of any pool; a patient one waits for its statements without end.
+
+    Raises:
+        Misconfigured: It can never work with these options.
+        Unavailable: It may work later.
+    """
+    arguments = connect_arguments(options)
+    if is_patient:
+        arguments["command_timeout"] = None
+    try:
+        return await asyncpg.connect(**arguments)
+    except asyncpg.PostgresError as error:
+        reason = _REFUSALS.get(str(error.sqlstate))
+        if reason is not None:
+            raise Misconfigured(f"{where(options)}: {reason}") from error
+        raise translate(error) from error
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        raise Misconfigured("the database url, or an ssl setting, is not valid") from error
+    except FileNotFoundError as error:
+        raise Misconfigured(f"{where(options)}: a socket or certificate is missing") from error
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+
+
+async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> Connection:
+    """Connect, waiting for a database that is still away."""
+    clock, logger = context.clock, context.logger
+    until = clock.monotonic() + options.connect_wait_s
+    while True:
+        try:
+            return await connect(options)
+        except Unavailable as error:
+            left_s = until - clock.monotonic()
+            if left_s <= 0:
+                raise Unavailable(
+                    f"{where(options)} did not answer within {options.connect_wait_s:g} s"
+                ) from error.__cause__
+            logger.warning(
+                "%s does not answer (%s); trying again for %.0f s",
+                where(options),
+                type(error.__cause__).__name__,
+                left_s,
+            )
+        await clock.sleep(min(_PAUSE_S, left_s))
+
+
+@asynccontextmanager
+async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIterator[Pool]:
+    """A pool on a database that is fit for use.
+
+    Raises:
+        Misconfigured: It is not; the sentence says what to do.
+        Unavailable: It did not answer in time.
+    """
+    first = await _connect_patiently(options, context)
+    try:
+        await check_database(first, options, where(options))
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+    finally:
+        first.terminate()
+    try:
+        pool = await asyncpg.create_pool(
+            **connect_arguments(options),
+            min_size=1,
+            max_size=options.pool_size,
+            max_queries=_QUERIES_MAX,
+            max_inactive_connection_lifetime=_IDLE_S,
+            reset=_keep,
+        )
+    except DRIVER_ERRORS as error:
+        raise translate(error) from error
+    try:
+        yield Pool(pool, acquire_s=options.statement_timeout_s)
+    finally:
+        # Who still holds a connection is being cancelled; there is nothing to say to the server.
+        pool.terminate()
+
+
+async def _keep(connection: Connection) -> None:
+    """Send no reset between two uses: nothing here changes a session's state."""

@@ -1,0 +1,137 @@
+"""Gathered: a request's way through the statements that it shares with others.
+
+    fast      one statement for all that wait: the common cases
+    careful   one transaction for all that the fast statement had no row for
+    alone     a transaction of its own, repeated where it must be
+
+Each step answers what it can and leaves the rest to the next. A statement that fails is rolled
+back, so a step that fails leaves everything to the next: one bad item costs its neighbours time and
+nothing else. Only the last step waits for locks again and again, and it does so in the task of the
+one request that needs it: no slot of a gatherer is ever taken by one item's bad luck for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from juststorage.errors import JustStorageError, Unavailable
+from juststorage.plugins import Gatherer
+from juststorage_postgres._careful import Answers
+from juststorage_postgres._errors import is_answer
+from juststorage_postgres._pool import Connection, Pool
+
+__all__ = ["Gathered", "lookups"]
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+Fast = Callable[[Connection, Sequence[ItemT]], Awaitable[Sequence[ResultT | None]]]
+Careful = Callable[[Connection, Sequence[ItemT]], Awaitable[Answers[ResultT]]]
+
+
+class Gathered(Generic[ItemT, ResultT]):
+    """One kind of change. Made by `opened`.
+
+    Args:
+        pool: Where transactions run.
+        fast: One statement for the common cases; None for an item that is not one.
+        careful: A transaction for all cases.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        fast: Fast[ItemT, ResultT],
+        careful: Careful[ItemT, ResultT],
+        *,
+        batch_max: int,
+        calls_max: int,
+    ) -> None:
+        self._pool = pool
+        self._run_fast = fast
+        self._run_careful = careful
+        self._fast = Gatherer(self._call_fast, batch_max=batch_max, calls_max=calls_max)
+        self._careful = Gatherer(self._call_careful, batch_max=batch_max, calls_max=calls_max)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Run the gatherers."""
+        async with self._fast, self._careful:
+            yield
+
+    async def submit(self, item: ItemT, *, is_common: bool = True) -> ResultT:
+        """Answer one request. Like `Pool.attempt`, it is not interrupted once it has begun.
+
+        Args:
+            item: The request.
+            is_common: Whether the fast statement may know the answer.
+
+        Raises:
+            JustStorageError: The item's refusal, or `Unavailable`.
+        """
+        await checkpoint_if_cancelled()
+        with anyio.CancelScope(shield=True):
+            answer = await self._fast.submit(item) if is_common else None
+            if answer is None:
+                answer = await self._careful.submit(item)
+            done = answer if answer is not None else await self._alone(item)
+        return done  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
+
+    async def _alone(self, item: ItemT) -> ResultT:
+        [answer] = await self._pool.attempt(
+            lambda connection: self._run_careful(connection, [item])
+        )
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    async def _call_fast(self, items: Sequence[ItemT]) -> Sequence[ResultT | None]:
+        try:
+            async with self._pool.connection() as connection:
+                return await self._run_fast(connection, items)
+        except JustStorageError as error:
+            return _left_over(error, items)
+
+    async def _call_careful(
+        self, items: Sequence[ItemT]
+    ) -> Sequence[ResultT | None | BaseException]:
+        try:
+            async with self._pool.transaction() as connection:
+                return await self._run_careful(connection, items)
+        except JustStorageError as error:
+            return _left_over(error, items)
+
+
+def _left_over(error: JustStorageError, items: Sequence[object]) -> list[None]:
+    """No answer for anyone, where it is sure that nothing was done."""
+    if error.__cause__ is not None and not is_answer(error.__cause__):
+        # The server fell silent: what was sent may have been done, and is not sent again.
+        raise error
+    return [None] * len(items)
+
+
+def lookups(
+    pool: Pool,
+    statement: Callable[[Connection, Sequence[ItemT]], Awaitable[Sequence[ResultT]]],
+    *,
+    batch_max: int,
+    calls_max: int,
+) -> Gatherer[ItemT, ResultT]:
+    """A gatherer of look-ups: nothing waits for a lock, and nothing is bad about an item."""
+
+    async def call(items: Sequence[ItemT]) -> Sequence[ResultT]:
+        try:
+            async with pool.connection() as connection:
+                return await statement(connection, items)
+        except Unavailable:
+            # A connection that died while it was idle is found out only by using it. Reading again
+            # is harmless; the second connection is a new one, or there is no database.
+            async with pool.connection() as connection:
+                return await statement(connection, items)
+
+    return Gatherer(call, batch_max=batch_max, calls_max=calls_max)

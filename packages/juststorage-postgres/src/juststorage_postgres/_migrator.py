@@ -1,0 +1,132 @@
+"""The migrator: alembic on the configured database, one at a time.
+
+Several instances that are deployed together may all run `juststorage migrate up`. A lock of the
+transaction (never of the session: behind PgBouncer that would be someone else's) lets one through;
+the others wait, and then find nothing to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from juststorage.errors import Misconfigured, Unavailable
+from juststorage.plugins import MigrationStatus, Migrator
+from juststorage_postgres._checks import current_revision
+from juststorage_postgres._connect import connect, where
+from juststorage_postgres._errors import DRIVER_ERRORS, translate
+from juststorage_postgres._migrations import REVISIONS
+from juststorage_postgres._options import PostgresOptions
+
+__all__ = ["PostgresMigrator", "configured"]
+
+_LOCK: Final = 0x6A73_6D69_6772_6174
+"""The advisory lock's number: `jsmigrat` in ASCII."""
+
+_WAIT_S: Final = 300
+"""Seconds that a migration waits for another one."""
+
+_LOCK_TIMEOUT_S: Final = 5
+"""Seconds that a migration waits for a table: who waits longer makes all others wait behind it."""
+
+ResultT = TypeVar("ResultT")
+
+
+def configured(output: io.StringIO | None = None) -> Config:
+    """Alembic's configuration, made here: there is no file to keep or to find."""
+    config = Config(output_buffer=output)
+    config.set_main_option("script_location", "juststorage_postgres:_migrations")
+    return config
+
+
+class PostgresMigrator(Migrator):
+    """See `Migrator`. Raises `Misconfigured` and `Unavailable` as opening the store does."""
+
+    def __init__(self, options: PostgresOptions) -> None:
+        self._options = options
+
+    def status(self) -> MigrationStatus:
+        current = _run(self._current)
+        pending = [each for each in REVISIONS if current is None or each > current]
+        return MigrationStatus(current=current, head=REVISIONS[-1], pending=pending)
+
+    def up(self) -> None:
+        self._migrate(lambda config: command.upgrade(config, "head"))
+
+    def down(self, revision: str) -> None:
+        if revision not in (*REVISIONS, "base"):
+            raise Misconfigured(f"there is no revision {revision}; known: {', '.join(REVISIONS)}")
+        self._migrate(lambda config: command.downgrade(config, revision))
+
+    def sql(self) -> str:
+        current = _run(self._current)
+        if current == REVISIONS[-1]:
+            return ""
+        output = io.StringIO()
+        command.upgrade(configured(output), f"{current or 'base'}:head", sql=True)
+        return output.getvalue()
+
+    async def _current(self) -> str | None:
+        connection = await connect(self._options)
+        try:
+            return await current_revision(connection)
+        except DRIVER_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            connection.terminate()
+
+    def _migrate(self, run: Callable[[Config], None]) -> None:
+        def migrate(connection: Connection) -> None:
+            # A migration may take its time; what it must not do is stand in a queue for a table.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
+            connection.execute(text(f"SET LOCAL statement_timeout = '{_WAIT_S}s'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
+            config = configured()
+            config.attributes["connection"] = connection
+            run(config)
+
+        _run(lambda: self._in_transaction(migrate))
+
+    async def _in_transaction(self, run: Callable[[Connection], None]) -> None:
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=lambda: connect(self._options, is_patient=True),
+            poolclass=NullPool,
+        )
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(run)
+        except DBAPIError as error:
+            cause = error.orig.__cause__ if error.orig is not None else None
+            state = getattr(cause, "sqlstate", None)
+            if state == "42501":
+                raise Misconfigured(
+                    f"{where(self._options)}: the user may not change the schema"
+                ) from error
+            if state == "55P03":
+                raise Unavailable("a table, or another migration, is in use; try again") from error
+            raise translate(cause if isinstance(cause, Exception) else error) from error
+        finally:
+            await engine.dispose()
+
+
+def _run(run: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Run to the end, whether or not the caller's thread has a loop that runs."""
+
+    async def main() -> ResultT:
+        return await run()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
+        return thread.submit(asyncio.run, main()).result()

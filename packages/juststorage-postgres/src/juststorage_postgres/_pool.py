@@ -1,0 +1,121 @@
+"""Connections: borrowed for one transaction, never reused after an interruption.
+
+A statement that is cut short (a timeout, a cancelled caller, a lost server) leaves a connection in
+a state that only a conversation with the server could settle, and the server may be what is gone.
+Such a connection is thrown away; the pool makes a new one when one is asked for next.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeAlias, TypeVar
+
+import anyio
+import asyncpg  # type: ignore[import-untyped]
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from juststorage.errors import JustStorageError
+from juststorage_postgres._errors import is_answer, is_passing, translated
+
+__all__ = ["ATTEMPTS_MAX", "Connection", "Pool"]
+
+ATTEMPTS_MAX: Final = 5
+"""Attempts at one transaction that deadlocks, waits too long or meets a stale snapshot."""
+
+_PAUSE_S: Final = 0.004
+"""Pause before the second attempt, at most; it doubles with every further one."""
+
+ResultT = TypeVar("ResultT")
+
+Connection: TypeAlias = Any
+"""An `asyncpg.Connection`, or the pool's proxy of one."""
+
+
+class Pool:
+    """What the repositories run their transactions on.
+
+    Args:
+        pool: The driver's pool.
+        acquire_s: Seconds to wait for a connection of it.
+    """
+
+    def __init__(self, pool: Any, *, acquire_s: float) -> None:
+        self._pool = pool
+        self._acquire_s = acquire_s
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection, each of its statements a transaction of its own.
+
+        Raises:
+            Unavailable: There is none within the time, or it was lost meanwhile.
+        """
+        with translated():
+            async with self._borrowed() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction: committed at the end, rolled back by an exception."""
+        with translated():
+            async with self._begun() as connection:
+                yield connection
+
+    async def attempt(
+        self, run: Callable[[Connection], Awaitable[ResultT]], *, single: bool = False
+    ) -> ResultT:
+        """Run one transaction, again where it was rolled back for a reason that passes.
+
+        Once begun, it runs to its end: a cancelled caller learns of that when the outcome is
+        decided, so that no change is seen to happen after its call is over.
+
+        Args:
+            run: What to do in it; called once for each attempt.
+            single: It is a single statement, which needs no BEGIN.
+        """
+        await checkpoint_if_cancelled()
+        with translated(), anyio.CancelScope(shield=True):
+            for attempt in range(1, ATTEMPTS_MAX + 1):
+                try:
+                    async with self._borrowed() if single else self._begun() as connection:
+                        return await run(connection)
+                except asyncpg.PostgresError as error:
+                    if attempt == ATTEMPTS_MAX or not is_passing(error):
+                        raise
+                # Jitter: two that met once must not meet at every attempt.
+                await anyio.sleep(random.random() * _PAUSE_S * 2 ** (attempt - 1))  # noqa: S311
+        raise AssertionError("the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Connection]:
+        connection = await self._pool.acquire(timeout=self._acquire_s)
+        try:
+            yield connection
+        except BaseException as error:
+            if not _is_in_order(error):
+                connection.terminate()
+            raise
+        finally:
+            # Terminated or not, the pool takes it back without a word to the server.
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def _begun(self) -> AsyncIterator[Connection]:
+        async with self._borrowed() as connection:
+            await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
+            try:
+                yield connection
+            except BaseException as error:
+                if _is_in_order(error):
+                    with anyio.CancelScope(shield=True):
+                        await connection.execute("ROLLBACK")
+                raise
+            with anyio.CancelScope(shield=True):
+                await connection.execute("COMMIT")
+
+
+def _is_in_order(error: BaseException) -> bool:
+    """Whether the connection may be used again after this error."""
+    return isinstance(error, JustStorageError) or is_answer(error)

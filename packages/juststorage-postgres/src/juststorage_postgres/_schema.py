@@ -1,0 +1,190 @@
+"""The tables. This is the one place where they are written.
+
+The migrations lead to these tables, and a test compares the two; the statements take their column
+lists from here.
+
+**Text is compared byte for byte** (`COLLATE "C"`): keys are names, not words, and only so can a
+range over an index find a prefix. **Times** are the server's. **Metadata** is `json`, not `jsonb`:
+clients get back the text they sent, with its order and its numbers; a filter casts it where it
+looks inside.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+__all__ = ["HELD", "api_keys", "blobs", "columns", "metadata", "objects", "secrets"]
+
+HELD: Final = "(status = 'COMMITTED' OR (status = 'WRITING' AND claims_key))"
+"""Which objects hold their key: the predicate of the unique index. A PUT claims nothing."""
+
+_C: Final = sa.Text(collation="C")
+_TIME: Final = sa.DateTime(timezone=True)
+
+metadata: Final = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(referred_table_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+blobs: Final = sa.Table(
+    "blobs",
+    metadata,
+    sa.Column("content_hash", _C, primary_key=True),
+    sa.Column("storage_class", _C, primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("ref_count", sa.BigInteger, nullable=False),
+    sa.Column("locator", _C),
+    sa.Column("stored_at", _TIME),
+    sa.Column("zero_since", _TIME),
+    sa.Column("claimed_until", _TIME),
+    sa.Column("first_seen_at", _TIME, nullable=False),
+    sa.Column("last_used_at", _TIME),
+    # A count below zero is a bug that must be heard, never one that is clamped away.
+    sa.CheckConstraint("ref_count >= 0", name="count"),
+    sa.CheckConstraint("size_bytes >= 0", name="size"),
+    sa.CheckConstraint("storage_class IN ('hot', 'cold')", name="storage_class"),
+    sa.CheckConstraint("stored_at IS NULL OR locator IS NOT NULL", name="stored"),
+)
+
+# ref_count is in no index, nor in an index's predicate: counting up and down stays a HOT update.
+sa.Index(
+    "blobs_garbage_idx", blobs.c.zero_since, postgresql_where=sa.text("zero_since IS NOT NULL")
+)
+sa.Index("blobs_locator_idx", blobs.c.storage_class, blobs.c.locator)
+
+objects: Final = sa.Table(
+    "objects",
+    metadata,
+    sa.Column("id", pg.UUID(as_uuid=False), primary_key=True),
+    sa.Column("namespace", _C, nullable=False),
+    sa.Column("tenant_id", _C, nullable=False),
+    sa.Column("key", _C),
+    sa.Column("status", _C, nullable=False),
+    sa.Column("storage_class", _C, nullable=False),
+    sa.Column("content_hash", _C),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("content_type", sa.Text(collation="C"), nullable=False),
+    sa.Column("metadata", pg.JSON, nullable=False),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("updated_at", _TIME, nullable=False),
+    sa.Column("blob_hash", _C),
+    sa.Column("claims_key", sa.Boolean, nullable=False),
+    sa.Column("lease_expires_at", _TIME),
+    sa.Column("lease_epoch", sa.BigInteger, nullable=False),
+    # The strongest guard there is: whatever a count says, a blob that an object holds stays.
+    sa.ForeignKeyConstraint(
+        ["blob_hash", "storage_class"],
+        ["blobs.content_hash", "blobs.storage_class"],
+        name="objects_blobs_fkey",
+        ondelete="RESTRICT",
+    ),
+    sa.CheckConstraint("status IN ('WRITING', 'COMMITTED', 'DELETING', 'DELETED')", name="status"),
+    sa.CheckConstraint("storage_class IN ('hot', 'cold')", name="storage_class"),
+    sa.CheckConstraint("blob_hash IS NULL OR blob_hash = content_hash", name="blob_hash"),
+    sa.CheckConstraint(
+        "CASE status WHEN 'COMMITTED' THEN blob_hash IS NOT NULL AND size_bytes IS NOT NULL"
+        " WHEN 'WRITING' THEN lease_expires_at IS NOT NULL ELSE blob_hash IS NULL END",
+        name="state",
+    ),
+)
+
+_t = objects.c
+_COMMITTED: Final = sa.text("status = 'COMMITTED'")
+
+sa.Index(
+    "objects_key_holder_idx",
+    _t.tenant_id,
+    _t.namespace,
+    _t.key,
+    unique=True,
+    postgresql_where=sa.text(HELD),
+)
+# For the foreign key's own check, the collector's second look, and recounts.
+sa.Index(
+    "objects_blob_idx",
+    _t.blob_hash,
+    _t.storage_class,
+    postgresql_where=sa.text("blob_hash IS NOT NULL"),
+)
+sa.Index("objects_newest_idx", _t.tenant_id, _t.created_at, _t.id, postgresql_where=_COMMITTED)
+sa.Index(
+    "objects_created_idx",
+    _t.tenant_id,
+    _t.namespace,
+    _t.created_at,
+    _t.id,
+    postgresql_where=_COMMITTED,
+)
+sa.Index(
+    "objects_updated_idx",
+    _t.tenant_id,
+    _t.namespace,
+    _t.updated_at,
+    _t.id,
+    postgresql_where=_COMMITTED,
+)
+sa.Index(
+    "objects_size_idx",
+    _t.tenant_id,
+    _t.namespace,
+    _t.size_bytes,
+    _t.id,
+    postgresql_where=_COMMITTED,
+)
+# The end of a list by key. Objects with a key are found by the index of its holders.
+sa.Index(
+    "objects_keyless_idx",
+    _t.tenant_id,
+    _t.namespace,
+    _t.id,
+    postgresql_where=sa.text("status = 'COMMITTED' AND key IS NULL"),
+)
+sa.Index("objects_lease_idx", _t.lease_expires_at, postgresql_where=sa.text("status = 'WRITING'"))
+sa.Index(
+    "objects_deleting_idx",
+    _t.content_hash,
+    _t.storage_class,
+    postgresql_where=sa.text("status = 'DELETING'"),
+)
+sa.Index("objects_tombstone_idx", _t.updated_at, postgresql_where=sa.text("status = 'DELETED'"))
+
+api_keys: Final = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", _C, primary_key=True),
+    sa.Column("name", sa.Text(collation="C"), nullable=False),
+    sa.Column("prefix", _C, nullable=False),
+    sa.Column("hashed", pg.BYTEA, nullable=False),
+    sa.Column("tenants", pg.ARRAY(sa.Text)),
+    sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False),
+    sa.Column("namespaces", pg.ARRAY(sa.Text)),
+    sa.Column("created_at", _TIME, nullable=False),
+    sa.Column("expires_at", _TIME),
+    sa.Column("last_used_at", _TIME),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("hashed", name="api_keys_hashed_key"),
+)
+
+secrets: Final = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("value", pg.BYTEA, nullable=False),
+)
+
+
+def columns(table: sa.Table, prefix: str = "") -> str:
+    """All columns of a table, in order, as a statement selects them."""
+    # A UUID as text: the driver's own UUID objects would be made only to be taken apart again.
+    return ", ".join(
+        f"{prefix}{each.name}::text AS {each.name}"
+        if isinstance(each.type, pg.UUID)
+        else f"{prefix}{each.name}"
+        for each in table.columns
+    )

@@ -1,0 +1,202 @@
+"""The hot statements: each answers many requests at once, over `unnest` of one array a column.
+
+They answer the common cases only. An item that a statement returns no row for (a key that is held,
+a lease that is lost, a condition to judge) goes the careful way, which finds out why.
+
+**Duplicates.** One batch may bring the same blob many times, and a row can be changed only once by
+a statement: counts are summed up for each blob first.
+
+**Order of locks** (R08). Object rows first, then blob rows in the order of their keys: an insert
+sorts what it inserts, an update changes what a sorted `FOR UPDATE` has locked.
+
+**Snapshots.** Under READ COMMITTED a statement sees what was committed when it began, and of a row
+that it waits for the version that it waited for. It does not see *other* rows that were committed
+meanwhile. Where that could break a count, the statement checks itself and divides by zero, which
+rolls everything back; the next attempt has a new snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from juststorage_postgres._schema import HELD, api_keys, columns, objects
+
+__all__ = [
+    "BEGIN",
+    "BEGIN_RESERVED",
+    "COMMIT",
+    "DELETE",
+    "FIND",
+    "FIND_API_KEYS",
+    "FIND_BY_KEY",
+    "RESERVE",
+]
+
+# -- uploads ----------------------------------------------------------------------------------
+
+_NEW: Final = """(
+    id, namespace, tenant_id, key, storage_class, content_type, metadata, claims_key, lease_s"""
+
+_NEW_ARRAYS: Final = """
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::boolean[], $9::float8[]"""
+
+BEGIN: Final = f"""
+INSERT INTO objects (
+    id, namespace, tenant_id, key, status, storage_class, content_type, metadata,
+    created_at, updated_at, claims_key, lease_expires_at, lease_epoch
+)
+SELECT
+    id::uuid, namespace, tenant_id, key, 'WRITING', storage_class, content_type, metadata::json,
+    now(), now(), claims_key, now() + make_interval(secs => lease_s), 1
+FROM unnest({_NEW_ARRAYS}) AS i {_NEW})
+ORDER BY tenant_id COLLATE "C", namespace COLLATE "C", key COLLATE "C"
+ON CONFLICT DO NOTHING
+RETURNING id::text, created_at"""  # noqa: S608 - every part is ours
+
+# Reads `made`: the objects of this statement that have taken a reference. A size that contradicts
+# the blob's becomes NULL, which the column refuses: the careful way says why.
+_HELD_BLOBS: Final = """
+held AS (
+    INSERT INTO blobs AS b
+        (content_hash, storage_class, size_bytes, ref_count, first_seen_at, last_used_at)
+    SELECT content_hash, storage_class, size_bytes, count(*), now(), now()
+    FROM made GROUP BY content_hash, storage_class, size_bytes
+    ORDER BY content_hash, storage_class
+    ON CONFLICT (content_hash, storage_class) DO UPDATE SET
+        ref_count = b.ref_count + excluded.ref_count, zero_since = NULL, claimed_until = NULL,
+        last_used_at = excluded.last_used_at,
+        size_bytes = CASE WHEN b.size_bytes = excluded.size_bytes THEN b.size_bytes END
+    RETURNING
+        b.content_hash, b.storage_class, CASE WHEN b.stored_at IS NOT NULL THEN b.locator END AS locator
+)"""  # noqa: E501
+
+# An object whose blob is stored is COMMITTED as it is inserted: for that the blob must be locked
+# before, or a collector could claim it in between. A blob that appears only after our snapshot
+# makes a WRITING object with a locator: the caller commits it without placing anything.
+BEGIN_RESERVED: Final = f"""
+WITH i AS (
+    SELECT * FROM unnest({_NEW_ARRAYS}, $10::text[], $11::bigint[])
+    AS i {_NEW}, content_hash, size_bytes)
+), known AS (
+    SELECT b.content_hash, b.storage_class, b.size_bytes, b.stored_at IS NOT NULL AS stored
+    FROM (SELECT DISTINCT content_hash, storage_class FROM i) AS w
+    JOIN blobs b USING (content_hash, storage_class)
+    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
+), made AS (
+    INSERT INTO objects (
+        id, namespace, tenant_id, key, status, storage_class, content_hash, size_bytes,
+        content_type, metadata, created_at, updated_at, blob_hash, claims_key,
+        lease_expires_at, lease_epoch
+    )
+    SELECT
+        id::uuid, namespace, tenant_id, key, CASE WHEN stored THEN 'COMMITTED' ELSE 'WRITING' END,
+        i.storage_class, i.content_hash, i.size_bytes,
+        content_type, metadata::json, now(), now(), i.content_hash, claims_key,
+        CASE WHEN stored THEN NULL ELSE now() + make_interval(secs => lease_s) END, 1
+    FROM i LEFT JOIN known k
+        ON k.content_hash = i.content_hash AND k.storage_class = i.storage_class
+    WHERE k.size_bytes IS NULL OR k.size_bytes = i.size_bytes
+    ORDER BY tenant_id COLLATE "C", namespace COLLATE "C", key COLLATE "C"
+    ON CONFLICT DO NOTHING
+    RETURNING id, status, content_hash, storage_class, size_bytes, created_at
+), {_HELD_BLOBS}
+SELECT made.id::text, made.status, made.created_at, held.locator
+FROM made JOIN held USING (content_hash, storage_class)"""  # noqa: S608
+
+RESERVE: Final = f"""
+WITH made AS (
+    UPDATE objects o
+    SET content_hash = i.content_hash, blob_hash = i.content_hash, size_bytes = i.size_bytes
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+        AS i (id, epoch, content_hash, size_bytes)
+    WHERE o.id = i.id::uuid AND o.status = 'WRITING' AND o.lease_epoch = i.epoch
+        AND o.blob_hash IS NULL
+    RETURNING o.id, o.content_hash, o.storage_class, o.size_bytes
+), {_HELD_BLOBS}
+SELECT made.id::text, held.locator FROM made JOIN held USING (content_hash, storage_class)"""  # noqa: S608
+
+# A PUT whose key is held is left to the careful way, which moves the holder aside.
+COMMIT: Final = f"""
+WITH done AS (
+    UPDATE objects o SET status = 'COMMITTED', lease_expires_at = NULL, updated_at = now()
+    FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[])
+        AS i (id, epoch, locator, replaces)
+    WHERE o.id = i.id::uuid AND o.status = 'WRITING' AND o.lease_epoch = i.epoch
+        AND o.blob_hash IS NOT NULL
+        AND CASE
+            WHEN o.key IS NULL THEN true
+            WHEN NOT i.replaces THEN o.claims_key
+            ELSE NOT EXISTS (
+                SELECT FROM objects h
+                WHERE h.tenant_id = o.tenant_id AND h.namespace = o.namespace AND h.key = o.key
+                    AND {HELD}
+            )
+        END
+    RETURNING o.id, o.blob_hash, o.storage_class, o.size_bytes, o.updated_at, i.locator
+), locked AS (
+    SELECT b.content_hash, b.storage_class, w.locator
+    FROM (
+        SELECT blob_hash, storage_class, min(locator) AS locator FROM done
+        GROUP BY blob_hash, storage_class
+    ) AS w
+    JOIN blobs b ON b.content_hash = w.blob_hash AND b.storage_class = w.storage_class
+    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
+), stored AS (
+    UPDATE blobs b SET
+        locator = CASE WHEN b.stored_at IS NULL THEN l.locator ELSE b.locator END,
+        stored_at = coalesce(b.stored_at, now())
+    FROM locked l
+    WHERE b.content_hash = l.content_hash AND b.storage_class = l.storage_class
+    RETURNING b.content_hash, b.storage_class, b.locator
+)
+SELECT d.id::text, d.blob_hash AS content_hash, d.size_bytes, d.updated_at, s.locator
+FROM done d
+JOIN stored s ON s.content_hash = d.blob_hash AND s.storage_class = d.storage_class"""  # noqa: S608
+
+# An object that changed its class while we waited for it points to a blob that our snapshot may not
+# have: then fewer counts would go down than references went.
+DELETE: Final = f"""
+WITH gone AS (
+    UPDATE objects o SET status = 'DELETING', blob_hash = NULL, updated_at = now()
+    FROM unnest($1::text[], $2::text[]) AS i (id, tenant_id)
+    WHERE o.id = i.id::uuid AND o.tenant_id = i.tenant_id AND o.status = 'COMMITTED'
+    RETURNING {columns(objects, "o.")}
+), counts AS (
+    SELECT content_hash, storage_class, count(*) AS references FROM gone
+    GROUP BY content_hash, storage_class
+), locked AS (
+    SELECT b.content_hash, b.storage_class, c.references
+    FROM counts c JOIN blobs b USING (content_hash, storage_class)
+    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
+), released AS (
+    UPDATE blobs b SET
+        ref_count = b.ref_count - l.references, last_used_at = now(),
+        zero_since = CASE WHEN b.ref_count = l.references THEN now() END
+    FROM locked l
+    WHERE b.content_hash = l.content_hash AND b.storage_class = l.storage_class
+    RETURNING 1
+)
+SELECT gone.*, 1 / ((SELECT count(*) FROM released) = (SELECT count(*) FROM counts))::int AS proof
+FROM gone"""  # noqa: S608
+
+# -- look-ups ---------------------------------------------------------------------------------
+
+_FOUND: Final = f"""
+SELECT {columns(objects, "o.")}, b.locator"""
+
+_BLOB: Final = """
+JOIN blobs b ON b.content_hash = o.blob_hash AND b.storage_class = o.storage_class"""
+
+FIND: Final = f"""{_FOUND}
+FROM objects o {_BLOB}
+WHERE o.id = ANY ($1::text[]::uuid[]) AND o.status = 'COMMITTED'"""
+
+FIND_BY_KEY: Final = f"""{_FOUND}
+FROM unnest($1::text[], $2::text[], $3::text[]) AS i (tenant_id, namespace, key)
+JOIN objects o ON o.tenant_id = i.tenant_id AND o.namespace = i.namespace AND o.key = i.key
+{_BLOB}
+WHERE o.status = 'COMMITTED'"""
+
+FIND_API_KEYS: Final = f"""
+SELECT {columns(api_keys)} FROM api_keys WHERE hashed = ANY ($1::bytea[])"""  # noqa: S608

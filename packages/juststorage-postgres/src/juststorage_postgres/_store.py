@@ -1,0 +1,60 @@
+"""The metadata store: its repositories over one pool."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from juststorage.plugins import OpenContext
+from juststorage.ports import MetadataStore
+from juststorage_postgres._api_keys import PostgresApiKeyRepository
+from juststorage_postgres._blobs import PostgresBlobRepository
+from juststorage_postgres._connect import opened_pool
+from juststorage_postgres._fast import FastLane
+from juststorage_postgres._objects import PostgresObjectRepository
+from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._pool import Connection, Pool
+
+__all__ = ["PostgresMetadataStore", "opened_store"]
+
+_MAKE: Final = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_FIND: Final = "SELECT value FROM secrets WHERE name = $1"
+
+
+class PostgresMetadataStore(MetadataStore):
+    """See `MetadataStore`. Its repositories share the pool and the gatherers."""
+
+    def __init__(self, pool: Pool, lane: FastLane) -> None:
+        self._pool = pool
+        self.objects = PostgresObjectRepository(pool, lane)
+        self.blobs = PostgresBlobRepository(pool)
+        self.api_keys = PostgresApiKeyRepository(pool, lane)
+
+    async def ping(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
+    async def secret(self, name: str) -> bytes:
+        async def run(connection: Connection) -> bytes:
+            found: bytes | None = await connection.fetchval(_FIND, name)
+            if found is None:
+                # Of several processes that start at once, the first one's stays.
+                await connection.execute(_MAKE, name, secrets.token_bytes(32))
+                found = await connection.fetchval(_FIND, name)
+            assert found is not None
+            return found
+
+        return await self._pool.attempt(run)
+
+
+@asynccontextmanager
+async def opened_store(
+    options: PostgresOptions, context: OpenContext
+) -> AsyncIterator[PostgresMetadataStore]:
+    """The store, open. See `opened_pool` for what it refuses."""
+    async with opened_pool(options, context) as pool:
+        lane = FastLane(pool, options)
+        async with lane.opened():
+            yield PostgresMetadataStore(pool, lane)

@@ -1,0 +1,174 @@
+"""A PostgreSQL server of our own: made in a temporary directory, gone without a trace.
+
+`initdb` and `postgres` refuse to run as root, for which there is no switch; when this process is
+root, they run as another user. The server listens on a Unix socket only: no port, no conflict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+__all__ = ["LocalServer", "local_server"]
+
+StopMode = Literal["smart", "fast", "immediate"]
+
+_SIGNALS: Final = {
+    "smart": signal.SIGTERM,
+    "fast": signal.SIGINT,
+    "immediate": signal.SIGQUIT,
+}
+_READY_S: Final = 30.0
+_POLL_S: Final = 0.01
+_PR_SET_PDEATHSIG: Final = 1
+_SOCKET_PATH_MAX: Final = 60
+"""A socket's path has 107 bytes at most; beyond this the system's temporary directory is no use."""
+
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "fsync": "on",
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+}
+
+# Roles in this group must have a password, for tests of wrong ones; nobody else needs any.
+_HBA: Final = "local all +needs_password scram-sha-256\nlocal all all trust\n"
+
+
+class LocalServer:
+    """A server that a test may stop and start.
+
+    Args:
+        binaries: Where `initdb` and `postgres` are.
+        root: An empty directory that is the server's from now on.
+    """
+
+    def __init__(self, binaries: Path, root: Path) -> None:
+        self.binaries = binaries
+        self.root = root
+        self._data = root / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._as_user = _unprivileged(root)
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://{user}@/{database}?host={self.root}"
+
+    def initialize(self) -> None:
+        """Make the data directory."""
+        made = subprocess.run(  # noqa: S603 - a server that we found
+            [
+                self.binaries / "initdb",
+                *("--pgdata", self._data, "--username", "postgres", "--auth", "trust"),
+                *("--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
+            ],
+            check=False,
+            capture_output=True,
+            **self._as_user,
+        )
+        if made.returncode:
+            raise RuntimeError(f"initdb failed: {made.stderr.decode(errors='replace')}")
+        (self._data / "pg_hba.conf").write_text(_HBA)
+
+    def start(self, **settings: str) -> None:
+        """Start it and wait until it answers. `settings` are those of postgresql.conf."""
+        assert self._process is None, "it runs already"
+        options = [
+            word
+            for name, value in {**_SETTINGS, **settings}.items()
+            for word in ("-c", f"{name}={value}")
+        ]
+        with (self.root / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [self.binaries / "postgres", "-D", self._data, "-k", self.root, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Its own session: an interrupt at the terminal is pytest's, and stops it in order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks that it needs
+                **self._as_user,
+            )
+        self._wait_until_ready(self._process)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + _READY_S
+        while time.monotonic() < until and process.poll() is None:
+            with contextlib.suppress(OSError):
+                # The last line, which tells the state, as pg_ctl reads it.
+                state = (self._data / "postmaster.pid").read_text().splitlines()[7:8]
+                if state and state[0].strip() == "ready":
+                    return
+            time.sleep(_POLL_S)
+        self.stop("immediate")
+        raise RuntimeError(f"postgres did not start: {self.log()}")
+
+    def stop(self, mode: StopMode = "fast") -> None:
+        """Stop it and wait for its end. `immediate` is what a crash of the machine looks like."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        if process.poll() is None:
+            process.send_signal(_SIGNALS[mode])
+            process.wait(_READY_S)
+
+    def pause(self) -> None:
+        """Freeze the postmaster: connections are accepted by the system, and nobody answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Thaw it."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of what it has written."""
+        return (self.root / "log").read_text(errors="replace")[-4000:]
+
+
+def _unprivileged(root: Path) -> dict[str, Any]:
+    """Arguments that make `subprocess` run a server's programs as someone who may."""
+    arguments: dict[str, Any] = {"cwd": root, "env": {**os.environ, "LC_ALL": "C"}}
+    if os.geteuid() != 0:
+        return arguments
+    for name in ("postgres", "pgserver", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            os.chown(root, user.pw_uid, user.pw_gid)
+            return arguments | {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise RuntimeError("PostgreSQL does not run as root, and there is no other user to run it as")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel stop the server when this process is killed and can no longer do so."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+@contextlib.contextmanager
+def local_server(binaries: Path) -> Iterator[LocalServer]:
+    """A server that runs, for as long as the block lasts."""
+    is_short = len(tempfile.gettempdir()) < _SOCKET_PATH_MAX
+    directory = None if is_short else "/tmp"  # noqa: S108 - mkdtemp makes it safe
+    root = Path(tempfile.mkdtemp(prefix="juststorage-pg-", dir=directory))
+    server = LocalServer(binaries, root)
+    try:
+        server.initialize()
+        server.start()
+        yield server
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(root)
