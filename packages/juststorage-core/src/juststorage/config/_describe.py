@@ -9,7 +9,13 @@ import msgspec
 
 from juststorage.config._config import Config
 from juststorage.config._sections import Section, TopLevel
-from juststorage.plugins._binding import field_types, parts_of, schema_hook, struct_in
+from juststorage.plugins._binding import (
+    field_types,
+    may_hold_secret,
+    parts_of,
+    schema_hook,
+    struct_in,
+)
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._secret import Secret
 
@@ -83,12 +89,13 @@ def _shown_table(
         inner = struct_in(types[name]) if name in types else None
         if name not in types:
             shown[name] = HIDDEN
-        elif Secret in parts_of(types[name]):
-            # Where a secret is kept is no secret.
-            by_file = isinstance(value, Mapping) and set(value) == {"file"}
-            shown[name] = dict(value) if by_file else HIDDEN
         elif inner is not None and isinstance(value, Mapping):
             shown[name] = _shown_table(value, inner)
+        elif may_hold_secret(types[name]):
+            # Where a secret is kept is no secret.
+            direct = Secret in parts_of(types[name])
+            by_file = direct and isinstance(value, Mapping) and set(value) == {"file"}
+            shown[name] = dict(value) if by_file else HIDDEN
         else:
             shown[name] = _shown(value)
     return dict(sorted(shown.items()))

@@ -19,7 +19,7 @@ from juststorage.errors import Misconfigured
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._secret import Secret
 
-__all__ = ["bind", "field_types", "parts_of", "schema_hook", "struct_in"]
+__all__ = ["bind", "field_types", "may_hold_secret", "parts_of", "schema_hook", "struct_in"]
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -62,6 +62,20 @@ def struct_in(kind: Any) -> type[msgspec.Struct] | None:
         if isinstance(part, type) and issubclass(part, msgspec.Struct):
             return part
     return None
+
+
+def may_hold_secret(kind: Any) -> bool:
+    """Whether a value of this type may have a secret anywhere inside."""
+    return any(
+        part is Secret
+        or any(may_hold_secret(argument) for argument in get_args(part))
+        or (
+            isinstance(part, type)
+            and issubclass(part, msgspec.Struct)
+            and any(map(may_hold_secret, field_types(part).values()))
+        )
+        for part in parts_of(kind)
+    )
 
 
 def schema_hook(kind: type) -> dict[str, Any]:
@@ -183,12 +197,20 @@ def _explain(message: str, options: type[msgspec.Struct], place: str) -> str:
 
 def _type_at(options: type[msgspec.Struct], path: str) -> Any:
     kind: Any = options
-    for name in [part.split("[")[0] for part in path.split(".") if part]:
+    for part in filter(None, path.split(".")):
         struct = struct_in(kind)
         if struct is None:
             return None
+        name, *indexes = part.split("[")
         kind = field_types(struct).get(name)
+        for _ in indexes:
+            kind = _element(kind)
     return kind
+
+
+def _element(kind: Any) -> Any:
+    arguments = [argument for part in parts_of(kind) for argument in get_args(part)]
+    return next((each for each in reversed(arguments) if each is not Ellipsis), None)
 
 
 def _struct_at(options: type[msgspec.Struct], path: str) -> type[msgspec.Struct] | None:

@@ -18,7 +18,7 @@ class Background(Protocol):
     """How a backend asks for work beside the requests."""
 
     def __call__(self, name: str, run: Callable[[], Awaitable[None]], /) -> None:
-        """Run `run` until the service closes, supervised.
+        """Run `run` from when the service is open until it closes, supervised.
 
         It is cancelled before the backend's context manager exits. When it raises, core logs and
         counts it, fails readiness, starts it again with back-off, and ends the process after too

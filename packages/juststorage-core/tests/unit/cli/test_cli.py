@@ -97,7 +97,8 @@ def tree(command: click.Command, path: tuple[str, ...]) -> dict[tuple[str, ...],
     found = {path: command}
     if isinstance(command, click.Group):
         context = click.Context(command)
-        for name in command.list_commands(context) if path else sorted(cli._OWN):
+        names = command.list_commands(context)
+        for name in names if path else sorted(cli._OWN.keys() & set(names)):
             inner = command.get_command(context, name)
             assert inner is not None
             found |= tree(inner, (*path, name))
@@ -209,6 +210,12 @@ class TestPluginCommands:
         assert result.exit_code == 2
         assert "No such command 'go'. Plugins that are not usable: tool (failed:" in result.stderr
 
+    def test_missing_command_with_sound_plugins_is_plain(self, run: Run) -> None:
+        """With nothing broken there is nothing to add."""
+        result = run("go")
+        assert result.exit_code == 2
+        assert result.stderr.endswith("Error: No such command 'go'.\n")
+
     def test_failure_is_one_line_and_exit_code_1(self, run: Run, target: Any) -> None:
         """An error of ours that is not about configuration ends with 1 and one line."""
         target.add("acme", {"tool": COMMAND.format(name="go", target="acme_target_module:fail")})
@@ -308,6 +315,12 @@ class TestPlugins:
         shown = json.loads(run("plugins", "show", "tape", "--json").output)
         assert shown["offers"][0]["capabilities"]["trash"] is True
         assert shown["offers"][0]["options"]["required"] == ["url"]
+
+    def test_show_of_a_backend_without_capabilities(self, run: Run) -> None:
+        """Kinds that declare no capabilities are shown without."""
+        output = run("plugins", "show", "core").output
+        assert "hasher:sha256: " in output
+        assert "capabilities" not in output
 
     def test_show_of_a_broken_plugin_says_why(self, run: Run, site: Any) -> None:
         """A plugin that is not usable is shown with its reason."""

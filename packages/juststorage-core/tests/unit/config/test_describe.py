@@ -40,6 +40,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     names: list[str] = []
     extra: int | msgspec.UnsetType = msgspec.UNSET
     pool: Pool = Pool()
+    pools: list[Pool] = []
+    keys: dict[str, Secret] = {}
+    sizes: list[int] = []
 
 
 MakePlugin = Callable[..., Sequence[object]]
@@ -69,6 +72,23 @@ class TestRedacted:
         assert (pg["url"], pg["token"], pg["pool"]) == ("***", "***", {"key": "***", "size": 5})
         assert (pg["path"], pg["mode"], pg["hosts"]) == ("/var/x", "fast", ("a",))
         assert "hunter2" not in json.dumps(shown)
+
+    def test_secrets_in_containers_are_hidden_with_the_container(self, host: PluginHost) -> None:
+        """A list or table that may hold a secret is not shown at all; another one is."""
+        shown = redacted(
+            config(
+                {
+                    "url": "x",
+                    "keys": {"a": "hunter2"},
+                    "pools": [{"key": "hunter2"}],
+                    "pool": "hunter2",
+                    "sizes": [1],
+                }
+            ),
+            host,
+        )
+        pg = shown["metadata"]["pg"]
+        assert (pg["keys"], pg["pools"], pg["pool"], pg["sizes"]) == ("***", "***", "***", [1])
 
     def test_secret_file_is_named_and_not_read(self, host: PluginHost) -> None:
         """Where a secret is kept is shown; the file may be missing."""

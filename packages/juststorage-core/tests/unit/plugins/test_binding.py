@@ -34,7 +34,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     labels: dict[str, str] = {}
     mode: Mode = Mode.SAFE
     level: Literal["low", "high"] = "low"
+    color: Literal["red"] | None = None
     retry: Retry = Retry()
+    retries: list[Retry] = []
 
 
 class Demanding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,8 +67,14 @@ def failure(table: dict[str, Any], options: type[msgspec.Struct] = Options) -> s
         ),
         ({"retry": {"codes": [1, "x"]}}, "metadata.x.retry.codes[1]: Expected int, got str"),
         ({"retry": "often"}, "metadata.x.retry: Expected table, got str"),
+        (
+            {"retries": [{}, {"limits": 1}]},
+            "metadata.x.retries[1].limits: unknown option; did you mean 'limit'?",
+        ),
+        ({"labels": {"a": [1]}}, "metadata.x.labels[...]: Expected str, got array"),
         ({"mode": "fats"}, "metadata.x.mode: Expected one of fast, safe"),
         ({"level": "medium"}, "metadata.x.level: Expected one of low, high"),
+        ({"color": "blue"}, "metadata.x.color: Expected one of red"),
         ({"ports": "80,http"}, "metadata.x.ports[1]: Expected int, got str"),
         ({"ports": "[80"}, "metadata.x.ports: Expected array | null, got str"),
         ({"labels": "{nonsense"}, "metadata.x.labels: Expected table, got str"),

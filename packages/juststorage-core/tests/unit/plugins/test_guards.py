@@ -187,6 +187,26 @@ class TestReader:
         """Pieces that add up to the length are handed on as they are."""
         assert await read(reader(b"1234", b"", b"5678")) == b"12345678"
 
+    async def test_iterator_need_not_be_a_generator(self) -> None:
+        """A store may hand out any asynchronous iterator."""
+
+        class Once:
+            left = 1
+
+            def __aiter__(self) -> Once:
+                return self
+
+            async def __anext__(self) -> bytes:
+                self.left -= 1
+                if self.left < 0:
+                    raise StopAsyncIteration
+                return b"12345678"
+
+        guarded = reader()
+        inner: Any = unwrap(guarded)
+        inner.chunks = lambda start, length: Once()
+        assert await read(guarded) == b"12345678"
+
     async def test_short_blob_is_corrupt(self) -> None:
         """A reader that ends early is never taken for a short blob."""
         with pytest.raises(Corrupt, match=r"blobs\.hot: the blob has 3 bytes fewer than it should"):
@@ -270,11 +290,23 @@ class TestReader:
             pass
         assert caplog.text.count("blobs.hot: closing failed") == 2
 
-    async def test_error_of_the_block_passes_through_the_closing(self) -> None:
+    async def test_error_of_the_block_passes_through_the_closing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """Leaving by an exception raises that exception."""
         with pytest.raises(KeyError):
             async with reader(b"12345678"):
                 raise KeyError
+
+        class Passing(Reader):
+            async def __aexit__(self, *args: Any) -> None:
+                raise args[1]
+
+        guarded: Any = guard(Passing([]), BlobReader, where())
+        with pytest.raises(KeyError):
+            async with guarded:
+                raise KeyError
+        assert caplog.text == ""
 
     @pytest.mark.parametrize(
         ("error", "seen"), [(OSError(), BackendError), (NotFound("x"), NotFound)]

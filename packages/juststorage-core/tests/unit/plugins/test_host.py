@@ -357,6 +357,24 @@ class TestSelect:
         offer = site.host().select("hasher", "blake3", setting="hasher.backend")
         assert (offer.kind, offer.name, offer.record.name) == ("hasher", "blake3", "one")
 
+    def test_options_that_break_by_themselves_are_the_plugin_s_fault(self, site: Any) -> None:
+        """An options class that raises is reported with its plugin."""
+        source = HEADER + (
+            "import msgspec\n"
+            "class Bad(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):\n"
+            "    def __post_init__(self): raise OSError('oops')\n"
+            "@hookimpl\ndef juststorage_hashers():\n"
+            "    yield HasherBackend(name='h', summary='s', options=Bad, open=print)\n"
+        )
+        site.add("acme", {"bad": source})
+        host = site.host()
+        offer = host.select("hasher", "h", setting="hasher.backend")
+        with pytest.raises(Misconfigured) as caught:
+            host.options(offer, {}, place="hasher.h")
+        assert str(caught.value) == (
+            "hasher.h: the options of plugin bad of acme 1.0 cannot be read: OSError: oops"
+        )
+
 
 class TestStrict:
     def test_strict_takes_warnings_for_errors(

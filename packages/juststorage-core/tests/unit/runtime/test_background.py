@@ -119,6 +119,21 @@ async def test_pauses_grow_and_end_in_giving_up(
         assert clock.sleepers == 0
 
 
+async def test_giving_up_without_anyone_to_tell_is_logged(
+    story: Any, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An application that passes no `on_fatal` still finds it in the log and in readiness."""
+
+    async def crash() -> None:
+        raise OSError("no")
+
+    async with running(story, config, crash) as (runtime, clock):
+        await clock.advance(100)
+        assert await trouble(runtime) == "given up after 5 crashes in a row"
+    reason = "blobs.hot: background work 'job 0': given up after 5 crashes in a row"
+    assert reason in caplog.messages
+
+
 async def test_long_run_ends_the_row_of_crashes(
     story: Any, config: dict[str, Any], work: Work
 ) -> None:

@@ -115,6 +115,7 @@ class TestOpen:
             assert (tmp_path / "a").is_dir()
             assert all(part.ok for part in await runtime.readiness())
             assert runtime.config.embedded_default
+            runtime.refuse_ephemeral()
 
 
 class TestRefusals:
