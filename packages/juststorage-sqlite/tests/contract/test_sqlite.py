@@ -1,12 +1,16 @@
-"""The SQLite metadata store through the kit."""
+"""The plugin and its store through the kit."""
 
 from __future__ import annotations
 
-from juststorage.testing import MetadataStoreContract
+from juststorage.testing import MetadataStoreContract, PluginContract
 from juststorage_sqlite.plugin import SQLITE
 
 pytest_plugins = ["juststorage.testing.fixtures"]
 
 
-class TestSqlite(MetadataStoreContract):
+class TestSqlitePlugin(PluginContract):
+    plugin = "sqlite"
+
+
+class TestSqliteStore(MetadataStoreContract):
     backend = SQLITE
