@@ -19,9 +19,9 @@ class MemoryMetadataStore(MetadataStore):
     """See `MetadataStore`, and `_rows` for what makes its methods transactions."""
 
     def __init__(self, clock: Clock) -> None:
-        rows = Rows(clock)
-        self.objects = MemoryObjectRepository(rows)
-        self.blobs = MemoryBlobRepository(rows)
+        self.rows = Rows(clock)
+        self.objects = MemoryObjectRepository(self.rows)
+        self.blobs = MemoryBlobRepository(self.rows)
         self.api_keys = MemoryApiKeyRepository(clock)
         self._secrets: dict[str, bytes] = {}
 
