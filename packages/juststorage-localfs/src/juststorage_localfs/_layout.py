@@ -126,7 +126,7 @@ def parse_trashed(name: str) -> tuple[datetime, ContentHash] | None:
     try:
         content_hash = ContentHash(f"{match[2]}:{match[3]}")
         return _EPOCH + timedelta(microseconds=int(match[1]) // 1000), content_hash
-    except (Invalid, OverflowError):
+    except Invalid:
         return None
 
 

@@ -59,7 +59,7 @@ async def open_store(
         finally:
             await jobs.aclose()
     finally:
-        ops.close(volume.root_fd)
+        volume.close()
 
 
 def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> Volume:

@@ -49,8 +49,10 @@ class LocalFSStagedBlob(StagedBlob):
 
     async def aclose(self) -> None:
         if self._name or self._fd >= 0:
-            with suppress(JustStorageError):  # a closed store: the sweeper finds the file
+            try:
                 await self._jobs.run_to_the_end(self._discard)
+            except Unavailable:
+                self._close()  # of the closed store's volume, the sweeper finds the file
 
     def _create(self) -> None:
         self._volume.need_room(0)

@@ -38,7 +38,7 @@ class Volume:
 
     Args:
         root: The absolute path.
-        root_fd: The same, open; closed by whoever opened it.
+        root_fd: The same, open; `close` closes it.
         ops: The calls to the filesystem.
         reserve_bytes: What has to stay free.
         can_sync_whole: Whether `sync_whole` may be used at all.
@@ -64,6 +64,11 @@ class Volume:
         self._can_sync_whole = can_sync_whole
         self._monotonic = monotonic
         self._sync_whole_after_s = -math.inf
+
+    def close(self) -> None:
+        """Close the root. Whoever still calls then gets an error, never another directory."""
+        fd, self.root_fd = self.root_fd, -1
+        self.ops.close(fd)
 
     # -- room and health ----------------------------------------------------------------------
 

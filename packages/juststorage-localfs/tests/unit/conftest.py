@@ -14,13 +14,11 @@ import pytest
 
 from juststorage.domain import StorageClass
 from juststorage.ports import Clock
-from juststorage.testing import open_context
+from juststorage.testing import FakeClock, open_context
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._opening import open_store
 from juststorage_localfs._store import LocalFSBlobStore
 from juststorage_localfs.plugin import LocalFSOptions
-
-pytest_plugins = ["juststorage.testing.fixtures"]
 
 PRIMITIVES = (
     "open",
@@ -159,6 +157,18 @@ async def _opened(
 def opened() -> Callable[..., AbstractAsyncContextManager[LocalFSBlobStore]]:
     """`opened(root, ops=..., clock=..., storage_class=..., **options)`: a store."""
     return _opened
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """JustStorage runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def fake_clock() -> FakeClock:
+    """A clock that moves when told."""
+    return FakeClock()
 
 
 @pytest.fixture
