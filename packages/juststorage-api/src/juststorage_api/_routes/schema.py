@@ -48,7 +48,7 @@ def openapi_json() -> Response[bytes]:
 @get("/schema", guards=[known_parameters], include_in_schema=False, sync_to_thread=True)
 def reference() -> Response[bytes]:
     """The reference for people."""
-    return Response(_page(), media_type="text/html; charset=utf-8", headers=_HEADERS)
+    return Response(_page(), media_type="text/html", headers=_HEADERS)
 
 
 @get(
@@ -59,7 +59,7 @@ def reference() -> Response[bytes]:
 )
 def style() -> Response[bytes]:
     """The reference's style sheet."""
-    return Response(reference_style(), media_type="text/css; charset=utf-8", headers=_HEADERS)
+    return Response(reference_style(), media_type="text/css", headers=_HEADERS)
 
 
 schema_routes = [openapi_json, reference, style]

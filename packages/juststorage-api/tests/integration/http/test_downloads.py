@@ -1,0 +1,49 @@
+"""Downloads that cannot be completed never look complete."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import Any
+
+import pytest
+
+LARGE = bytes(range(256)) * 4096
+
+
+def test_a_read_that_fails_midway_is_cut_off(api: Any, base: str, log: Any) -> None:
+    """The connection breaks before Content-Length is reached, and the log has the cause."""
+    api.put(f"{base}/k?storage_class=cold", LARGE)
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        api.call("GET", f"{base}/k")
+    assert LARGE.startswith(cut.value.partial)
+    log.wait(base, "failed with 503", "the volume went away")
+
+
+def test_a_range_that_fails_midway_is_cut_off(api: Any, base: str) -> None:
+    """The same for a part."""
+    api.put(f"{base}/k?storage_class=cold", LARGE)
+    with pytest.raises(http.client.IncompleteRead):
+        api.call("GET", f"{base}/k", headers={"Range": "bytes=1-900000"})
+
+
+def test_missing_bytes_are_an_error(api: Any, base: str, log: Any) -> None:
+    """An object whose bytes are gone for good is 500 blob_missing, and that is logged."""
+    lost = api.put(f"{base}/k", b"soon gone")["content_hash"]
+    assert api.call("GET", f"/-/lose?{lost}", key=None).json == {"lost": 1}
+    answer = api.call("GET", f"{base}/k")
+    assert (answer.status, answer.code) == (500, "blob_missing")
+    log.wait(base, "failed with 500: BlobMissing")
+
+
+def test_a_reader_that_leaves_is_noticed(api: Any, base: str, log: Any) -> None:
+    """Who hangs up during a large download ends it; the rest is not read for nobody."""
+    api.put(f"{base}/left", bytes(15_000_000))
+    with api.connect() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        key = api.secret("admin")
+        wire.sendall(f"GET {base}/left HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+        assert wire.recv(1000).startswith(b"HTTP/1.1 200 ")
+    ended = log.wait(f"GET {base}/left 200")
+    sent = int(ended.split(" 200 ")[1].split(" bytes")[0])
+    assert sent < 15_000_000
