@@ -26,8 +26,9 @@ CORE = "juststorage-core"
 _BOUND = r"\s*[<>]=?\s*\d+(?:\.\d+)*\s*"
 _PLAIN_RANGE = re.compile(rf"{_BOUND}(?:,{_BOUND})*")
 _PLAIN_REQUIREMENT = re.compile(
-    rf"juststorage[-_.]core\s*(?P<range>{_PLAIN_RANGE.pattern})", re.IGNORECASE
+    rf"juststorage[-_.]core\s*(?:\[[^\]]*\])?\s*(?P<range>{_PLAIN_RANGE.pattern})", re.IGNORECASE
 )
+_FOR_AN_EXTRA = re.compile(r"[^;]*;\s*extra\s*==\s*(['\"])[^'\"]*\1\s*")
 _PLAIN_VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -142,6 +143,8 @@ def _range_on_core(requirement: str) -> str | None:
         return None
     if plain := _PLAIN_REQUIREMENT.fullmatch(requirement):
         return plain["range"]
+    if _FOR_AN_EXTRA.fullmatch(requirement):
+        return None  # what tests or another optional part need says nothing about the plugin
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:

@@ -112,6 +112,17 @@ class TestGate:
                 "1.0",
                 None,
             ),
+            (["juststorage-core[testing]>=1,<2"], "1.0", None),
+            (
+                ['juststorage-core>=1; extra == "test"'],
+                "1.0",
+                "declares no range of juststorage-core versions",
+            ),
+            (
+                ['juststorage-core>=1; extra == "test" or python_version > "3"'],
+                "1.0",
+                None,
+            ),
             (["juststorage-core=>1"], "1.0", "declares no range of juststorage-core versions"),
         ],
     )
