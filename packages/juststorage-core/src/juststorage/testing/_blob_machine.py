@@ -15,7 +15,7 @@ from juststorage.testing._machines import Machine
 
 __all__ = ["BlobMachine"]
 
-CONTENTS = st.sampled_from([b"", b"a", b"bb" * 5000, bytes(range(256)) * 600])
+CONTENTS = st.sampled_from([b"", b"a", b"bb" * 5000, bytes(range(256)) * 300])
 PICKS = st.integers(0, 1000)
 
 

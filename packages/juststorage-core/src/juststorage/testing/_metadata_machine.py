@@ -148,6 +148,19 @@ class MetadataMachine(Machine):
             assert isinstance(begun, Committed) and begun.object.locator == locator
             assert begun.replaced == self.model.commit(made, locator)
 
+    @rule(key=KEYS, kind=CLASSES, content=CONTENTS)
+    def put(self, key: str | None, kind: StorageClass, content: Any) -> None:
+        """Take an upload through every step: what most uploads do."""
+        intent = make_intent(key, replace=True, storage_class=kind)
+        lease = self.run(lambda: self.store.objects.begin(intent, lease_s=LEASE_S))
+        made = self.model.begin(intent, over=False)
+        reservation = self.run(lambda: self.store.objects.reserve(lease, content))
+        assert reservation.locator == self.model.reserve(made, content.content_hash)
+        locator = reservation.locator or self.locator()
+        committed = self.run(lambda: self.store.objects.commit(reservation.lease, locator))
+        assert committed.replaced == self.model.commit(made, locator)
+        self.leases[made.id] = reservation.lease
+
     @precondition(lambda self: self.uploads(reserved=False))
     @rule(pick=PICKS, content=CONTENTS)
     def reserve(self, pick: int, content: Any) -> None:
@@ -206,10 +219,12 @@ class MetadataMachine(Machine):
     # -- change and delete --------------------------------------------------------------------
 
     @precondition(lambda self: self.model.objects)
-    @rule(pick=PICKS)
-    def delete(self, pick: int) -> None:
-        """Delete an object in whatever state."""
-        found = self.pick(self.model.objects.values(), pick)
+    @rule(pick=PICKS, any_state=st.booleans())
+    def delete(self, pick: int, any_state: bool) -> None:
+        """Delete an object, committed or in whatever state."""
+        known = self.model.objects.values()
+        committed = [each for each in known if each.status is COMMITTED]
+        found = self.pick(known if any_state or not committed else committed, pick)
         refusals = self.model.may_change(found)
         self.attempt(refusals, lambda: self.store.objects.delete(TENANT, found.id))
         if not refusals:
@@ -249,6 +264,7 @@ class MetadataMachine(Machine):
 
     # -- garbage ------------------------------------------------------------------------------
 
+    @precondition(lambda self: self.model.blobs)
     @rule()
     def claim(self) -> None:
         """Claim all garbage."""
@@ -261,6 +277,7 @@ class MetadataMachine(Machine):
         assert keys == self.model.claim()
         self.claimed |= keys
 
+    @precondition(lambda self: self.claimed)
     @rule(stick=st.booleans())
     def remove(self, stick: bool) -> None:
         """Remove what was claimed at any time, one file being stuck or none."""
@@ -273,12 +290,14 @@ class MetadataMachine(Machine):
         assert set(removal.failed) == failed
         self.claimed = failed
 
+    @precondition(lambda self: self.model.objects)
     @rule()
     def bury(self) -> None:
         """Bury what no removal will bury."""
         buried = self.run(lambda: self.store.objects.bury(limit=1000))
         assert buried == self.model.bury()
 
+    @precondition(lambda self: self.model.objects)
     @rule()
     def purge(self) -> None:
         """Drop every tombstone, and forget the leases of what is gone."""

@@ -53,6 +53,10 @@ class WrappedBlobStore(BlobStore):
         await self.on("put")
         return await self.inner.put(upload_id, content_hash, data)
 
+    def locator_of(self, content_hash: ContentHash) -> Locator | None:
+        """See `BlobStore`."""
+        return self.inner.locator_of(content_hash)
+
     async def open(self, locator: Locator) -> BlobReader:
         """See `BlobStore`."""
         await self.on("open")

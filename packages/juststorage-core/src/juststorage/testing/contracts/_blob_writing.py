@@ -163,6 +163,18 @@ class BlobWriting(BlobTests):
         assert (first == second) is self.can.fixed_names
         assert len(await scan_all(store)) == len({first, second})
 
+    async def test_where_bytes_would_be(self, store: BlobStore) -> None:
+        """Fixed names are known without looking, placed or not; generations never are."""
+        locator = await place(store, b"known")
+        await store.remove([await put(store, b"removed")])
+        if self.can.fixed_names:
+            assert store.locator_of(hash_of(b"known")) == locator
+            expected = store.locator_of(hash_of(b"later"))
+            assert expected is not None and await store.stat(expected) is None
+            assert await put(store, b"later") == expected
+        else:
+            assert store.locator_of(hash_of(b"known")) is None
+
     async def test_placing_equal_bytes_at_once(self, store: BlobStore) -> None:
         """Uploads of one content at the same time all succeed."""
         data = pattern(50_000)

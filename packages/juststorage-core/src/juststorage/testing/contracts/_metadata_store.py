@@ -44,4 +44,4 @@ class MetadataStoreContract(
 
     def test_state_machine(self, options: msgspec.Struct) -> None:
         """In any order of calls the store answers what a model of dictionaries predicts."""
-        run_machine(MetadataMachine, self.opened(options), examples=self.machine_examples, steps=30)
+        run_machine(MetadataMachine, self.opened(options), examples=self.machine_examples, steps=40)

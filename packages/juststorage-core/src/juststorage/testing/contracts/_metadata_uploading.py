@@ -245,6 +245,18 @@ class MetadataUploading(MetadataTests):
         assert await status_of(store, alive.lease.object.id) is ObjectStatus.WRITING
         assert await status_of(store, done.object.id) is ObjectStatus.COMMITTED
 
+    async def test_what_the_reaper_missed(self, store: MetadataStore) -> None:
+        """WRITING with a lease that was over so long ago; looking changes nothing."""
+        over = {(await begin(store, make_intent(), lease_s=0)).object.id for _ in range(3)}
+        await begin(store, make_intent())
+        await store_object(store, lease_s=0)
+        await store.objects.abort(await begin(store, make_intent(), lease_s=0))
+        assert set(await store.objects.expired(older_than_s=0, limit=10)) == over
+        assert len(await store.objects.expired(older_than_s=0, limit=2)) == 2
+        assert await store.objects.expired(older_than_s=3600, limit=10) == []
+        assert set(await store.objects.reap(limit=10)) == over
+        assert await store.objects.expired(older_than_s=0, limit=10) == []
+
     async def test_live_uploads(self, store: MetadataStore) -> None:
         """WRITING ids are alive, lease over or not; all others are not."""
         running = await begin(store, make_intent())
