@@ -50,7 +50,7 @@ def parse_date(text: bytes) -> int | None:
     year = int(match["year"])
     if month is None:
         return None
-    if year < 100:
+    if len(match["year"]) == 2:
         # A year of two digits is of this century unless that is over 50 years ahead.
         year += 2000 if year < 70 else 1900
     hour, minute, second = int(match["hour"]), int(match["minute"]), int(match["second"])

@@ -183,9 +183,9 @@ def api(log: Log) -> Iterator[Api]:
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     reader = threading.Thread(target=log.read, args=[process.stderr], daemon=True)
     reader.start()
-    port = process.stdout.readline()
-    assert port, repr(log)
     try:
+        port = process.stdout.readline()
+        assert port, repr(log)
         yield Api(int(port))
     finally:
         process.stdin.close()
