@@ -1,4 +1,4 @@
-"""Why and when a worker stops: signals, its supervisor's death, or a service that fell over."""
+"""Why and when a worker stops: signals, its supervisor's word, or a service that fell over."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from types import FrameType
 
 import anyio
 
-__all__ = ["HURRY_AFTER_S", "Stopping"]
+__all__ = ["HURRY_AFTER_S", "STOP_SIGNALS", "Stopping"]
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 HURRY_AFTER_S = 1.0
 """A second signal within this time is an echo of the first."""
@@ -38,13 +41,15 @@ class Stopping:
         self.fatal: str | None = None
         self._hurry_from_s = 0.0
         self._loop = asyncio.get_running_loop()
-        on_signal = self._signalled if parent is None else self.ask
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(signum, on_signal)
+        self._on_signal = self._signalled if parent is None else self.ask
+        # Not the loop's own handlers: it takes them away when it closes, and the process is not
+        # over then.
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, self._handle)
         if parent is not None:
             self._loop.add_reader(parent, self._told, parent)
         # A supervisor starts us with signals blocked, so that none comes before these handlers.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
 
     def ask(self) -> None:
         """Stop, in order. Asking again changes nothing."""
@@ -57,6 +62,10 @@ class Stopping:
         """Stop because the service cannot work any more; the exit code says so."""
         self.fatal = self.fatal or reason
         self.ask()
+
+    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
+        # It interrupts anything, so it only leaves word.
+        self._loop.call_soon_threadsafe(self._on_signal)
 
     def _signalled(self) -> None:
         if not self.asked.is_set():

@@ -72,7 +72,7 @@ class _Child:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `count` copies of `work`, each in a process of its own.
+    """Runs `count` copies of `work`, each in a process of its own. For a process that then ends.
 
     Args:
         count: How many.
@@ -100,7 +100,8 @@ class Supervisor:
         Raises:
             Misconfigured: A worker could not start, in its words. All are stopped.
         """
-        old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        # For good: what arrives after the end, while the interpreter closes, changes nothing.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         gc.collect()
         gc.freeze()  # what the workers share stays shared: a collection would write to all of it
         try:
@@ -109,7 +110,6 @@ class Supervisor:
             return self._watch()
         finally:
             self._stop()
-            signal.pthread_sigmask(signal.SIG_SETMASK, old_mask)
 
     # -- the parent -----------------------------------------------------------------------------
 
@@ -266,8 +266,9 @@ def _ended(status: int) -> str:
 
 
 def _write(descriptor: int, told: _Told) -> None:
-    # Shorter than PIPE_BUF in practice, and the pipe is empty: this never blocks.
-    os.write(descriptor, msgspec.json.encode(told))
+    # A supervisor that is gone is noticed elsewhere. The pipe is empty: this does not block.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(descriptor, msgspec.json.encode(told))
     os.close(descriptor)
 
 

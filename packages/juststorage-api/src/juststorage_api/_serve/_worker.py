@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,7 +30,7 @@ from juststorage_api._serve._announce import announce
 from juststorage_api._serve._granian_log import quiet_granian
 from juststorage_api._serve._in_flight import InFlight
 from juststorage_api._serve._lifespan import lifespan
-from juststorage_api._serve._stopping import Stopping
+from juststorage_api._serve._stopping import STOP_SIGNALS, Stopping
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -83,6 +84,10 @@ class Worker:
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code, abandoned = runner.run(self._serve())
+            # One more signal, while loop and interpreter close, must not turn an orderly end into a
+            # death.
+            for signum in STOP_SIGNALS:
+                signal.signal(signum, signal.SIG_IGN)
             if abandoned:
                 # Granian still streams a file to a client that does not take it, in a thread that
                 # cannot be stopped. Everything of ours is closed: nothing is lost by leaving now.
@@ -106,7 +111,8 @@ class Worker:
         if stopping.fatal is not None:
             _log.critical("stopped: %s", stopping.fatal)
             return 1, abandoned
-        _log.info("stopped")
+        if not opening.cancelled_caught:
+            _log.info("stopped")
         return 0, abandoned
 
     async def _serve_runtime(self, runtime: Runtime, stopping: Stopping) -> bool:
