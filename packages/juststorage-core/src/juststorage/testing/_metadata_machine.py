@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from anyio.from_thread import BlockingPortal
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 
 from juststorage.domain import (
     UNCONDITIONAL,
-    Blob,
     BlobKey,
     Change,
     Conditions,
@@ -19,25 +16,19 @@ from juststorage.domain import (
     StorageClass,
 )
 from juststorage.errors import JustStorageError
-from juststorage.ports import Committed, Lease, MetadataStore, Reservation
-from juststorage.testing._audit import audit_metadata
-from juststorage.testing._builders import LEASE_S, NAMESPACE, TENANT, make_content, make_intent
-from juststorage.testing._machines import Machine
+from juststorage.ports import Committed, Reservation
+from juststorage.testing._builders import LEASE_S, TENANT, make_content, make_intent
+from juststorage.testing._metadata_machine_base import MetadataMachineBase, moving_all_but
 from juststorage.testing._metadata_model import (
-    COMMITTED,
     WRITING,
     ModelBlob,
-    ModelObject,
-    ModelStore,
-    Refusals,
 )
 
 __all__ = ["MetadataMachine"]
 
-ResultT = TypeVar("ResultT")
-
-KEYS = st.sampled_from([None, ObjectKey("k"), ObjectKey("l")])
-CONTENTS = st.sampled_from([make_content("a"), make_content("b"), make_content("c")])
+KEYS = st.sampled_from([None, ObjectKey("k"), ObjectKey("k"), ObjectKey("l")])
+CONTENT_BY_HASH = {each.content_hash: each for each in map(make_content, ("a", "b", "c"))}
+CONTENTS = st.sampled_from(list(CONTENT_BY_HASH.values()))
 CLASSES = st.sampled_from([StorageClass.HOT, StorageClass.HOT, StorageClass.COLD])
 CONDITIONS = st.sampled_from(
     [
@@ -52,44 +43,8 @@ CONDITIONS = st.sampled_from(
 PICKS = st.integers(0, 1000)
 
 
-class MetadataMachine(Machine):
+class MetadataMachine(MetadataMachineBase):
     """Each rule asks the model what may happen, does it, and compares."""
-
-    def __init__(self, portal: BlockingPortal, store: MetadataStore) -> None:
-        super().__init__(portal)
-        self.store = store
-        self.model = ModelStore()
-        self.leases: dict[str, Lease] = {}
-        self.claimed: set[BlobKey] = set()
-        self.turn = 0
-
-    def attempt(
-        self, refusals: Refusals, call: Callable[[], Coroutine[Any, Any, ResultT]]
-    ) -> ResultT | None:
-        """Do it; None when it was refused, as it had to be."""
-        try:
-            result = self.run(call)
-        except JustStorageError as error:
-            if isinstance(error, refusals):
-                return None
-            raise AssertionError(f"refused, and not with one of {refusals}") from error
-        assert not refusals, f"not refused; should have been {refusals}"
-        return result
-
-    def pick(self, among: Collection[ModelObject], pick: int) -> ModelObject:
-        """One of them."""
-        found = sorted(among, key=lambda each: each.id)
-        return found[pick % len(found)]
-
-    def uploads(self, *, reserved: bool) -> list[ModelObject]:
-        """Those that have, or have not, reserved; over, aborted and committed ones too."""
-        known = [each for each in self.model.objects.values() if each.id in self.leases]
-        return [each for each in known if (each.content_hash is not None) is reserved]
-
-    def locator(self) -> str:
-        """Where an upload places its bytes: another place each time."""
-        self.turn += 1
-        return f"placed/{self.turn}"
 
     # -- upload -------------------------------------------------------------------------------
 
@@ -175,10 +130,10 @@ class MetadataMachine(Machine):
             self.leases[upload.id] = reservation.lease
 
     @precondition(lambda self: self.uploads(reserved=True))
-    @rule(pick=PICKS)
-    def commit(self, pick: int) -> None:
+    @rule(pick=PICKS, ended=st.booleans())
+    def commit(self, pick: int, ended: bool) -> None:
         """Commit a reserved upload."""
-        upload = self.pick(self.uploads(reserved=True), pick)
+        upload = self.pick(self.uploads(reserved=True, ended=ended), pick)
         lease, locator = self.leases[upload.id], self.locator()
         committed = self.attempt(
             self.model.may_commit(upload), lambda: self.store.objects.commit(lease, locator)
@@ -222,9 +177,8 @@ class MetadataMachine(Machine):
     @rule(pick=PICKS, any_state=st.booleans())
     def delete(self, pick: int, any_state: bool) -> None:
         """Delete an object, committed or in whatever state."""
-        known = self.model.objects.values()
-        committed = [each for each in known if each.status is COMMITTED]
-        found = self.pick(known if any_state or not committed else committed, pick)
+        among = self.committed() or self.model.objects.values()
+        found = self.pick(self.model.objects.values() if any_state else among, pick)
         refusals = self.model.may_change(found)
         self.attempt(refusals, lambda: self.store.objects.delete(TENANT, found.id))
         if not refusals:
@@ -244,6 +198,26 @@ class MetadataMachine(Machine):
         self.attempt(refusals, lambda: self.store.objects.update(TENANT, found.id, Change(key=key)))
         if not refusals:
             found.key, found.has_key = key, key is not None
+
+    @precondition(lambda self: self.committed())
+    @rule(pick=PICKS)
+    def change_class(self, pick: int) -> None:
+        """Move a committed object to the other class, through every step."""
+        found = self.pick(self.committed(), pick)
+        assert found.content_hash is not None
+        other = set(StorageClass) - {found.storage_class}
+        content = CONTENT_BY_HASH[found.content_hash]
+        intent = make_intent(storage_class=other.pop())
+        lease = self.run(lambda: self.store.objects.begin(intent, lease_s=LEASE_S))
+        made = self.model.begin(intent, over=False)
+        reservation = self.run(lambda: self.store.objects.reserve(lease, content))
+        assert reservation.locator == self.model.reserve(made, content.content_hash)
+        locator = reservation.locator or self.locator()
+        moved = self.run(
+            lambda: self.store.objects.commit_move(reservation.lease, locator, object_id=found.id)
+        )
+        self.model.move(made, found, locator)
+        assert moved.locator == self.model.blobs[found.blob_key].locator
 
     @precondition(lambda self: self.uploads(reserved=True))
     @rule(upload=PICKS, pick=PICKS)
@@ -283,7 +257,7 @@ class MetadataMachine(Machine):
         """Remove what was claimed at any time, one file being stuck or none."""
         keys = sorted(self.claimed)
         stuck = set(keys[:1]) if stick else set()
-        removal = self.run(lambda: self.store.blobs.remove(keys, _moving_all_but(stuck)))
+        removal = self.run(lambda: self.store.blobs.remove(keys, moving_all_but(stuck)))
         removed, taken_back, failed = self.model.remove(set(keys), stuck)
         assert {blob.key for blob in removal.removed} == removed
         assert set(removal.taken_back) == taken_back
@@ -305,10 +279,6 @@ class MetadataMachine(Machine):
         assert purged == self.model.purge()
         self.leases = {key: value for key, value in self.leases.items() if key in self.known()}
 
-    def known(self) -> Collection[str]:
-        """The ids that the model has."""
-        return self.model.objects.keys()
-
     @rule(content=CONTENTS, kind=CLASSES)
     def adopt(self, content: Any, kind: StorageClass) -> None:
         """Adopt a file, which has a row already or not."""
@@ -319,70 +289,3 @@ class MetadataMachine(Machine):
         assert adopted is (key not in self.model.blobs)
         if adopted:
             self.model.blobs[key] = ModelBlob()
-
-    # -- comparison ---------------------------------------------------------------------------
-
-    @invariant()
-    def the_store_is_as_the_model(self) -> None:
-        """Every row is what the model says, and the auditor finds nothing."""
-        self.run(self._compare)
-
-    async def _compare(self) -> None:
-        objects = await self.store.objects.scan(after=None, limit=10_000)
-        assert {
-            each.id: (each.status, each.key, each.storage_class, each.content_hash)
-            for each in objects
-        } == {
-            each.id: (each.status, each.key, each.storage_class, each.content_hash)
-            for each in self.model.objects.values()
-        }
-        blobs = await self.store.blobs.scan(after=None, limit=10_000)
-        assert {
-            blob.key: (
-                blob.ref_count,
-                blob.stored_at is not None,
-                blob.claimed_until is not None,
-                blob.locator if blob.stored_at is not None else None,
-            )
-            for blob in blobs
-        } == {
-            key: (blob.refs, blob.stored, blob.claimed, blob.locator if blob.stored else None)
-            for key, blob in self.model.blobs.items()
-        }
-        for key in (ObjectKey("k"), ObjectKey("l")):
-            found = await self.store.objects.find_by_key(TENANT, NAMESPACE, key)
-            holder = self.model.holder(key)
-            visible = holder if holder and holder.status is COMMITTED else None
-            assert (found and found.id) == (visible and visible.id)
-        assert await audit_metadata(self.store) == []
-
-    def teardown(self) -> None:
-        """Empty the store through the port, for the next example."""
-        self.run(self._drain)
-
-    async def _drain(self) -> None:
-        objects = self.store.objects
-        for each in self.model.objects.values():
-            if each.status is WRITING:
-                await objects.renew(self.leases[each.id], lease_s=0)
-        await objects.reap(limit=10_000)
-        committed = [each.id for each in self.model.objects.values() if each.status is COMMITTED]
-        await objects.delete_many(TENANT, committed)
-        claimed = await self.store.blobs.claim(
-            grace_s=0, claim_s=LEASE_S, limit=1000, agree=lambda blob, now: True
-        )
-        keys = {blob.key for blob in claimed} | self.claimed
-        await self.store.blobs.remove(sorted(keys), _moving_all_but(set()))
-        await objects.bury(limit=10_000)
-        await objects.purge_tombstones(older_than_s=0, limit=10_000)
-        assert await objects.scan(after=None, limit=10) == []
-        assert await self.store.blobs.scan(after=None, limit=10) == []
-
-
-def _moving_all_but(
-    stuck: set[BlobKey],
-) -> Callable[[Sequence[Blob]], Awaitable[Collection[BlobKey]]]:
-    async def move(blobs: Sequence[Blob]) -> Collection[BlobKey]:
-        return {blob.key for blob in blobs} - stuck
-
-    return move
