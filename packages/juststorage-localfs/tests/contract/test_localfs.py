@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from juststorage.testing import BlobStoreContract
+from juststorage.testing import BlobStoreContract, PluginContract
 from juststorage_localfs.plugin import LOCALFS, LocalFSOptions
 
 pytest_plugins = ["juststorage.testing.fixtures"]
@@ -27,3 +27,9 @@ class TestEmbedded(BlobStoreContract):
     """All defaults, as in the start without any configuration."""
 
     backend = LOCALFS
+
+
+class TestPlugin(PluginContract):
+    """What the distribution offers, as the host sees it."""
+
+    plugin = "localfs"
