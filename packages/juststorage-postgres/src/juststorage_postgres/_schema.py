@@ -56,7 +56,7 @@ blobs: Final = sa.Table(
 sa.Index(
     "blobs_garbage_idx", blobs.c.zero_since, postgresql_where=sa.text("zero_since IS NOT NULL")
 )
-sa.Index("blobs_locator_idx", blobs.c.storage_class, blobs.c.locator)
+sa.Index("blobs_locator_idx", blobs.c.locator)
 
 objects: Final = sa.Table(
     "objects",

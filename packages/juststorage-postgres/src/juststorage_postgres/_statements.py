@@ -6,13 +6,19 @@ a lease that is lost, a condition to judge) goes the careful way, which finds ou
 **Duplicates.** One batch may bring the same blob many times, and a row can be changed only once by
 a statement: counts are summed up for each blob first.
 
-**Order of locks** (R08). Object rows first, then blob rows in the order of their keys: an insert
-sorts what it inserts, an update changes what a sorted `FOR UPDATE` has locked.
+**Order of locks** (R08). Object rows first, then blob rows in the order of their keys.
 
 **Snapshots.** Under READ COMMITTED a statement sees what was committed when it began, and of a row
 that it waits for the version that it waited for. It does not see *other* rows that were committed
-meanwhile. Where that could break a count, the statement checks itself and divides by zero, which
-rolls everything back; the next attempt has a new snapshot.
+meanwhile: an object that changes its class while we wait for it points to a blob that our snapshot
+may not have. So counts are changed by INSERT ... ON CONFLICT DO UPDATE only, up and down: it finds
+rows through the unique index, whenever they were made, and takes them in the order of its SELECT.
+That the row is there, so that a count down never inserts, is what the foreign key guarantees.
+
+**Plans** are made while the tables are empty and kept while they fill, so nothing is left to
+estimates. Ids are looked up by `= ANY`, other keys in a LATERAL that cannot be flattened; a status
+is compared inside CASE, where the planner does not see that some partial index would fit: on an
+empty table it would rather walk along that one than find a row by its id.
 """
 
 from __future__ import annotations
@@ -79,10 +85,15 @@ WITH i AS (
     SELECT * FROM unnest({_NEW_ARRAYS}, $10::text[], $11::bigint[])
     AS i {_NEW}, content_hash, size_bytes)
 ), known AS (
-    SELECT b.content_hash, b.storage_class, b.size_bytes, b.stored_at IS NOT NULL AS stored
-    FROM (SELECT DISTINCT content_hash, storage_class FROM i) AS w
-    JOIN blobs b USING (content_hash, storage_class)
-    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
+    SELECT b.* FROM (
+        SELECT content_hash, storage_class FROM i GROUP BY content_hash, storage_class
+        ORDER BY content_hash COLLATE "C", storage_class COLLATE "C"
+    ) AS w CROSS JOIN LATERAL (
+        SELECT b.content_hash, b.storage_class, b.size_bytes, b.stored_at IS NOT NULL AS stored
+        FROM blobs b
+        WHERE b.content_hash = w.content_hash AND b.storage_class = w.storage_class
+        FOR UPDATE
+    ) AS b
 ), made AS (
     INSERT INTO objects (
         id, namespace, tenant_id, key, status, storage_class, content_hash, size_bytes,
@@ -110,93 +121,89 @@ WITH made AS (
     SET content_hash = i.content_hash, blob_hash = i.content_hash, size_bytes = i.size_bytes
     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
         AS i (id, epoch, content_hash, size_bytes)
-    WHERE o.id = i.id::uuid AND o.status = 'WRITING' AND o.lease_epoch = i.epoch
+    WHERE o.id = ANY ($1::text[]::uuid[]) AND o.id = i.id::uuid
+        AND CASE WHEN o.status = 'WRITING' THEN o.lease_epoch = i.epoch END
         AND o.blob_hash IS NULL
     RETURNING o.id, o.content_hash, o.storage_class, o.size_bytes
 ), {_HELD_BLOBS}
 SELECT made.id::text, held.locator FROM made JOIN held USING (content_hash, storage_class)"""  # noqa: S608
 
-# A PUT whose key is held is left to the careful way, which moves the holder aside.
+# A PUT whose key is held is left to the careful way, which moves the holder aside. (EXISTS would be
+# the word, but may be answered from a hash of all holders there are.)
 COMMIT: Final = f"""
 WITH done AS (
     UPDATE objects o SET status = 'COMMITTED', lease_expires_at = NULL, updated_at = now()
     FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[])
         AS i (id, epoch, locator, replaces)
-    WHERE o.id = i.id::uuid AND o.status = 'WRITING' AND o.lease_epoch = i.epoch
-        AND o.blob_hash IS NOT NULL
+    WHERE o.id = ANY ($1::text[]::uuid[]) AND o.id = i.id::uuid
+        AND CASE WHEN o.status = 'WRITING' AND o.lease_epoch = i.epoch THEN
+            o.content_hash = o.blob_hash
+        END
         AND CASE
             WHEN o.key IS NULL THEN true
             WHEN NOT i.replaces THEN o.claims_key
-            ELSE NOT EXISTS (
-                SELECT FROM objects h
+            ELSE (
+                SELECT h.id FROM objects h
                 WHERE h.tenant_id = o.tenant_id AND h.namespace = o.namespace AND h.key = o.key
                     AND {HELD}
-            )
+                LIMIT 1
+            ) IS NULL
         END
-    RETURNING o.id, o.blob_hash, o.storage_class, o.size_bytes, o.updated_at, i.locator
-), locked AS (
-    SELECT b.content_hash, b.storage_class, w.locator
-    FROM (
-        SELECT blob_hash, storage_class, min(locator) AS locator FROM done
-        GROUP BY blob_hash, storage_class
-    ) AS w
-    JOIN blobs b ON b.content_hash = w.blob_hash AND b.storage_class = w.storage_class
-    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
+    RETURNING o.id, o.content_hash, o.storage_class, o.size_bytes, o.updated_at, i.locator
 ), stored AS (
-    UPDATE blobs b SET
-        locator = CASE WHEN b.stored_at IS NULL THEN l.locator ELSE b.locator END,
-        stored_at = coalesce(b.stored_at, now())
-    FROM locked l
-    WHERE b.content_hash = l.content_hash AND b.storage_class = l.storage_class
+    INSERT INTO blobs AS b
+        (content_hash, storage_class, size_bytes, ref_count, locator, stored_at, first_seen_at)
+    SELECT
+        content_hash, storage_class, min(size_bytes), count(*), min(locator), now(), now()
+    FROM done GROUP BY content_hash, storage_class
+    ORDER BY content_hash, storage_class
+    ON CONFLICT (content_hash, storage_class) DO UPDATE SET
+        locator = CASE WHEN b.stored_at IS NULL THEN excluded.locator ELSE b.locator END,
+        stored_at = coalesce(b.stored_at, excluded.stored_at)
     RETURNING b.content_hash, b.storage_class, b.locator
 )
-SELECT d.id::text, d.blob_hash AS content_hash, d.size_bytes, d.updated_at, s.locator
-FROM done d
-JOIN stored s ON s.content_hash = d.blob_hash AND s.storage_class = d.storage_class"""  # noqa: S608
+SELECT done.id::text, content_hash, done.size_bytes, done.updated_at, stored.locator
+FROM done JOIN stored USING (content_hash, storage_class)"""  # noqa: S608
 
-# An object that changed its class while we waited for it points to a blob that our snapshot may not
-# have: then fewer counts would go down than references went.
 DELETE: Final = f"""
 WITH gone AS (
     UPDATE objects o SET status = 'DELETING', blob_hash = NULL, updated_at = now()
     FROM unnest($1::text[], $2::text[]) AS i (id, tenant_id)
-    WHERE o.id = i.id::uuid AND o.tenant_id = i.tenant_id AND o.status = 'COMMITTED'
+    WHERE o.id = ANY ($1::text[]::uuid[]) AND o.id = i.id::uuid
+        AND CASE WHEN o.status = 'COMMITTED' THEN o.tenant_id = i.tenant_id END
     RETURNING {columns(objects, "o.")}
-), counts AS (
-    SELECT content_hash, storage_class, count(*) AS references FROM gone
-    GROUP BY content_hash, storage_class
-), locked AS (
-    SELECT b.content_hash, b.storage_class, c.references
-    FROM counts c JOIN blobs b USING (content_hash, storage_class)
-    ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b
 ), released AS (
-    UPDATE blobs b SET
-        ref_count = b.ref_count - l.references, last_used_at = now(),
-        zero_since = CASE WHEN b.ref_count = l.references THEN now() END
-    FROM locked l
-    WHERE b.content_hash = l.content_hash AND b.storage_class = l.storage_class
-    RETURNING 1
+    INSERT INTO blobs AS b
+        (content_hash, storage_class, size_bytes, ref_count, first_seen_at, last_used_at)
+    SELECT content_hash, storage_class, min(size_bytes), count(*), now(), now()
+    FROM gone GROUP BY content_hash, storage_class
+    ORDER BY content_hash, storage_class
+    ON CONFLICT (content_hash, storage_class) DO UPDATE SET
+        ref_count = b.ref_count - excluded.ref_count, last_used_at = excluded.last_used_at,
+        zero_since = CASE WHEN b.ref_count = excluded.ref_count THEN excluded.last_used_at END
 )
-SELECT gone.*, 1 / ((SELECT count(*) FROM released) = (SELECT count(*) FROM counts))::int AS proof
-FROM gone"""  # noqa: S608
+SELECT * FROM gone"""  # noqa: S608
 
 # -- look-ups ---------------------------------------------------------------------------------
 
 _FOUND: Final = f"""
-SELECT {columns(objects, "o.")}, b.locator"""
-
-_BLOB: Final = """
-JOIN blobs b ON b.content_hash = o.blob_hash AND b.storage_class = o.storage_class"""
+SELECT {columns(objects, "o.")}, (
+    SELECT b.locator FROM blobs b
+    WHERE b.content_hash = o.blob_hash AND b.storage_class = o.storage_class
+) AS locator"""  # noqa: S608
 
 FIND: Final = f"""{_FOUND}
-FROM objects o {_BLOB}
-WHERE o.id = ANY ($1::text[]::uuid[]) AND o.status = 'COMMITTED'"""
+FROM objects o
+WHERE o.id = ANY ($1::text[]::uuid[]) AND CASE WHEN o.status = 'COMMITTED' THEN true END"""
 
 FIND_BY_KEY: Final = f"""{_FOUND}
 FROM unnest($1::text[], $2::text[], $3::text[]) AS i (tenant_id, namespace, key)
-JOIN objects o ON o.tenant_id = i.tenant_id AND o.namespace = i.namespace AND o.key = i.key
-{_BLOB}
-WHERE o.status = 'COMMITTED'"""
+CROSS JOIN LATERAL (
+    SELECT h.* FROM objects h
+    WHERE h.tenant_id = i.tenant_id AND h.namespace = i.namespace AND h.key = i.key AND {HELD}
+    OFFSET 0
+) AS o
+WHERE o.status = 'COMMITTED'"""  # noqa: S608
 
 FIND_API_KEYS: Final = f"""
 SELECT {columns(api_keys)} FROM api_keys WHERE hashed = ANY ($1::bytea[])"""  # noqa: S608

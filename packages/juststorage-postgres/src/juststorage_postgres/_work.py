@@ -39,32 +39,45 @@ from juststorage_postgres._schema import HELD, blobs, columns, objects
 
 __all__ = ["Work"]
 
+# As in _statements: LATERAL with FOR UPDATE, so that whatever the planner believes of the tables,
+# each row is found through its index, and locked in the order of the sorted list.
 LOCK_OBJECTS: Final = f"""
-SELECT {columns(objects, "o.")} FROM objects o WHERE o.id IN (
+SELECT {columns(objects, "o.")} FROM (
     SELECT i.id::uuid FROM unnest($1::text[]) AS i (id)
     UNION
     SELECT h.id FROM unnest($2::text[], $3::text[], $4::text[]) AS k (tenant_id, namespace, key)
-    JOIN objects h USING (tenant_id, namespace, key) WHERE {HELD}
-) ORDER BY o.id FOR UPDATE OF o"""  # noqa: S608 - every part is ours
+    CROSS JOIN LATERAL (
+        SELECT h.id FROM objects h
+        WHERE h.tenant_id = k.tenant_id AND h.namespace = k.namespace AND h.key = k.key
+            AND {HELD}
+        OFFSET 0
+    ) AS h
+    ORDER BY id
+) AS w CROSS JOIN LATERAL (SELECT * FROM objects o WHERE o.id = w.id FOR UPDATE) AS o"""  # noqa: S608
 
 LOCK_BLOBS: Final = f"""
-SELECT {columns(blobs, "b.")}
-FROM unnest($1::text[], $2::text[]) AS k (content_hash, storage_class)
-JOIN blobs b USING (content_hash, storage_class)
-ORDER BY b.content_hash, b.storage_class FOR UPDATE OF b"""  # noqa: S608
+SELECT {columns(blobs, "b.")} FROM (
+    SELECT * FROM unnest($1::text[], $2::text[]) AS k (content_hash, storage_class)
+    ORDER BY content_hash COLLATE "C", storage_class COLLATE "C"
+) AS k CROSS JOIN LATERAL (
+    SELECT * FROM blobs b
+    WHERE b.content_hash = k.content_hash AND b.storage_class = k.storage_class FOR UPDATE
+) AS b"""  # noqa: S608
 
+# Of locked rows: it never inserts.
 UPDATE_BLOBS: Final = """
-UPDATE blobs b SET
-    ref_count = i.ref_count, locator = i.locator, stored_at = i.stored_at,
-    zero_since = i.zero_since, claimed_until = i.claimed_until, last_used_at = i.last_used_at
-FROM unnest(
-    $1::text[], $2::text[], $3::bigint[], $4::text[],
-    $5::timestamptz[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[]
-) AS i (
-    content_hash, storage_class, ref_count, locator,
-    stored_at, zero_since, claimed_until, last_used_at
+INSERT INTO blobs (
+    content_hash, storage_class, size_bytes, ref_count, locator,
+    stored_at, zero_since, claimed_until, first_seen_at, last_used_at
 )
-WHERE b.content_hash = i.content_hash AND b.storage_class = i.storage_class"""
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
+    $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[]
+)
+ON CONFLICT (content_hash, storage_class) DO UPDATE SET
+    ref_count = excluded.ref_count, locator = excluded.locator, stored_at = excluded.stored_at,
+    zero_since = excluded.zero_since, claimed_until = excluded.claimed_until,
+    last_used_at = excluded.last_used_at"""
 
 INSERT_BLOBS: Final = f"""
 INSERT INTO blobs AS b
@@ -90,7 +103,7 @@ UPDATE objects o SET
     metadata = i.metadata::json, updated_at = i.updated_at, blob_hash = i.blob_hash,
     claims_key = i.claims_key, lease_expires_at = i.lease_expires_at, lease_epoch = i.lease_epoch
 FROM unnest({_OBJECT_ARRAYS}) AS i ({", ".join(each.name for each in objects.columns)})
-WHERE o.id = i.id::uuid"""  # noqa: S608
+WHERE o.id = ANY ($1::text[]::uuid[]) AND o.id = i.id::uuid"""  # noqa: S608
 
 INSERT_OBJECTS: Final = f"""
 INSERT INTO objects ({", ".join(each.name for each in objects.columns)})
@@ -336,11 +349,13 @@ def _blob_arrays(rows: Sequence[Blob]) -> list[list[object]]:
     return [
         [blob.key.content_hash for blob in rows],
         [blob.key.storage_class for blob in rows],
+        [blob.size_bytes for blob in rows],
         [blob.ref_count for blob in rows],
         [blob.locator for blob in rows],
         [blob.stored_at for blob in rows],
         [blob.zero_since for blob in rows],
         [blob.claimed_until for blob in rows],
+        [blob.first_seen_at for blob in rows],
         [blob.last_used_at for blob in rows],
     ]
 

@@ -58,7 +58,7 @@ _STATEMENTS: Final = (
         WHERE zero_since IS NOT NULL
     """,
     """
-    CREATE INDEX blobs_locator_idx ON blobs (storage_class, locator)
+    CREATE INDEX blobs_locator_idx ON blobs (locator)
     """,
     """
     CREATE TABLE secrets (
