@@ -18,7 +18,8 @@ class AccessLog:
 
     The record's fields are `method`, `path` (percent-encoded, without the query string, which may
     name keys), `status`, `code` (of a problem, else absent), `duration_ms`, `sent_bytes`,
-    `received_bytes`, `request_id`, and `tenant_id` and `subject` once they are known.
+    `received_bytes`, and `tenant_id` and `subject` once they are known; the request's id comes
+    from its context, as on every line of it.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,6 @@ class AccessLog:
             "duration_ms": round(duration_ms, 3),
             "sent_bytes": exchange.sent_bytes,
             "received_bytes": exchange.received_bytes,
-            "request_id": exchange.request_id.decode("ascii"),
         }
         if exchange.code:
             fields["code"] = exchange.code

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 import anyio
 
 from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage.runtime import log_fields
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
 from juststorage_api._data import Deletes, Downloads, Uploads
@@ -80,6 +81,8 @@ class Front:
             fields=fields,
             request_id=self._ids.choose(fields.get(b"x-request-id")),
         )
+        told = log_fields.get()
+        context = log_fields.set({**told, "request_id": exchange.request_id.decode("ascii")})
         try:
             await self._serve(exchange)
         except ClientGone:
@@ -88,6 +91,7 @@ class Front:
             await self._refuse(exchange, error)
         finally:
             self._access_log.write(exchange, began)
+            log_fields.reset(context)
 
     async def _serve(self, exchange: Exchange) -> None:
         path = exchange.path
@@ -163,7 +167,7 @@ class Front:
             status,
             f"{type(cause).__name__}: {cause}" if expected else type(error).__name__,
             exc_info=None if expected else error,
-            extra={"request_id": exchange.request_id.decode("ascii"), "status": status},
+            extra={"status": status},
         )
 
 

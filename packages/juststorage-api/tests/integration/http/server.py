@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -20,7 +19,7 @@ from typing import Any
 import anyio.to_thread
 import uvloop
 
-from juststorage.config import Config
+from juststorage.config import Config, Log
 from juststorage.domain import (
     ApiKey,
     ApiKeySecret,
@@ -34,7 +33,7 @@ from juststorage.errors import Unavailable
 from juststorage.plugins import BlobCapabilities, BlobStoreBackend, NoOptions, OpenContext, hookimpl
 from juststorage.plugins.memory._blob_store import MemoryBlobStore
 from juststorage.ports import BlobReader, BlobStore, Space
-from juststorage.runtime import Runtime, open_runtime
+from juststorage.runtime import Runtime, open_runtime, set_up_logging
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._lifespan import lifespan
 from juststorage_api._serve._worker import Worker
@@ -207,6 +206,6 @@ def wait_until_open(port: int) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level="INFO", format="%(name)s %(levelname)s %(message)s %(exc_info)s")
+    set_up_logging(Log(level="info", format="json"))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

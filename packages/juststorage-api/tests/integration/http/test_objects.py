@@ -213,13 +213,34 @@ def test_request_ids_differ(api: Any) -> None:
     assert len(ids) == 5
 
 
-def test_the_access_log_has_a_line_for_each_request(api: Any, base: str, log: Any) -> None:
-    """Method, path without query, status and size."""
+def test_the_access_log_has_a_line_for_each_request(
+    api: Any, base: str, tenant: str, log: Any
+) -> None:
+    """Who did what, how much of it and how long it took; the path without its query."""
     api.put(f"{base}/logged%20key", HELLO)
-    api.call("GET", f"{base}/logged%20key?filename=secret")
+    answer = api.call("GET", f"{base}/logged%20key?filename=secret")
     log.wait("juststorage.access", f"PUT {base}/logged%20key 201")
-    line = log.wait("juststorage.access", f"GET {base}/logged%20key 200 5 bytes")
-    assert "secret" not in line
+    line = json.loads(log.wait("juststorage.access", f"GET {base}/logged%20key 200 5 bytes"))
+    fields = line["fields"]
+    assert fields.pop("duration_ms") > 0
+    assert fields.pop("request_id") == answer.headers["x-request-id"]
+    assert fields.pop("subject").startswith("api_key:")
+    assert fields == {
+        "method": "GET",
+        "path": f"{base}/logged%20key",
+        "status": 200,
+        "sent_bytes": 5,
+        "received_bytes": 0,
+        "tenant_id": tenant,
+    }
+
+
+def test_the_log_of_a_refusal_has_its_code(api: Any, log: Any) -> None:
+    """And no caller, where there is none."""
+    answer = api.call("GET", "/v1/objects/refused", key=None)
+    line = json.loads(log.wait("juststorage.access", answer.headers["x-request-id"]))
+    assert line["fields"]["code"] == "unauthenticated"
+    assert "subject" not in line["fields"]
 
 
 def test_metadata_is_bounded_at_16_kib_of_compact_json(api: Any, base: str) -> None:
