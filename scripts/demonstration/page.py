@@ -78,7 +78,7 @@ def _continued(command: str) -> str:
     """A shell command, broken before options where it is too wide."""
     lines, line = [], "   $"
     for part in command.replace(" -", "\0-").split("\0"):
-        if len(line) + 1 + len(part) > WIDTH and line.strip() != "$":
+        if len(line) + 1 + len(part) > WIDTH and len(line) > WIDTH // 4:
             lines.append(f"{line} \\")
             line = "      "
         line += f" {part}"

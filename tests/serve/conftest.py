@@ -1,0 +1,16 @@
+"""Servers on the embedded default: the harness of the HTTP interface's own tests, once more."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+HARNESS = Path(__file__).parents[2] / "packages/juststorage-api/tests/integration/serve/conftest.py"
+
+_spec = importlib.util.spec_from_file_location("juststorage_serve_harness", HARNESS)
+assert _spec is not None
+assert _spec.loader is not None
+_harness = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_harness)
+
+serve = _harness.serve
