@@ -104,35 +104,45 @@ async def _put_apart(
 def put_all(volume: Volume, puts: Sequence[Put]) -> list[Locator | BaseException]:
     """Put them all; one locator or one error each. Blocks, raises nothing."""
     items = [_Item(put) for put in puts]
-    alive = items
     # For a single one, two syncs of the volume would be no faster than those of its file and
     # directory, and wait for strangers.
-    together = len(items) > 1 and volume.syncs_whole()
+    whole = volume.open_whole() if len(items) > 1 else None
+    try:
+        _make_durable(volume, items, whole)
+    finally:
+        if whole is not None:
+            with suppress(OSError):
+                volume.ops.close(whole)
+    return [item.error or item.locator for item in items]
+
+
+def _make_durable(volume: Volume, items: Sequence[_Item], whole: int | None) -> None:
+    """Bytes first, then names; `whole` is a descriptor to sync the volume by, if it is to be."""
     try:
         for item in items:
             _write(volume, item)
-        alive = [item for item in items if item.error is None]
-        if together:
-            _sync_volume(volume, alive)
+        if whole is not None:
+            _sync_volume(volume, _alive(items), whole)
         else:
-            for item in alive:
+            for item in _alive(items):
                 _sync(volume, item)
     finally:
         for item in items:
             _close(volume, item)
-    alive = [item for item in alive if item.error is None]
-    for item in alive:
+    for item in _alive(items):
         _name(volume, item)
-    alive = [item for item in alive if item.error is None]
-    if together:
-        _sync_volume(volume, alive)
-        volume.shards.mark_durable(i.directory for i in alive if i.error is None)
+    if whole is not None:
+        _sync_volume(volume, _alive(items), whole)
+        volume.shards.mark_durable(item.directory for item in _alive(items))
     else:
-        _sync_directories(volume, alive)
+        _sync_directories(volume, _alive(items))
     for item in items:
         if item.error is not None and item.name:
             volume.drop(item.name)
-    return [item.error or item.locator for item in items]
+
+
+def _alive(items: Sequence[_Item]) -> list[_Item]:
+    return [item for item in items if item.error is None]
 
 
 def _write(volume: Volume, item: _Item) -> None:
@@ -169,11 +179,11 @@ def _name(volume: Volume, item: _Item) -> None:
         item.error = _told(error)
 
 
-def _sync_volume(volume: Volume, items: Sequence[_Item]) -> None:
+def _sync_volume(volume: Volume, items: Sequence[_Item], whole: int) -> None:
     if not items:
         return
     try:
-        volume.sync_whole()
+        volume.sync_whole(whole)
     except OSError as error:
         # Whose bytes were lost is not known, hence nobody's are safe.
         for item in items:

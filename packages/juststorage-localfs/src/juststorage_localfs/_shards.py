@@ -40,7 +40,7 @@ class Shards:
         """
         with closing(self._ops.entries(".", dir_fd=self._root_fd)) as entries:
             found = {name for name, is_directory in entries if is_directory and is_shard(name)}
-        self._ops.fsync(self._root_fd)
+        self._ops.fsync_directory(".", dir_fd=self._root_fd)
         self._parents.update(found)
 
     def is_durable(self, directory: str) -> bool:
@@ -80,7 +80,7 @@ class Shards:
             above = parent[:-3]
             if above:
                 self._ops.fsync_directory(above, dir_fd=self._root_fd)
-            self._ops.fsync(self._root_fd)
+            self._ops.fsync_directory(".", dir_fd=self._root_fd)
         self._mark(parent, there)
 
     def mark_durable(self, directories: Iterable[str]) -> None:

@@ -156,7 +156,24 @@ class Volume:
         """Whether `sync_whole` is what serves a group of small files best just now."""
         return self._can_sync_whole and self._monotonic() >= self._sync_whole_after_s
 
-    def sync_whole(self) -> None:
+    def open_whole(self) -> int | None:
+        """A descriptor for `sync_whole`, to be opened before the first write that it is to cover.
+
+        Linux tells each failed write-back once to every descriptor that was open when it happened.
+        With one descriptor for all, of two syncs at once only the first would hear of a failure,
+        and the other would answer for bytes that are lost.
+
+        Returns:
+            None where the volume is not to be synced as a whole just now.
+        """
+        if not self.syncs_whole():
+            return None
+        try:
+            return self.ops.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.root_fd)
+        except OSError:
+            return None
+
+    def sync_whole(self, fd: int) -> None:
         """Make everything on the volume durable, bytes and names. Raises `OSError`.
 
         It waits for what others have written, too. When that takes long there is someone who writes
@@ -164,7 +181,7 @@ class Volume:
         """
         began_s = self._monotonic()
         with self.syncing():
-            self.ops.sync_volume(self.root_fd)
+            self.ops.sync_volume(fd)
         ended_s = self._monotonic()
         if ended_s - began_s > SLOW_SYNC_S:
             self._sync_whole_after_s = ended_s + PATIENCE_S

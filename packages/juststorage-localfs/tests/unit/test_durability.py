@@ -53,7 +53,7 @@ async def test_the_order(tmp_path: Path, opened: Any, ops: Any, by: str) -> None
             *first,
             ("fsync", "ab/cd"),
             ("fsync", "ab"),
-            ("fsync", str(tmp_path)),
+            ("fsync", "."),
         ]
         assert await store_it(content("ab", "cd", 2)) == [*first, ("fsync", "ab/cd")]
         assert await store_it(content("ab", "ce", 1)) == [
@@ -67,7 +67,7 @@ async def test_the_order(tmp_path: Path, opened: Any, ops: Any, by: str) -> None
             ("fsync", "blake3/ab/ab"),
             ("fsync", "blake3/ab"),
             ("fsync", "blake3"),
-            ("fsync", str(tmp_path)),
+            ("fsync", "."),
         ]
         # What is there already is replaced by bytes of our own, synced alike (R15).
         assert await store_it(content("ab", "cd", 2)) == [*first, ("fsync", "ab/cd")]
@@ -98,7 +98,7 @@ async def test_a_directory_that_was_tidied_away(tmp_path: Path, opened: Any, ops
         ops.log.clear()
         await store.put(ObjectId.new(), content("ab", "cd", 1), b"x")
         synced = [path for call, path in steps(ops) if call == "fsync"]
-        assert synced == ["staged", "ab/cd", "ab", str(tmp_path)]
+        assert synced == ["staged", "ab/cd", "ab", "."]
 
 
 async def put_many(store: Any, count: int) -> None:
@@ -123,7 +123,11 @@ async def test_a_group_is_synced_as_one(tmp_path: Path, opened: Any, ops: Any) -
         calls = [call for call, _ in steps(ops)]
         assert calls == ["sync_volume", *["rename"] * 5, "sync_volume"]
         writes = [index for index, (call, _) in enumerate(ops.log) if call == "write"]
-        assert max(writes) < ops.log.index(next(e for e in ops.log if e[0] == "sync_volume"))
+        assert max(writes) < ops.log.index(("sync_volume", "."))
+        # By a descriptor of its own that is older than the first write: errors are told to each
+        # descriptor once, so a shared one could hear of this group's loss on behalf of another.
+        assert ops.log.index(("open", ".")) < min(writes)
+        assert ops.log.count(("open", ".")) == ops.log.count(("close", ".")) == 1
         # The sync has made the directories' names durable, too.
         ops.log.clear()
         data = b"0"
@@ -175,10 +179,10 @@ def test_a_slow_sync_of_the_volume_is_avoided_for_a_while(tmp_path: Path) -> Non
         can_sync_whole=True,
         monotonic=lambda: now_s[0],
     )
-    volume.sync_whole()
+    volume.sync_whole(-1)
     assert volume.syncs_whole()
     takes_s[0] = SLOW_SYNC_S * 2
-    volume.sync_whole()
+    volume.sync_whole(-1)
     assert not volume.syncs_whole()
     now_s[0] += PATIENCE_S
     assert volume.syncs_whole()
@@ -206,3 +210,36 @@ async def test_a_lost_write_makes_the_volume_suspect(tmp_path: Path, opened: Any
             await store.ping()
     async with opened(tmp_path, ops=ops) as store:
         await store.ping()
+
+
+async def test_two_groups_at_once_do_not_share_a_descriptor(
+    tmp_path: Path, opened: Any, ops: Any
+) -> None:
+    """Each group hears of every loss itself, so each syncs by a descriptor of its own."""
+    synced: list[int] = []
+
+    class Noting(type(ops)):  # type: ignore[misc]
+        def mounts(self) -> str:
+            return "22 1 0:1 / / rw - ext4 /dev/vda rw\n"
+
+        def sync_volume(self, fd: int) -> None:
+            synced.append(fd)
+            self.before("sync_volume", (fd,))
+
+    ops = Noting()
+    async with opened(tmp_path, ops=ops) as store:
+        async with anyio.create_task_group() as tasks:
+            ops.block_at(1)
+            tasks.start_soon(put_many, store, 2)
+            await ops.reached.wait()
+            # The first group waits before its first call; the second goes all the way.
+            others = [str(number).encode() for number in range(100, 103)]
+            async with anyio.create_task_group() as second:
+                for data in others:
+                    content_hash = make_content(data).content_hash
+                    second.start_soon(store.put, ObjectId.new(), content_hash, data)
+            ops.release()
+        assert len(synced) == 4
+        assert len(await store.scan(after=None, limit=100)) == 5
+        opens = [index for index, call in enumerate(ops.log) if call == ("open", ".")]
+        assert len(opens) == 3  # one for each group, and one of the scan

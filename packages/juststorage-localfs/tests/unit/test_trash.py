@@ -115,6 +115,14 @@ async def test_a_restore_replaces_nothing(tmp_path: Path, opened: Any) -> None:
         assert await in_trash(store) == [locator]
 
 
+async def test_nothing_to_restore(tmp_path: Path, opened: Any) -> None:
+    """Text that is no locator has no blob; one that is there needs no trash."""
+    async with opened(tmp_path) as store:
+        assert await store.restore("../../etc/passwd") is False
+        locator = await put(store, ONE)
+        assert await store.restore(locator) is True
+
+
 async def test_a_restore_that_comes_second(tmp_path: Path, opened: Any) -> None:
     """Two restore at once: whoever finds the entry gone looks whether the blob is there."""
 
