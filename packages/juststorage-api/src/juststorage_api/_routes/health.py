@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from litestar import get
+from litestar.di import NamedDependency
 
 from juststorage.errors import Unavailable
 from juststorage.runtime import Part
@@ -45,7 +46,7 @@ async def health() -> Health:
     summary="Readiness",
     tags=["Operations"],
 )
-async def ready(services: Services) -> Readiness:
+async def ready(services: NamedDependency[Services]) -> Readiness:
     """Whether every part can do its work: each is asked, and has 2 s to answer.
 
     503 names the parts that cannot, and carries all of them in `parts`.

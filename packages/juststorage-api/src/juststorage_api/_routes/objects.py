@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from litestar import get
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from juststorage.domain import (
     PAGE_SIZE_DEFAULT,
@@ -48,14 +48,14 @@ _CALLER: Final = {
 )
 async def list_objects(
     *,
-    services: Services,
-    caller: Principal,
-    exchange: Exchange,
-    namespace: str | None = None,
-    tenant_id: str | None = None,
-    prefix: str | None = None,
-    limit: Annotated[int, Parameter(ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE_DEFAULT,
-    cursor: str | None = None,
+    services: NamedDependency[Services],
+    caller: NamedDependency[Principal],
+    exchange: NamedDependency[Exchange],
+    namespace: FromQuery[str | None] = None,
+    tenant_id: FromQuery[str | None] = None,
+    prefix: FromQuery[str | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE_DEFAULT,
+    cursor: FromQuery[str | None] = None,
 ) -> ObjectPage:
     """One page of a tenant's objects, newest first, or by key where a `prefix` is given.
 
@@ -95,11 +95,11 @@ async def list_objects(
 )
 async def object_metadata(
     *,
-    services: Services,
-    caller: Principal,
-    exchange: Exchange,
-    id: str,  # noqa: A002  named as in the path
-    tenant_id: str | None = None,
+    services: NamedDependency[Services],
+    caller: NamedDependency[Principal],
+    exchange: NamedDependency[Exchange],
+    id: FromPath[str],  # noqa: A002  named as in the path
+    tenant_id: FromQuery[str | None] = None,
 ) -> ObjectDto:
     """What is known about an object, without its bytes."""
     exchange.tenant_id = tenant = tenant_for(caller, Call.READ_METADATA, tenant_id)
