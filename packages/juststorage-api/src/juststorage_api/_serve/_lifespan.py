@@ -23,6 +23,7 @@ class _Lifespan:
         self._application = application
         self._asked = anyio.Event()
         self._told_startup = False
+        self.scope = anyio.CancelScope(shield=True)  # it ends by its shutdown, not by ours
         self.started = anyio.Event()
         self.ended = anyio.Event()
         self.failure: str | None = None
@@ -31,7 +32,8 @@ class _Lifespan:
     async def run(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
         try:
-            await self._application(scope, self._receive, self._send)
+            with self.scope:
+                await self._application(scope, self._receive, self._send)
         except Exception as error:  # noqa: BLE001  raised again where the lifespan is entered or left
             self.error = error
         finally:
@@ -74,7 +76,11 @@ async def lifespan(application: Application) -> AsyncIterator[None]:
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(life.run)
-        await life.started.wait()
+        try:
+            await life.started.wait()
+        finally:
+            if not life.started.is_set():
+                life.scope.cancel()
         if life.error is None and life.failure is None:
             # The task group would wrap what the caller's block raises, hence the detour.
             try:
