@@ -187,7 +187,7 @@ class TestStopping:
         work = (
             "def work(link):\n"
             "    link.ready()\n"
-            "    if link.index == 0:\n"
+            "    if link.index == 1:\n"
             "        os.kill(os.getppid(), signal.SIGKILL)\n"
             "    assert os.read(link.parent, 1) == b''\n"
             "    print('orphan', link.index, flush=True)\n"
