@@ -1,5 +1,7 @@
 """Changes, deletes and housekeeping of objects, as functions of a transaction."""
 
+# ruff: noqa: S608 - statements are put together from constants; values are parameters
+
 from __future__ import annotations
 
 import sqlite3
@@ -36,6 +38,7 @@ __all__ = [
     "expired",
     "purge_tombstones",
     "reap",
+    "to_bury",
     "update",
 ]
 
@@ -195,17 +198,29 @@ def expired(db: sqlite3.Connection, now: int, older_than_s: float, limit: int) -
     return object_ids_of(strings_of(ids))
 
 
-_BURY: Final = (
-    "UPDATE objects SET status = 'DELETED', updated_at = ?1 WHERE rowid IN"
-    " (SELECT o.rowid FROM objects o LEFT JOIN blobs b"
+_LIVES_ON: Final = (
+    "objects o LEFT JOIN blobs b"
     " ON b.content_hash = o.content_hash AND b.storage_class = o.storage_class"
-    " WHERE o.status = 'DELETING' AND (b.content_hash IS NULL OR b.ref_count > 0) LIMIT ?2)"
+    " WHERE o.status = 'DELETING' AND (b.content_hash IS NULL OR b.ref_count > 0)"
+)
+_TO_BURY: Final = f"SELECT json_group_array(id) FROM (SELECT o.id FROM {_LIVES_ON} LIMIT ?)"
+_BURY: Final = (
+    "UPDATE objects SET status = 'DELETED', updated_at = ?2 WHERE rowid IN"
+    f" (SELECT o.rowid FROM {_LIVES_ON} AND o.id IN (SELECT value FROM json_each(?1)))"
 )
 
 
-def bury(db: sqlite3.Connection, now: int, limit: int) -> int:
-    """DELETING -> DELETED where no removal of the blob will do it."""
-    return db.execute(_BURY, (now, limit)).rowcount
+def to_bury(db: sqlite3.Connection, limit: int) -> str:
+    """Ids of DELETING objects that no removal of a blob will bury, as JSON.
+
+    Looks at every DELETING object, those in their grace included, so it runs on a reader.
+    """
+    return str(db.execute(_TO_BURY, (limit,)).fetchone()[0])
+
+
+def bury(db: sqlite3.Connection, now: int, ids: str) -> int:
+    """DELETING -> DELETED, if what `to_bury` saw is still so."""
+    return db.execute(_BURY, (ids, now)).rowcount
 
 
 _PURGE: Final = (

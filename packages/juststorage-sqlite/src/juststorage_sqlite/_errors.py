@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from juststorage.errors import Corrupt, JustStorageError, StorageFull, Unavailable
 
-__all__ = ["our_errors", "translated"]
+__all__ = ["commit_failure", "our_errors", "translated"]
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
 
@@ -31,6 +31,15 @@ def translated(error: sqlite3.Error) -> JustStorageError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unavailable("the metadata database is busy")
     return Unavailable("the metadata database does not answer")
+
+
+def commit_failure(error: sqlite3.Error) -> JustStorageError:
+    """What it means that COMMIT raised."""
+    meaning = translated(error)
+    if isinstance(meaning, StorageFull):
+        return meaning  # the log could not be written, so nothing was committed
+    # Whatever it was, the answer to the callers is the same: look before you try again.
+    return Unavailable("the metadata database did not confirm the change")
 
 
 @contextmanager

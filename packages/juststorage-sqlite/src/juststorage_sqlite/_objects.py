@@ -170,7 +170,10 @@ class SqliteObjectRepository(ObjectRepository):
         return await self._reader.run(lambda db: _live_uploads(db, upload_ids))
 
     async def bury(self, *, limit: int) -> int:
-        return await self._writer.run_alone(lambda db, now: _changes.bury(db, now, limit))
+        ids = await self._reader.run(lambda db: _changes.to_bury(db, limit))
+        if ids == "[]":
+            return 0
+        return await self._writer.run_alone(lambda db, now: _changes.bury(db, now, ids))
 
     async def purge_tombstones(self, *, older_than_s: float, limit: int) -> int:
         return await self._writer.run_alone(

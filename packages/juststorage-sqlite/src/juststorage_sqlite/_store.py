@@ -32,13 +32,19 @@ class SqliteMetadataStore(MetadataStore):
     """See `MetadataStore`."""
 
     def __init__(
-        self, clock: Clock, writer: Writer, reader: Reader, lookups: Gatherer[Any, Any]
+        self,
+        clock: Clock,
+        writer: Writer,
+        *,
+        reader: Reader,
+        quick: Reader,
+        lookups: Gatherer[Any, Any],
     ) -> None:
         self._writer = writer
-        self._reader = reader
+        self._reader = quick
         self.objects = SqliteObjectRepository(clock, writer, reader, lookups)
         self.blobs = SqliteBlobRepository(writer, reader)
-        self.api_keys = SqliteApiKeyRepository(writer, reader)
+        self.api_keys = SqliteApiKeyRepository(writer, quick)
 
     async def ping(self) -> None:
         await self._reader.run(_ping)
@@ -108,7 +114,14 @@ async def open_store(
         lookups = await stack.enter_async_context(
             Gatherer(partial(_look_up, *lookup_worker), batch_max=options.batch_max)
         )
-        yield SqliteMetadataStore(context.clock, writer, Reader(page_workers), lookups)
+        yield SqliteMetadataStore(
+            context.clock,
+            writer,
+            reader=Reader(page_workers),
+            # What every request may need must not wait behind listings.
+            quick=Reader([lookup_worker], shared=True),
+            lookups=lookups,
+        )
 
 
 async def _connection(

@@ -22,11 +22,10 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
-from juststorage.errors import Unavailable
 from juststorage.plugins import Gatherer
 from juststorage.ports import Clock
 from juststorage_sqlite._connection import is_busy, patiently
-from juststorage_sqlite._errors import our_errors, translated
+from juststorage_sqlite._errors import commit_failure, our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
 
@@ -192,8 +191,7 @@ def _commit(connection: sqlite3.Connection) -> None:
     try:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        # Whatever it was, the answer to the callers is the same: look before you try again.
-        raise Unavailable("the metadata database did not confirm the change") from error
+        raise commit_failure(error) from error
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 from juststorage.errors import Corrupt, JustStorageError, StorageFull, Unavailable
-from juststorage_sqlite._errors import our_errors
+from juststorage_sqlite._errors import commit_failure, our_errors
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,18 @@ def test_the_modules_own_errors_have_no_code() -> None:
     """An error that the sqlite3 module raises by itself is translated too."""
     with pytest.raises(Unavailable), our_errors():
         raise sqlite3.ProgrammingError("closed")
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (sqlite3.SQLITE_FULL, StorageFull),
+        (sqlite3.SQLITE_IOERR_FSYNC, Unavailable),
+        (sqlite3.SQLITE_CORRUPT, Unavailable),
+    ],
+)
+def test_a_commit_that_raises(code: int, meaning: type[JustStorageError]) -> None:
+    """Only a full disk is known to have committed nothing; otherwise the caller has to look."""
+    error = sqlite3.OperationalError("driver text")
+    error.sqlite_errorcode = code
+    assert type(commit_failure(error)) is meaning
