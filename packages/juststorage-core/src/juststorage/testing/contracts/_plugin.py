@@ -6,7 +6,8 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from juststorage.plugins import Backend, Command, Secret, _hookspecs
 from juststorage.plugins._binding import bind, field_types, parts_of, schema_hook
 from juststorage.plugins._collect import ask
 from juststorage.plugins._markers import PROJECT
+from juststorage.plugins.memory import MEMORY_METADATA
 from juststorage.testing._leaks import no_leaks
 from juststorage.testing._opening import open_backend
 
@@ -151,7 +153,7 @@ class PluginContract:
             options = self._options(backend, tables)
             for _ in range(2):
                 with no_leaks():
-                    async with open_backend(backend, options) as service:
+                    async with _opened(backend, options) as service:
                         assert service is not None
 
     @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21])
@@ -165,7 +167,7 @@ class PluginContract:
             async def hold(
                 opening: Backend[Any, Any] = backend, using: msgspec.Struct = options
             ) -> None:
-                async with open_backend(opening, using):
+                async with _opened(opening, using):
                     await anyio.sleep_forever()
 
             with no_leaks():
@@ -181,3 +183,13 @@ class PluginContract:
         table = tables.get(f"{backend.kind}:{backend.name}", {})
         made: msgspec.Struct = bind(backend.options, table, place=backend.name)
         return made
+
+
+@asynccontextmanager
+async def _opened(backend: Backend[Any, Any], options: msgspec.Struct) -> AsyncIterator[Any]:
+    """Open it; an authenticator gets a metadata store, as it does from the service."""
+    async with AsyncExitStack() as stack:
+        metadata = None
+        if backend.kind == "authenticator":
+            metadata = await stack.enter_async_context(open_backend(MEMORY_METADATA))
+        yield await stack.enter_async_context(open_backend(backend, options, metadata=metadata))
