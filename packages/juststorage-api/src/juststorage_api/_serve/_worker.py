@@ -41,7 +41,8 @@ _CUT_TIMEOUT_S = 2.0
 """For requests to leave once they were cut, and for connections to close after that."""
 
 _BACKLOG = 2048
-_HEADER_TIMEOUT_MS = 30_000
+_HEADER_TIMEOUT_MS = 15_000
+"""A head that is not complete by then is cut; until then it may hold up an orderly end."""
 _FILE_THREADS = 64
 
 _log = logging.getLogger("juststorage.serve")
