@@ -136,6 +136,7 @@ async def test_drift_does_not_cost_a_blob(store: MemoryMetadataStore) -> None:
     assert len(await claim(store)) == 1
     removal = await store.blobs.remove([KEY], move_all)
     assert removal == Removal([], [KEY], [])
+    assert store.rows.blobs[KEY].claimed_until is None
     found = await store.objects.find(stored.tenant_id, stored.id)
     assert found is not None and found.locator == stored.locator
 

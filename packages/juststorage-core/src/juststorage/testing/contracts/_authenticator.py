@@ -94,13 +94,14 @@ class AuthenticatorContract(Contract):
         self, authenticator: Authenticator, text: str
     ) -> None:
         """Any text in any place is refused or left to the next link, never another error."""
+        raw = text.encode("utf-8", "surrogatepass")
         for credentials in (
             Credentials(api_key=text),
             *(
                 Credentials(scheme=scheme, token=text)
                 for scheme in ("bearer", "apikey", "basic", text)
             ),
-            Credentials(headers=(("x-user", text), ("x-user", text), (text, text))),
+            Credentials(raw_headers=((b"x-user", raw), (b"x-user", raw), (raw, raw))),
         ):
             try:
                 assert await authenticator.authenticate(credentials) is None

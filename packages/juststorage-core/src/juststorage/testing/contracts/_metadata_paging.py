@@ -89,6 +89,7 @@ async def _walk(store: MetadataStore, query: Query) -> list[StoredObject]:
     while True:
         page = await store.objects.page(query)
         assert len(page.objects) <= query.limit
+        assert page.objects or query.after is None, "`next` led to an empty page"
         found += page.objects
         if page.next is None:
             return found
