@@ -27,7 +27,7 @@ SELECT locator FROM blobs WHERE storage_class = $1 AND locator = ANY ($2::text[]
 
 # Rows that someone holds are skipped, so this waits for nobody and no deadlock can come of an order
 # of locks that is not that of the keys.
-_CANDIDATES: Final = f"""
+CANDIDATES: Final = f"""
 SELECT {columns(blobs)}, clock_timestamp() AS now FROM blobs
 WHERE zero_since IS NOT NULL AND ref_count = 0
     AND zero_since <= clock_timestamp() - make_interval(secs => $1)
@@ -44,7 +44,7 @@ WHERE b.content_hash = k.content_hash AND b.storage_class = k.storage_class"""  
 
 # The look that drift cannot fool. A statement of its own: it begins once the rows are locked, so it
 # sees every reference that was taken before; none can be taken while they are.
-_HOLDERS: Final = f"""
+HOLDERS: Final = f"""
 SELECT k.content_hash, k.storage_class, count(o.id) AS holders
 FROM {_KEYS}
 LEFT JOIN objects o ON o.blob_hash = k.content_hash AND o.storage_class = k.storage_class
@@ -115,7 +115,7 @@ class PostgresBlobRepository(BlobRepository):
             claimed: list[Blob] = []
             after: Sequence[Any] = (None, None, None)
             for _ in range(_LOOKED_AT_PER_CLAIM):
-                rows = await connection.fetch(_CANDIDATES, float(grace_s), limit, *after)
+                rows = await connection.fetch(CANDIDATES, float(grace_s), limit, *after)
                 for row in rows:
                     blob = blob_of(row)
                     if len(claimed) < limit and agree(blob, row["now"]):
@@ -204,7 +204,7 @@ async def _holders(connection: Connection, keys: Sequence[BlobKey]) -> dict[Blob
     """How many objects hold each of these locked blobs."""
     if not keys:
         return {}
-    counts = await connection.fetch(_HOLDERS, *_arrays(keys))
+    counts = await connection.fetch(HOLDERS, *_arrays(keys))
     by_text = {(row["content_hash"], row["storage_class"]): row["holders"] for row in counts}
     return {key: by_text[str(key.content_hash), str(key.storage_class)] for key in keys}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import asyncpg  # type: ignore[import-untyped]
+
 from juststorage.errors import Misconfigured
 from juststorage_postgres._migrations import REVISIONS, VERSION_TABLE
 from juststorage_postgres._options import PostgresOptions
@@ -41,7 +43,13 @@ async def check_database(connection: Connection, options: PostgresOptions, where
     for reason in (_unfit(settings), None if options.allow_unsafe_settings else _unsafe(settings)):
         if reason is not None:
             raise Misconfigured(f"{where}: {reason}")
-    _check_revision(await current_revision(connection), where)
+    try:
+        revision = await current_revision(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Misconfigured(
+            f"{where}: the user lacks the right SELECT on the table {VERSION_TABLE}"
+        ) from error
+    _check_revision(revision, where)
     lacking = await connection.fetchrow(_RIGHTS, [table.name for table in metadata.sorted_tables])
     if lacking is not None:
         raise Misconfigured(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -87,8 +88,10 @@ def _dsn(options: PostgresOptions) -> str:
     if parts.scheme not in ("postgresql", "postgres"):
         raise Misconfigured("the database url must begin with postgresql://")
     wanted = {"sslmode": options.sslmode, "sslrootcert": options.sslrootcert}
-    if options.sslrootcert is not None and options.sslmode is None:
-        wanted["sslmode"] = "verify-full"
+    if options.sslrootcert is not None:
+        if not Path(options.sslrootcert).is_file():
+            raise Misconfigured(f"sslrootcert: there is no file {options.sslrootcert}")
+        wanted["sslmode"] = options.sslmode or "verify-full"
     added = {name: value for name, value in wanted.items() if value is not None}
     if not added:
         return url
@@ -115,8 +118,6 @@ async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Conn
         raise translate(error) from error
     except (ValueError, asyncpg.ClientConfigurationError) as error:
         raise Misconfigured("the database url, or an ssl setting, is not valid") from error
-    except FileNotFoundError as error:
-        raise Misconfigured(f"{where(options)}: a socket or certificate is missing") from error
     except DRIVER_ERRORS as error:
         raise translate(error) from error
 
@@ -170,7 +171,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     try:
-        yield Pool(pool, acquire_s=options.statement_timeout_s)
+        yield Pool(pool, patience_s=options.statement_timeout_s)
     finally:
         # Who still holds a connection is being cancelled; there is nothing to say to the server.
         pool.terminate()

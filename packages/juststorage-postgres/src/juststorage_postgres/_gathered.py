@@ -22,7 +22,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from juststorage.errors import JustStorageError, Unavailable
 from juststorage.plugins import Gatherer
 from juststorage_postgres._careful import Answers
-from juststorage_postgres._errors import is_answer
+from juststorage_postgres._errors import is_passing
 from juststorage_postgres._pool import Connection, Pool
 
 __all__ = ["Gathered", "lookups"]
@@ -108,9 +108,12 @@ class Gathered(Generic[ItemT, ResultT]):
 
 
 def _left_over(error: JustStorageError, items: Sequence[object]) -> list[None]:
-    """No answer for anyone, where it is sure that nothing was done."""
-    if error.__cause__ is not None and not is_answer(error.__cause__):
-        # The server fell silent: what was sent may have been done, and is not sent again.
+    """No answer for anyone, where nothing was done and another way may do better.
+
+    Not where the server fell silent: what was sent may have been done, and is not sent again. Nor
+    where it has no room or no time: more of the same would not help it.
+    """
+    if isinstance(error, Unavailable) and not (error.__cause__ and is_passing(error.__cause__)):
         raise error
     return [None] * len(items)
 

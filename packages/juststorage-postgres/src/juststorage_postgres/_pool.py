@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
@@ -38,12 +39,13 @@ class Pool:
 
     Args:
         pool: The driver's pool.
-        acquire_s: Seconds to wait for a connection of it.
+        patience_s: Seconds to wait for a connection of it, and seconds after which a transaction
+            that fails is not tried again.
     """
 
-    def __init__(self, pool: Any, *, acquire_s: float) -> None:
+    def __init__(self, pool: Any, *, patience_s: float) -> None:
         self._pool = pool
-        self._acquire_s = acquire_s
+        self._patience_s = patience_s
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -77,12 +79,14 @@ class Pool:
         """
         await checkpoint_if_cancelled()
         with translated(), anyio.CancelScope(shield=True):
+            until = monotonic() + self._patience_s
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
                     async with self._borrowed() if single else self._begun() as connection:
                         return await run(connection)
                 except asyncpg.PostgresError as error:
-                    if attempt == ATTEMPTS_MAX or not is_passing(error):
+                    is_last = attempt == ATTEMPTS_MAX or monotonic() > until
+                    if is_last or not is_passing(error):
                         raise
                 # Jitter: two that met once must not meet at every attempt.
                 await anyio.sleep(random.random() * _PAUSE_S * 2 ** (attempt - 1))  # noqa: S311
@@ -90,7 +94,7 @@ class Pool:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
-        connection = await self._pool.acquire(timeout=self._acquire_s)
+        connection = await self._pool.acquire(timeout=self._patience_s)
         try:
             yield connection
         except BaseException as error:

@@ -1,0 +1,148 @@
+"""The migrations lead to the tables, there and back, one at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import anyio.to_thread
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from juststorage.errors import Misconfigured
+from juststorage.plugins import Secret
+from juststorage_postgres._migrations import REVISIONS, VERSION_TABLE
+from juststorage_postgres._migrator import PostgresMigrator, configured
+from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._schema import metadata
+from juststorage_postgres.testing import PostgresServer, made_database
+
+CATALOG = """
+SELECT c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+    || ' ' || a.attnotnull || ' ' || coalesce(l.collname, '-')
+    || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '-')
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+LEFT JOIN pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> $1
+UNION ALL
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> $1
+UNION ALL
+SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    AND conrelid <> to_regclass($1) IS NOT FALSE
+ORDER BY 1"""
+
+
+@pytest.fixture
+def migrator(empty_postgres_url: str) -> PostgresMigrator:
+    """The migrator of an empty database."""
+    return PostgresMigrator(PostgresOptions(url=Secret(empty_postgres_url)))
+
+
+@pytest.fixture
+def other_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of another empty database."""
+    with made_database(postgres_server) as url:
+        yield url
+
+
+async def on_engine(url: str, run: object) -> object:
+    """Run a function on a SQLAlchemy connection."""
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
+    )
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(run)  # type: ignore[arg-type]
+    finally:
+        await engine.dispose()
+
+
+async def catalog(url: str) -> list[str]:
+    """Columns, indexes and constraints, as the server tells them."""
+    connection = await asyncpg.connect(url)
+    try:
+        return [row[0] for row in await connection.fetch(CATALOG, VERSION_TABLE)]
+    finally:
+        await connection.close()
+
+
+async def test_the_migrated_schema_is_the_tables(
+    migrator: PostgresMigrator, empty_postgres_url: str, other_url: str
+) -> None:
+    """Alembic finds no difference, and the server's catalogs have none that alembic cannot see."""
+    migrator.up()
+
+    def differences(connection: Connection) -> object:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "compare_type": True,
+                "include_object": lambda _1, name, _2, _3, _4: name != VERSION_TABLE,
+            },
+        )
+        return compare_metadata(context, metadata)
+
+    assert await on_engine(empty_postgres_url, differences) == []
+    await on_engine(other_url, metadata.create_all)
+    assert await catalog(empty_postgres_url) == await catalog(other_url)
+
+
+def test_up_and_down(migrator: PostgresMigrator) -> None:
+    """Each revision goes up and down again, and the status tells where the schema stands."""
+    assert migrator.status().pending == list(REVISIONS)
+    assert migrator.status().current is None
+    migrator.up()
+    assert (migrator.status().current, migrator.status().pending) == (REVISIONS[-1], [])
+    migrator.up()
+    migrator.down("base")
+    assert migrator.status().current is None
+    migrator.up()
+    assert migrator.status().current == migrator.status().head
+
+
+def test_an_unknown_revision(migrator: PostgresMigrator) -> None:
+    """Going down to nowhere is refused before anything changes."""
+    with pytest.raises(Misconfigured, match="no revision 4711"):
+        migrator.down("4711")
+
+
+async def test_the_statements_by_hand(
+    migrator: PostgresMigrator, empty_postgres_url: str, other_url: str
+) -> None:
+    """What `sql` prints does what `up` does, and there is nothing to print afterwards."""
+    connection = await asyncpg.connect(empty_postgres_url)
+    await connection.execute(migrator.sql())
+    await connection.close()
+    assert migrator.sql() == ""
+    PostgresMigrator(PostgresOptions(url=Secret(other_url))).up()
+    assert await catalog(empty_postgres_url) == await catalog(other_url)
+
+
+async def test_several_at_once(migrator: PostgresMigrator) -> None:
+    """Instances that are deployed together migrate one after the other."""
+    barrier = threading.Barrier(3)
+
+    def migrate() -> None:
+        barrier.wait()
+        migrator.up()
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(anyio.to_thread.run_sync, migrate)
+    assert migrator.status().pending == []
+
+
+def test_the_revisions_are_alembics() -> None:
+    """What is read from file names is what alembic finds in the files: one line, no branches."""
+    scripts = ScriptDirectory.from_config(configured())
+    assert [each.revision for each in scripts.walk_revisions()] == list(reversed(REVISIONS))
+    assert scripts.get_heads() == [REVISIONS[-1]]
