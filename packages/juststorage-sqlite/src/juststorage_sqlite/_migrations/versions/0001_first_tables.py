@@ -122,10 +122,11 @@ def _objects() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
-    _indexes_of_objects()
+    _indexes_of_visible_objects()
+    _indexes_for_housekeeping()
 
 
-def _indexes_of_objects() -> None:
+def _indexes_of_visible_objects() -> None:
     op.create_index(
         "ix_objects_blob",
         "objects",
@@ -141,32 +142,11 @@ def _indexes_of_objects() -> None:
         sqlite_where=sa.text("status = 'COMMITTED'"),
     )
     op.create_index(
-        "ix_objects_deleted",
-        "objects",
-        ["updated_at"],
-        unique=False,
-        sqlite_where=sa.text("status = 'DELETED'"),
-    )
-    op.create_index(
-        "ix_objects_deleting",
-        "objects",
-        ["content_hash", "storage_class"],
-        unique=False,
-        sqlite_where=sa.text("status = 'DELETING'"),
-    )
-    op.create_index(
         "ix_objects_key",
         "objects",
         ["tenant_id", "key", "id"],
         unique=False,
         sqlite_where=sa.text("status = 'COMMITTED'"),
-    )
-    op.create_index(
-        "ix_objects_lease",
-        "objects",
-        ["lease_expires_at"],
-        unique=False,
-        sqlite_where=sa.text("status = 'WRITING'"),
     )
     op.create_index(
         "ix_objects_namespace_created",
@@ -197,4 +177,28 @@ def _indexes_of_objects() -> None:
         sqlite_where=sa.text(
             "key IS NOT NULL AND (status = 'COMMITTED' OR (status = 'WRITING' AND claims_key = 1))"
         ),
+    )
+
+
+def _indexes_for_housekeeping() -> None:
+    op.create_index(
+        "ix_objects_deleted",
+        "objects",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'DELETED'"),
+    )
+    op.create_index(
+        "ix_objects_deleting",
+        "objects",
+        ["content_hash", "storage_class"],
+        unique=False,
+        sqlite_where=sa.text("status = 'DELETING'"),
+    )
+    op.create_index(
+        "ix_objects_lease",
+        "objects",
+        ["lease_expires_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'WRITING'"),
     )
