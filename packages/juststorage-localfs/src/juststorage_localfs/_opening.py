@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -22,7 +21,7 @@ from juststorage_localfs._filesystems import (
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._layout import STAGING, TRASH
-from juststorage_localfs._puts import put_in_threads
+from juststorage_localfs._puts import Puts
 from juststorage_localfs._store import LocalFSBlobStore
 from juststorage_localfs._volume import Volume
 from juststorage_localfs.plugin import LocalFSOptions
@@ -51,7 +50,7 @@ async def open_store(
         jobs = Jobs(options.threads)
         try:
             async with Gatherer(
-                partial(put_in_threads, volume, jobs),
+                Puts(volume, jobs, context.clock.monotonic),
                 batch_max=PUT_BATCH_MAX,
                 calls_max=min(PUT_BATCHES_MAX, options.threads),
             ) as puts:
@@ -79,7 +78,6 @@ def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> V
             ops=ops,
             reserve_bytes=options.reserve_bytes,
             can_sync_whole=ops.can_sync_volume and kind is not None and syncs_as_one(kind),
-            monotonic=context.clock.monotonic,
         )
         _prepare(volume, where, context)
     except BaseException:

@@ -7,7 +7,7 @@ durable, and what fails for one item fails for that one only. docs/adr/0010 has 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import anyio
@@ -16,9 +16,10 @@ from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import JustStorageError
 from juststorage_localfs._errors import translate
 from juststorage_localfs._jobs import Jobs
+from juststorage_localfs._pace import Pace
 from juststorage_localfs._volume import Volume
 
-__all__ = ["Put", "put_all", "put_in_threads"]
+__all__ = ["Put", "Puts", "put_all"]
 
 APART_MAX = 4
 """Items to one thread where each is synced by itself: the disk is kept busy by many threads then.
@@ -69,60 +70,80 @@ class _Item:
         self.error: JustStorageError | None = None
 
 
-async def put_in_threads(
-    volume: Volume, jobs: Jobs, puts: Sequence[Put]
-) -> list[Locator | BaseException]:
-    """Put them all: in one job with one sync for all, or in several where that is not to be had.
+class Puts:
+    """What a `Gatherer` calls with the small bodies that wait. Cancelled, it waits for threads.
 
-    Cancellation: what has begun is waited for.
+    Args:
+        volume: Where they go.
+        jobs: The threads.
+        monotonic: Seconds, to see how long a group takes.
     """
-    for put in puts:
-        put.begin()
-    try:
-        if len(puts) <= APART_MAX or volume.syncs_whole():
-            return await jobs.run(put_all, volume, puts)
-        return await _put_apart(volume, jobs, puts)
-    finally:
+
+    def __init__(self, volume: Volume, jobs: Jobs, monotonic: Callable[[], float]) -> None:
+        self._volume = volume
+        self._jobs = jobs
+        self._monotonic = monotonic
+        self._pace = Pace(monotonic)
+
+    async def __call__(self, puts: Sequence[Put]) -> list[Locator | BaseException]:
+        """Put them all: in one job with one sync for all, or in several, each synced."""
+        size = len(puts)
+        # For a single one, two syncs of the volume would be no faster than those of its file and
+        # directory, and wait for strangers.
+        whole = size > 1 and self._volume.can_sync_whole and self._pace.whole(size)
+        began_s = self._monotonic()
         for put in puts:
-            put.end()
+            put.begin()
+        try:
+            if whole or size <= APART_MAX:
+                answers = await self._jobs.run(put_all, self._volume, puts, whole=whole)
+            else:
+                answers = await self._apart(puts)
+        finally:
+            for put in puts:
+                put.end()
+        self._pace.learn(size, whole=whole, took_s=self._monotonic() - began_s)
+        return answers
+
+    async def _apart(self, puts: Sequence[Put]) -> list[Locator | BaseException]:
+        answers: dict[int, list[Locator | BaseException]] = {}
+
+        async def part(start: int) -> None:
+            some = puts[start : start + APART_MAX]
+            answers[start] = await self._jobs.run(put_all, self._volume, some, whole=False)
+
+        async with anyio.create_task_group() as tasks:
+            for start in range(0, len(puts), APART_MAX):
+                tasks.start_soon(part, start)
+        return [answer for _, some in sorted(answers.items()) for answer in some]
 
 
-async def _put_apart(
-    volume: Volume, jobs: Jobs, puts: Sequence[Put]
-) -> list[Locator | BaseException]:
-    answers: dict[int, list[Locator | BaseException]] = {}
+def put_all(volume: Volume, puts: Sequence[Put], *, whole: bool) -> list[Locator | BaseException]:
+    """Put them all; one locator or one error each. Blocks, raises nothing.
 
-    async def part(start: int) -> None:
-        answers[start] = await jobs.run(put_all, volume, puts[start : start + APART_MAX])
-
-    async with anyio.create_task_group() as tasks:
-        for start in range(0, len(puts), APART_MAX):
-            tasks.start_soon(part, start)
-    return [answer for _, some in sorted(answers.items()) for answer in some]
-
-
-def put_all(volume: Volume, puts: Sequence[Put]) -> list[Locator | BaseException]:
-    """Put them all; one locator or one error each. Blocks, raises nothing."""
+    Args:
+        volume: Where they go.
+        puts: The bodies.
+        whole: Sync the volume, not each file.
+    """
     items = [_Item(put) for put in puts]
-    # For a single one, two syncs of the volume would be no faster than those of its file and
-    # directory, and wait for strangers.
-    whole = volume.open_whole() if len(items) > 1 else None
+    whole_fd = volume.open_whole() if whole else None
     try:
-        _make_durable(volume, items, whole)
+        _make_durable(volume, items, whole_fd)
     finally:
-        if whole is not None:
+        if whole_fd is not None:
             with suppress(OSError):
-                volume.ops.close(whole)
+                volume.ops.close(whole_fd)
     return [item.error or item.locator for item in items]
 
 
-def _make_durable(volume: Volume, items: Sequence[_Item], whole: int | None) -> None:
-    """Bytes first, then names; `whole` is a descriptor to sync the volume by, if it is to be."""
+def _make_durable(volume: Volume, items: Sequence[_Item], whole_fd: int | None) -> None:
+    """Bytes first, then names; `whole_fd` is what to sync the volume by, if it is to be."""
     try:
         for item in items:
             _write(volume, item)
-        if whole is not None:
-            _sync_volume(volume, _alive(items), whole)
+        if whole_fd is not None:
+            _sync_volume(volume, _alive(items), whole_fd)
         else:
             for item in _alive(items):
                 _sync(volume, item)
@@ -131,8 +152,8 @@ def _make_durable(volume: Volume, items: Sequence[_Item], whole: int | None) -> 
             _close(volume, item)
     for item in _alive(items):
         _name(volume, item)
-    if whole is not None:
-        _sync_volume(volume, _alive(items), whole)
+    if whole_fd is not None:
+        _sync_volume(volume, _alive(items), whole_fd)
         volume.shards.mark_durable(item.directory for item in _alive(items))
     else:
         _sync_directories(volume, _alive(items))
@@ -179,11 +200,11 @@ def _name(volume: Volume, item: _Item) -> None:
         item.error = _told(error)
 
 
-def _sync_volume(volume: Volume, items: Sequence[_Item], whole: int) -> None:
+def _sync_volume(volume: Volume, items: Sequence[_Item], whole_fd: int) -> None:
     if not items:
         return
     try:
-        volume.sync_whole(whole)
+        volume.sync_whole(whole_fd)
     except OSError as error:
         # Whose bytes were lost is not known, hence nobody's are safe.
         for item in items:

@@ -6,12 +6,10 @@ Methods raise the errors of `juststorage.errors`, except where they say `OSError
 from __future__ import annotations
 
 import errno
-import math
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import StorageFull, Unavailable
@@ -21,13 +19,7 @@ from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._layout import STAGING, locator_of, staged_name
 from juststorage_localfs._shards import Shards
 
-__all__ = ["PATIENCE_S", "SLOW_SYNC_S", "Volume"]
-
-SLOW_SYNC_S: Final = 0.1
-"""A sync of the whole volume that takes longer pays for other people's writes."""
-
-PATIENCE_S: Final = 5.0
-"""For how long small files are then synced one by one."""
+__all__ = ["Volume"]
 
 _PROBE = f"{STAGING}/.ping"
 _PROBE_BYTES = b"juststorage\n"
@@ -41,8 +33,7 @@ class Volume:
         root_fd: The same, open; `close` closes it.
         ops: The calls to the filesystem.
         reserve_bytes: What has to stay free.
-        can_sync_whole: Whether `sync_whole` may be used at all.
-        monotonic: Seconds, to see how long that takes.
+        can_sync_whole: Whether `sync_whole` does here what a sync of each file would.
     """
 
     def __init__(
@@ -53,17 +44,14 @@ class Volume:
         ops: FsOps,
         reserve_bytes: int,
         can_sync_whole: bool,
-        monotonic: Callable[[], float],
     ) -> None:
         self.root = root
         self.root_fd = root_fd
         self.ops = ops
         self.shards = Shards(ops, root_fd)
+        self.can_sync_whole = can_sync_whole
         self.suspect = False
         self._reserve_bytes = reserve_bytes
-        self._can_sync_whole = can_sync_whole
-        self._monotonic = monotonic
-        self._sync_whole_after_s = -math.inf
 
     def close(self) -> None:
         """Close the root. Whoever still calls then gets an error, never another directory."""
@@ -152,10 +140,6 @@ class Volume:
         with self.syncing():
             self.ops.fsync(fd)
 
-    def syncs_whole(self) -> bool:
-        """Whether `sync_whole` is what serves a group of small files best just now."""
-        return self._can_sync_whole and self._monotonic() >= self._sync_whole_after_s
-
     def open_whole(self) -> int | None:
         """A descriptor for `sync_whole`, to be opened before the first write that it is to cover.
 
@@ -164,10 +148,8 @@ class Volume:
         and the other would answer for bytes that are lost.
 
         Returns:
-            None where the volume is not to be synced as a whole just now.
+            None where there is none to be had; files are synced one by one then.
         """
-        if not self.syncs_whole():
-            return None
         try:
             return self.ops.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.root_fd)
         except OSError:
@@ -176,15 +158,10 @@ class Volume:
     def sync_whole(self, fd: int) -> None:
         """Make everything on the volume durable, bytes and names. Raises `OSError`.
 
-        It waits for what others have written, too. When that takes long there is someone who writes
-        much, and small files are synced one by one for a while.
+        It waits for what others have written, too.
         """
-        began_s = self._monotonic()
         with self.syncing():
             self.ops.sync_volume(fd)
-        ended_s = self._monotonic()
-        if ended_s - began_s > SLOW_SYNC_S:
-            self._sync_whole_after_s = ended_s + PATIENCE_S
 
     def drop(self, name: str) -> None:
         """Take a staging file away if that is possible; the sweeper finds it otherwise."""

@@ -12,8 +12,6 @@ import pytest
 from juststorage.domain import ContentHash, ObjectId
 from juststorage.errors import Unavailable
 from juststorage.testing import make_content
-from juststorage_localfs._fsops import FsOps
-from juststorage_localfs._volume import PATIENCE_S, SLOW_SYNC_S, Volume
 
 STEPS = {"fsync", "rename", "sync_volume"}
 
@@ -160,32 +158,6 @@ async def test_equal_bytes_in_one_group(tmp_path: Path, opened: Any, ops: Any) -
                 tasks.start_soon(store.put, ObjectId.new(), content_hash, b"same")
         assert len(await store.scan(after=None, limit=100)) == 1
         assert await store.staged(older_than_s=0, limit=10) == []
-
-
-def test_a_slow_sync_of_the_volume_is_avoided_for_a_while(tmp_path: Path) -> None:
-    """It waits for others' writes; when that took long, files are synced one by one instead."""
-    now_s = [0.0]
-    takes_s = [SLOW_SYNC_S / 2]
-
-    class Slow(FsOps):
-        def sync_volume(self, fd: int) -> None:
-            now_s[0] += takes_s[0]
-
-    volume = Volume(
-        str(tmp_path),
-        -1,
-        ops=Slow(),
-        reserve_bytes=0,
-        can_sync_whole=True,
-        monotonic=lambda: now_s[0],
-    )
-    volume.sync_whole(-1)
-    assert volume.syncs_whole()
-    takes_s[0] = SLOW_SYNC_S * 2
-    volume.sync_whole(-1)
-    assert not volume.syncs_whole()
-    now_s[0] += PATIENCE_S
-    assert volume.syncs_whole()
 
 
 async def test_a_lost_write_makes_the_volume_suspect(tmp_path: Path, opened: Any, ops: Any) -> None:
