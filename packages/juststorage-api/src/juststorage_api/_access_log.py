@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from time import perf_counter
-from typing import Final
 
+from juststorage.runtime import line_handler
 from juststorage_api._exchange import Exchange
 
 __all__ = ["AccessLog"]
-
-_LINE: Final = "%s %s %d %d bytes %.1f ms"
 
 
 class AccessLog:
@@ -43,18 +41,21 @@ class AccessLog:
         if exchange.code:
             fields["code"] = exchange.code
         if exchange.tenant_id is not None:
-            fields["tenant_id"] = str(exchange.tenant_id)
+            fields["tenant_id"] = exchange.tenant_id
         if exchange.principal is not None:
             fields["subject"] = exchange.principal.subject
+        message = (
+            f"{exchange.method} {path} {exchange.status} {exchange.sent_bytes} bytes"
+            f" {duration_ms:.1f} ms"
+        )
+        handler = line_handler(logger)
+        if handler is not None:
+            fields["request_id"] = exchange.request_id.decode("ascii")
+            handler.line(logger.name, message, fields)
+            return
         # Not logger.info: it walks the stack for a file and a line that nobody asks for.
+        nowhere = ("", 0)
         record = logger.makeRecord(
-            logger.name,
-            logging.INFO,
-            "",
-            0,
-            _LINE,
-            (exchange.method, path, exchange.status, exchange.sent_bytes, duration_ms),
-            None,
-            extra=fields,
+            logger.name, logging.INFO, *nowhere, message, (), None, extra=fields
         )
         logger.handle(record)

@@ -62,8 +62,6 @@ def _credentials(scope: Scope, fields: Mapping[bytes, bytes]) -> Credentials:
         scheme=scheme,
         token=token,
         api_key=None if api_key is None else api_key.decode("latin-1"),
-        headers=tuple(
-            [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-        ),
+        raw_headers=headers,
         peer=client[0] if client else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import msgspec
 
@@ -18,16 +19,23 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
         scheme: The scheme of the Authorization header, lower case: `bearer`, `apikey`.
         token: The rest of the Authorization header.
         api_key: The X-API-Key header.
-        headers: All header fields, lower-case names, as received. For authenticators that trust a
-            proxy; a repeated name stays repeated.
+        raw_headers: All header fields, lower-case names, as received.
         peer: Address of the connection's other end; None where there is none.
     """
 
     scheme: str | None = None
     token: str | None = None
     api_key: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+    raw_headers: Sequence[tuple[bytes, bytes]] = ()
     peer: str | None = None
+
+    def header(self, name: str) -> list[str]:
+        """Every value of a header field, for authenticators that trust a proxy.
+
+        Decoded only when asked for: most authenticators never do.
+        """
+        wanted = name.lower().encode("latin-1")
+        return [value.decode("latin-1") for found, value in self.raw_headers if found == wanted]
 
     def __repr__(self) -> str:
         return f"Credentials(scheme={self.scheme!r}, peer={self.peer!r})"

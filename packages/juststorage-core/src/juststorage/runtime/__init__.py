@@ -4,7 +4,7 @@ from juststorage.plugins._guards import unwrap
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
-from juststorage.runtime._logging import log_fields, set_up_logging
+from juststorage.runtime._logging import line_handler, log_fields, set_up_logging
 from juststorage.runtime._migrating import make_migrator
 from juststorage.runtime._open import make_host, open_runtime
 from juststorage.runtime._plan import Selected
@@ -21,6 +21,7 @@ __all__ = [
     "Selected",
     "SystemClock",
     "UseCases",
+    "line_handler",
     "log_fields",
     "make_auditor",
     "make_collector",

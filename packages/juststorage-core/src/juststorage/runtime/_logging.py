@@ -6,9 +6,11 @@ logging library would only format what this one has collected.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+import time
 from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -18,12 +20,15 @@ import msgspec
 
 from juststorage.config import Log
 
-__all__ = ["log_fields", "set_up_logging"]
+__all__ = ["LineHandler", "line_handler", "log_fields", "set_up_logging"]
 
 NO_FIELDS: Final[Mapping[str, Any]] = {}
 
 log_fields: ContextVar[Mapping[str, Any]] = ContextVar("log_fields", default=NO_FIELDS)
 """Fields of every line that is logged in this context, such as the id of a request."""
+
+_FLUSH_S: Final = 0.05
+"""For how long a line may wait for others. What a killed process loses of its access log."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
@@ -38,10 +43,75 @@ def set_up_logging(log: Log, stream: TextIO | None = None) -> None:
     """
     stream = sys.stderr if stream is None else stream
     text = log.format == "text" or (log.format == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream) if text else LineHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
     logging.basicConfig(handlers=[handler], level=log.level.upper(), force=True)
     logging.captureWarnings(True)
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes JSON lines; a second way in, `line`, is for events that come with every request.
+
+    A record of the standard library costs 30 us from the call to the stream, a fifth of a small
+    request. `line` takes what the caller has, encodes it once, and leaves the writing to the next
+    pause of the event loop, for all lines since the last one. Order is kept: a record that is
+    emitted in between writes what waits before it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._waiting: list[bytes] = []
+        self._day = ("", 0)
+
+    def line(self, target: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Log one line of level INFO. Only on the thread of the running event loop."""
+        now = time.time()
+        second = int(now)
+        if second != self._day[1]:
+            self._day = (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)), second)
+        line = _Line(
+            timestamp=f"{self._day[0]}.{int((now - second) * 1000):03}Z",
+            level="INFO",
+            target=target,
+            message=message,
+            fields=fields,
+        )
+        self._waiting.append(msgspec.json.encode(line, enc_hook=repr))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, and what waits before it."""
+        if self._waiting:
+            self.flush()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            waiting.append(b"")
+            self.stream.write(b"\n".join(waiting).decode())
+        super().flush()
+
+
+class _Line(msgspec.Struct):
+    timestamp: str
+    level: str
+    target: str
+    message: str
+    fields: Mapping[str, Any]
+
+
+def line_handler(logger: logging.Logger) -> LineHandler | None:
+    """The one handler of this logger's lines, if it is a `LineHandler` and the only one."""
+    handlers: list[logging.Handler] = []
+    current: logging.Logger | None = logger
+    while current is not None:
+        handlers += current.handlers
+        current = current.parent if current.propagate else None
+    [handler] = handlers if len(handlers) == 1 else [None]
+    return handler if isinstance(handler, LineHandler) else None
 
 
 class JsonFormatter(logging.Formatter):

@@ -1,4 +1,8 @@
-"""A pytest plugin that authors opt in to: `pytest_plugins = ["juststorage.testing.fixtures"]`."""
+"""A pytest plugin that authors opt in to: `pytest_plugins = ["juststorage.testing.fixtures"]`.
+
+A conftest may import its fixtures instead. There is no assert in here, and with the next word
+pytest does not mind in which of the two ways the module came first: PYTEST_DONT_REWRITE.
+"""
 
 from __future__ import annotations
 

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from juststorage.config import Log
 from juststorage.plugins import Secret
-from juststorage.runtime import log_fields, set_up_logging
+from juststorage.runtime import line_handler, log_fields, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +133,66 @@ def test_warnings_become_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         warnings.warn("old", stacklevel=1)
         logging.captureWarnings(False)
     assert json.loads(stream.getvalue())["target"] == "py.warnings"
+
+
+class TestLineHandler:
+    """The second way into the log, for lines that come with every request."""
+
+    async def test_a_line_looks_like_a_record(self) -> None:
+        """Both ways give the same form; nobody who reads the log can tell them apart."""
+        stream = io.StringIO()
+        set_up_logging(Log(format="json"), stream)
+        logger = logging.getLogger("juststorage.access")
+        logger.info("by record", extra={"status": 200})
+        handler = line_handler(logger)
+        assert handler is not None
+        handler.line("juststorage.access", "by line", {"status": 201})
+        handler.flush()
+        record, line = map(json.loads, stream.getvalue().splitlines())
+        assert list(record) == list(line)
+        assert (line["level"], line["target"], line["fields"]) == (
+            "INFO",
+            "juststorage.access",
+            {"status": 201},
+        )
+        assert len(line["timestamp"]) == len(record["timestamp"])
+
+    async def test_lines_and_records_keep_their_order(self) -> None:
+        """A record writes the lines that wait before it."""
+        stream = io.StringIO()
+        set_up_logging(Log(format="json"), stream)
+        handler = line_handler(logging.getLogger("juststorage.access"))
+        assert handler is not None
+        handler.line("a", "first", {})
+        handler.line("a", "second", {})
+        logging.getLogger("b").warning("third")
+        messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+        assert messages == ["first", "second", "third"]
+
+    async def test_waiting_lines_are_written_soon(self) -> None:
+        """Nobody needs to flush: the event loop does, for all lines since the last time."""
+        written = anyio.Event()
+
+        class Stream(io.StringIO):
+            def write(self, text: str) -> int:
+                written.set()
+                return super().write(text)
+
+        stream = Stream()
+        set_up_logging(Log(format="json"), stream)
+        handler = line_handler(logging.getLogger("juststorage.access"))
+        assert handler is not None
+        handler.line("a", "first", {})
+        handler.line("a", "second", {})
+        with anyio.fail_after(10):
+            await written.wait()
+        assert stream.getvalue().count("\n") == 2
+
+    def test_a_terminal_has_none(self) -> None:
+        """Text for people goes the ordinary way, and so does a logger with other handlers."""
+        set_up_logging(Log(format="text"), io.StringIO())
+        assert line_handler(logging.getLogger("juststorage.access")) is None
+        set_up_logging(Log(format="json"), io.StringIO())
+        logger = logging.getLogger("juststorage.elsewhere")
+        logger.addHandler(logging.NullHandler())
+        assert line_handler(logger) is None

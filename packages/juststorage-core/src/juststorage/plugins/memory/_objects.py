@@ -363,17 +363,10 @@ class MemoryObjectRepository(ObjectRepository):
         await checkpoint()
         now = self._rows.now()
         rows = self._rows.objects.values()
-        done = [row for row in rows if self._is_to_bury(row)][:limit]
+        done = [row for row in rows if self._rows.is_to_bury(row)][:limit]
         for row in done:
             row.object = row.object.bury(now)
         return len(done)
-
-    def _is_to_bury(self, row: ObjectRow) -> bool:
-        """DELETING, and no removal of its blob to come that would bury it."""
-        if row.object.status is not ObjectStatus.DELETING or row.blob_key is None:
-            return False
-        blob = self._rows.blobs.get(row.blob_key)
-        return blob is None or blob.ref_count > 0
 
     async def purge_tombstones(self, *, older_than_s: float, limit: int) -> int:
         await checkpoint()

@@ -221,3 +221,10 @@ class Rows:
         self.release(row, now)
         row.object = row.object.delete(now)
         return row.object
+
+    def is_to_bury(self, row: ObjectRow) -> bool:
+        """DELETING, and no removal of its blob to come that would bury it."""
+        if row.object.status is not ObjectStatus.DELETING or row.blob_key is None:
+            return False
+        blob = self.blobs.get(row.blob_key)
+        return blob is None or blob.ref_count > 0
