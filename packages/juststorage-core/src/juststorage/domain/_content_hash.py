@@ -42,8 +42,8 @@ class ContentHash(str):
 
     @classmethod
     def of(cls, algorithm: str, digest: bytes) -> Self:
-        """Build the hash from a digest that a hasher has just computed. Not checked again."""
-        return str.__new__(cls, f"{algorithm}:{digest.hex()}")
+        """Build the hash from a digest that a hasher has just computed."""
+        return cls(f"{algorithm}:{digest.hex()}")
 
     @property
     def algorithm(self) -> str:
