@@ -41,7 +41,7 @@ class AccessLog:
         if exchange.code:
             fields["code"] = exchange.code
         if exchange.tenant_id is not None:
-            fields["tenant_id"] = exchange.tenant_id
+            fields["tenant_id"] = str(exchange.tenant_id)  # a plain one, for JSON
         if exchange.principal is not None:
             fields["subject"] = exchange.principal.subject
         message = (

@@ -171,6 +171,12 @@ class Front:
         )
 
 
+def _is_http1(exchange: Exchange) -> bool:
+    """HTTP/2 has no Connection header: there a refused upload is a stream of its own."""
+    version: str = exchange.scope.get("http_version", "1.1")
+    return version.startswith("1")
+
+
 async def _answer_and_linger(
     exchange: Exchange, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
@@ -178,7 +184,7 @@ async def _answer_and_linger(
     length = exchange.fields.get(b"content-length")
     waits = b"expect" in exchange.fields and not exchange.body_asked
     is_small = length is not None and length.isdigit() and int(length) <= _KEEP_ALIVE_BYTES_MAX
-    if waits or not is_small:
+    if (waits or not is_small or status == 408) and _is_http1(exchange):
         headers.append((b"connection", b"close"))
     if waits:
         # It was never told to continue, and asking for its body would tell it to.

@@ -8,7 +8,6 @@ from typing import Final
 from litestar import Response, get
 
 from juststorage_api._dto import encode
-from juststorage_api._openapi import openapi_document, reference_page, reference_style
 from juststorage_api._routes._strict import known_parameters
 
 __all__ = ["schema_routes"]
@@ -25,15 +24,20 @@ _HEADERS: Final = {
 
 @cache
 def _document() -> bytes:
+    from juststorage_api._openapi.document import openapi_document
+
     return encode(openapi_document())
 
 
 @cache
 def _page() -> bytes:
+    from juststorage_api._openapi.document import openapi_document
+    from juststorage_api._openapi.reference import reference_page
+
     return reference_page(openapi_document()).encode()
 
 
-# In a thread: the first call makes the document, which takes a tenth of a second.
+# In a thread: the first call imports what it needs and makes the document, in half a second.
 @get(
     "/schema/openapi.json",
     guards=[known_parameters],
@@ -59,6 +63,8 @@ def reference() -> Response[bytes]:
 )
 def style() -> Response[bytes]:
     """The reference's style sheet."""
+    from juststorage_api._openapi.reference import reference_style
+
     return Response(reference_style(), media_type="text/css", headers=_HEADERS)
 
 

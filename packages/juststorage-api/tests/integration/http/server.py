@@ -3,7 +3,7 @@
 Prints its port once it accepts connections, and ends when its standard input does. Beside the
 application it answers `/-/state` (what the stores hold) and `/-/lose?<hash>` (drop those bytes), so
 that tests can look behind the interface. The storage class `cold` is a store that breaks off every
-large read, and has room for 10 MB.
+read halfway, or never goes on where the size is odd, and has room for 10 MB.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ class _BrittleReader(BlobReader):
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         left = length // 2
         async for chunk in self._inner.chunks(start, length):
+            if left <= 0 and self.size_bytes % 2:
+                await anyio.sleep_forever()
             if left <= 0:
                 raise Unavailable("the volume went away: /secret/path")
             yield chunk

@@ -337,15 +337,43 @@ def kept(api: Any) -> None:
     api.put(f"{BY_KEY}/ns/kept/k", b"hello")
 
 
+@pytest.fixture(scope="module")
+def document(api: Any) -> dict[str, Any]:
+    """The OpenAPI document."""
+    found: dict[str, Any] = api.call("GET", "/schema/openapi.json", key=None).json
+    return found
+
+
+def _operation(document: dict[str, Any], case: Case) -> dict[str, Any] | None:
+    """What the document says about a call; None where it has no such path or method."""
+    path = case.url.partition("?")[0]
+    if path.startswith(f"{BY_KEY}/"):
+        template = f"{BY_KEY}/{{namespace}}/{{tenant_id}}/{{key}}"
+        if path.count("/") < 6:
+            return None
+    elif path.startswith("/v1/objects/") and path.count("/") == 3 and len(path) > 12:
+        template = "/v1/objects/{id}"
+    elif path.startswith("/v1/objects/") and path.endswith("/metadata"):
+        template = "/v1/objects/{id}/metadata"
+    else:
+        template = path
+    operation: dict[str, Any] | None = document["paths"].get(template, {}).get(case.method.lower())
+    return operation
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_bad_input_is_refused(api: Any, case: Case) -> None:
-    """Each mistake has its documented status and code, and stores nothing."""
+def test_bad_input_is_refused(api: Any, document: dict[str, Any], case: Case) -> None:
+    """Each mistake has its status and code, as the OpenAPI document says, and stores nothing."""
     before = api.state()
     answer = api.call(case.method, case.url, key=case.key, headers=case.headers, body=case.body)
     assert (answer.status, answer.code) == (case.status, case.code), answer.body
     if answer.status == 405:
         assert case.method not in answer.headers["allow"].split(", ")
     assert ("www-authenticate" in answer.headers) == (answer.status == 401)
+    operation = _operation(document, case)
+    if operation is not None:
+        response = operation["responses"][str(case.status)]
+        assert case.code in response["content"]["application/problem+json"]["examples"]
     after = api.state()
     assert after == before
     assert after["staged"] == 0

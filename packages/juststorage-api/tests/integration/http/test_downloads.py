@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 from typing import Any
 
 import pytest
@@ -37,13 +36,10 @@ def test_missing_bytes_are_an_error(api: Any, base: str, log: Any) -> None:
 
 
 def test_a_reader_that_leaves_is_noticed(api: Any, base: str, log: Any) -> None:
-    """Who hangs up during a large download ends it; the rest is not read for nobody."""
-    api.put(f"{base}/left", bytes(15_000_000))
+    """Who hangs up ends the download, even while the store has nothing to send."""
+    api.put(f"{base}/left?storage_class=cold", LARGE + b"x")
     with api.connect() as wire:
-        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         key = api.secret("admin")
         wire.sendall(f"GET {base}/left HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
         assert wire.recv(1000).startswith(b"HTTP/1.1 200 ")
-    ended = log.wait(f"GET {base}/left 200")
-    sent = int(ended.split(" 200 ")[1].split(" bytes")[0])
-    assert sent < 15_000_000
+    log.wait(f"GET {base}/left 200")

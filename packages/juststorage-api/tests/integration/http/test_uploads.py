@@ -150,6 +150,7 @@ def test_a_body_that_stands_still(api: Any, base: str, head: Head, fields: list[
     """After the idle time the upload is given up with 408."""
     answer = api.raw(head(*fields))
     assert (answer.status, answer.code) == (408, "upload_too_slow")
+    assert answer.headers["connection"] == "close"
     assert api.call("GET", f"{base}/k").status == 404
     _await_quiet(api)
 
