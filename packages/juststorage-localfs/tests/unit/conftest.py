@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -193,10 +194,10 @@ def open_files() -> Callable[[], set[str]]:
         found = set()
         for entry in Path("/proc/self/fd").iterdir():
             try:
-                target = str(entry.readlink())
+                kind, target = entry.stat().st_mode, str(entry.readlink())
             except OSError:
-                continue
-            if target.startswith("/") and not target.startswith(("/dev/", "/proc/")):
+                continue  # the one that lists them
+            if (stat.S_ISREG(kind) or stat.S_ISDIR(kind)) and not target.startswith("/proc/"):
                 found.add(f"{entry.name}:{target}")
         return found
 

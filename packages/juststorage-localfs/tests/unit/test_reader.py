@@ -26,6 +26,13 @@ class Cold(FsOps):
         raise BlockingIOError(errno.EAGAIN, "not cached")
 
 
+class Warm(FsOps):
+    """Everything is always in the page cache, whatever the filesystem can tell."""
+
+    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+        return os.preadv(fd, [buffer], start)
+
+
 async def put(store: Any, data: bytes = DATA) -> str:
     """Store bytes."""
     return str(await store.put(ObjectId.new(), make_content(data).content_hash, data))
@@ -36,7 +43,7 @@ async def read(reader: Any, start: int = 0, length: int = len(DATA)) -> bytes:
     return b"".join([piece async for piece in reader.chunks(start, length)])
 
 
-@pytest.mark.parametrize("kind", [FsOps, Cold])
+@pytest.mark.parametrize("kind", [FsOps, Warm, Cold])
 async def test_every_byte(tmp_path: Path, opened: Any, kind: type[FsOps]) -> None:
     """From the cache or from the disk, whole or in part, pieces have their limit."""
     async with opened(tmp_path, ops=kind()) as store, await store.open(await put(store)) as reader:
@@ -49,7 +56,7 @@ async def test_every_byte(tmp_path: Path, opened: Any, kind: type[FsOps]) -> Non
 async def test_read_now_is_all_or_nothing(tmp_path: Path, opened: Any) -> None:
     """Not cached, cached in part, or too large to copy: nothing, and never a short answer."""
 
-    class Partly(FsOps):
+    class Partly(Warm):
         def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
             return super().read_now(fd, buffer, start) - 1
 
@@ -62,14 +69,17 @@ async def test_read_now_is_all_or_nothing(tmp_path: Path, opened: Any) -> None:
             await store.open(await put(store)) as reader,
         ):
             assert reader.read_now(0, 4096) is None
-    async with opened(tmp_path) as store, await store.open(await put(store)) as reader:
+    async with (
+        opened(tmp_path, ops=Warm()) as store,
+        await store.open(await put(store)) as reader,
+    ):
         assert reader.read_now(0, 4096) == DATA[:4096]
         assert reader.read_now(3, 0) == b""
         assert reader.read_now(0, READ_NOW_BYTES_MAX + 1) is None
         assert reader.read_now(len(DATA) - 1, 2) is None
 
 
-@pytest.mark.parametrize("kind", [FsOps, Cold])
+@pytest.mark.parametrize("kind", [FsOps, Warm, Cold])
 async def test_an_early_end_is_corruption(tmp_path: Path, opened: Any, kind: type[FsOps]) -> None:
     """A file that is shorter than it was is an error, never a short iteration."""
     async with opened(tmp_path, ops=kind()) as store:
