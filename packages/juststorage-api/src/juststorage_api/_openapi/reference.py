@@ -117,7 +117,8 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
                 f"<tr><th><code>{escape(parameter['name'])}</code>"
                 f"<small>{escape(parameter['in'])}</small>{needed}</th>"
                 f"<td>{_inline(parameter.get('description', ''))}"
-                f"{_constraints(parameter.get('schema', {}))}</td></tr>"
+                f"{_constraints(parameter.get('schema', {}))}"
+                f"{_example(parameter)}</td></tr>"
             )
         yield "</tbody></table>"
     body = operation.get("requestBody")
@@ -136,11 +137,9 @@ def _responses(responses: dict[str, Any], document: dict[str, Any]) -> Iterator[
         if headers:
             yield "<table><tbody>"
             for name, header in headers.items():
-                example = header.get("example")
-                shown = "" if example is None else f"<br><code>{escape(str(example))}</code>"
                 yield (
                     f"<tr><th><code>{escape(name)}</code></th>"
-                    f"<td>{_inline(header.get('description', ''))}{shown}</td></tr>"
+                    f"<td>{_inline(header.get('description', ''))}{_example(header)}</td></tr>"
                 )
             yield "</tbody></table>"
         for media_type, content in response.get("content", {}).items():
@@ -175,9 +174,14 @@ def _schema_link(content: dict[str, Any]) -> str:
     return f'<a href="#schema-{name}">{name}</a>'
 
 
+def _example(described: dict[str, Any]) -> str:
+    example = described.get("example")
+    return "" if example is None else f"<br><code>{escape(str(example))}</code>"
+
+
 def _constraints(schema: dict[str, Any]) -> str:
     told = [
-        f"{word} <code>{escape(_json(schema[name]))}</code>"
+        f"{word} <code>{escape(_brief(schema[name]))}</code>"
         for name, word in (
             ("enum", "one of"),
             ("default", "default"),
@@ -188,6 +192,10 @@ def _constraints(schema: dict[str, Any]) -> str:
         if schema.get(name) is not None
     ]
     return f"<br><small>{', '.join(told)}</small>" if told else ""
+
+
+def _brief(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _json(value: Any) -> str:
