@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-__all__ = ["Connecting", "connect", "is_busy", "patiently"]
+__all__ = ["Connecting", "connect", "patiently"]
 
 ResultT = TypeVar("ResultT")
 
@@ -36,7 +36,7 @@ class Connecting(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_pages: int
 
 
-def is_busy(error: sqlite3.Error) -> bool:
+def _is_busy(error: sqlite3.Error) -> bool:
     """Whether another process's lock is in the way."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
@@ -53,7 +53,7 @@ def patiently(attempt: Callable[[], ResultT], timeout_s: float) -> ResultT:
         try:
             return attempt()
         except sqlite3.Error as error:
-            if not is_busy(error) or time.monotonic() > deadline:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         pause_s = min(2 * pause_s, _RETRY_S_MAX)
@@ -63,8 +63,8 @@ def connect(how: Connecting, *, read_only: bool = False, waits: bool = True) -> 
     """Open the existing file.
 
     A connection that does not wait fails at once where another process is in the way.
-    Transactions are ours alone (`isolation_level=None`). The connection may move between threads,
-    because the writer uses it on the event loop and in its thread, one after the other.
+    Transactions are ours alone (`isolation_level=None`). Only its own thread uses the connection,
+    except that any may interrupt it; SQLite allows more than Python's check does.
     """
     connection = sqlite3.connect(
         f"{how.path.absolute().as_uri()}?mode=rw",

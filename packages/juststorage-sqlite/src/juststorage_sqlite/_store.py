@@ -129,7 +129,7 @@ async def _connection(
 ) -> sqlite3.Connection:
     def opened() -> sqlite3.Connection:
         with our_errors():
-            # The writer must not wait on the event loop; it waits in its thread.
+            # The writer does its own waiting.
             connection = connect(how, read_only=read_only, waits=read_only)
         add_functions(connection)
         return connection

@@ -5,12 +5,10 @@ requests that wait while one transaction commits share the next: each runs in a 
 own, and one COMMIT makes all of them durable. A request that fails is rolled back to its savepoint
 and fails alone.
 
-**Where statements run.** Those of a shared transaction run on the event loop, and only what waits
-(COMMIT for the disk, BEGIN for another process) runs in the writer's thread. It looks wrong and is
-not: each is microseconds of work on cached pages, and every one gives up the interpreter lock. A
-thread has to win the lock back from the event loop after each, which takes up to a switch interval
-(5 ms) while the loop is busy: uploads were three times slower, and one in a hundred took 140 ms.
-Statements that read much run in the thread, few and large. docs/adr/0011 has the figures.
+A transaction is one job in the writer's thread, from BEGIN to COMMIT. Running its statements on the
+event loop, and only COMMIT in the thread, was tried: it spares the thread the fight for the
+interpreter lock after each statement, and gains nothing that could be measured behind a real
+server, while a page that has to come from the disk stops every request. docs/adr/0011 has figures.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 from juststorage.plugins import Gatherer
 from juststorage.ports import Clock
-from juststorage_sqlite._connection import is_busy, patiently
+from juststorage_sqlite._connection import patiently
 from juststorage_sqlite._errors import commit_failure, our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
@@ -60,8 +58,9 @@ class Writer:
     """Runs work in durable transactions; an async context manager.
 
     Args:
-        thread: Where whatever waits runs.
-        connection: Used by nobody else; does not wait by itself for other processes.
+        thread: Where all of it runs.
+        connection: Used by nobody else. It does not wait by itself for other processes: the writer
+            does, with shorter pauses.
         clock: The time that work is given.
         batch_max: Requests that share a transaction, at most.
         busy_timeout_s: How long to wait for another process's transaction.
@@ -119,36 +118,37 @@ class Writer:
         included.
         """
         async with self._turn:
+            run = self._thread.run_to_end
             try:
-                await self._begin()
+                await run(lambda: _begin(self._connection, self._busy_timeout_s))
                 yield Session(self._thread, self._connection, self._now)
-                await self._commit()
+                await run(lambda: _commit(self._connection))
             except BaseException:
-                await self._thread.run_to_end(lambda: _roll_back(self._connection))
+                await run(lambda: _roll_back(self._connection))
                 raise
 
     async def _batch(self, works: Sequence[Work[Any]]) -> Sequence[Any]:
         async with self._turn:
-            try:
-                await self._begin()
-                answers = [self._item(work) for work in works]
-                await self._commit()
-            except BaseException:
-                _roll_back(self._connection)
-                raise
-        return answers
+            return await self._thread.run_to_end(lambda: self._transaction(works))
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
 
-    async def _begin(self) -> None:
-        if not _began(self._connection):
-            await self._thread.run_to_end(
-                lambda: _begin_waiting(self._connection, self._busy_timeout_s)
-            )
+    def _transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """One transaction for all: each one's result, or the exception that it raised.
 
-    async def _commit(self) -> None:
-        await self._thread.run_to_end(lambda: _commit(self._connection))
+        Raises:
+            JustStorageError: The transaction failed as a whole.
+        """
+        try:
+            _begin(self._connection, self._busy_timeout_s)
+            with our_errors():
+                answers = [self._item(work) for work in works]
+            _commit(self._connection)
+        except BaseException:
+            _roll_back(self._connection)
+            raise
+        return answers
 
     def _item(self, work: Work[Any]) -> Any:
         """Run one of a batch; its exception is its answer, and takes back what it did."""
@@ -170,18 +170,7 @@ class Writer:
         return answer
 
 
-def _began(connection: sqlite3.Connection) -> bool:
-    """Begin, unless another process writes now."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as error:
-        if is_busy(error):
-            return False
-        raise translated(error) from error
-    return True
-
-
-def _begin_waiting(connection: sqlite3.Connection, timeout_s: float) -> None:
+def _begin(connection: sqlite3.Connection, timeout_s: float) -> None:
     """Begin once no other process writes."""
     with our_errors():
         patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout_s)
