@@ -16,9 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-import anyio
-from anyio.lowlevel import checkpoint_if_cancelled
-
 from juststorage.errors import JustStorageError, Unavailable
 from juststorage.plugins import Gatherer
 from juststorage_postgres._careful import Answers
@@ -65,7 +62,10 @@ class Gathered(Generic[ItemT, ResultT]):
             yield
 
     async def submit(self, item: ItemT, *, is_common: bool = True) -> ResultT:
-        """Answer one request. Like `Pool.attempt`, it is not interrupted once it has begun.
+        """Answer one request.
+
+        A cancelled caller does not stop a statement that it shares with others; whether its own
+        part has happened, it does not learn.
 
         Args:
             item: The request.
@@ -74,13 +74,10 @@ class Gathered(Generic[ItemT, ResultT]):
         Raises:
             JustStorageError: The item's refusal, or `Unavailable`.
         """
-        await checkpoint_if_cancelled()
-        with anyio.CancelScope(shield=True):
-            answer = await self._fast.submit(item) if is_common else None
-            if answer is None:
-                answer = await self._careful.submit(item)
-            done = answer if answer is not None else await self._alone(item)
-        return done  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
+        answer = await self._fast.submit(item) if is_common else None
+        if answer is None:
+            answer = await self._careful.submit(item)
+        return answer if answer is not None else await self._alone(item)
 
     async def _alone(self, item: ItemT) -> ResultT:
         [answer] = await self._pool.attempt(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from juststorage.errors import Misconfigured, Unavailable
+from juststorage.errors import JustStorageError, Misconfigured, Unavailable
 from juststorage.plugins import MigrationStatus, Migrator
 from juststorage_postgres._checks import current_revision
 from juststorage_postgres._connect import connect, where
@@ -28,9 +29,9 @@ from juststorage_postgres._errors import DRIVER_ERRORS, translate
 from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._options import PostgresOptions
 
-__all__ = ["PostgresMigrator", "configured"]
+__all__ = ["LOCK", "PostgresMigrator", "configured"]
 
-_LOCK: Final = 0x6A73_6D69_6772_6174
+LOCK: Final = 0x6A73_6D69_6772_6174
 """The advisory lock's number: `jsmigrat` in ASCII."""
 
 _WAIT_S: Final = 300
@@ -40,6 +41,9 @@ _LOCK_TIMEOUT_S: Final = 5
 """Seconds that a migration waits for a table: who waits longer makes all others wait behind it."""
 
 ResultT = TypeVar("ResultT")
+
+_alembic: Final = threading.Lock()
+"""Alembic keeps what it works on in globals of its modules: one run at a time in a process."""
 
 
 def configured(output: io.StringIO | None = None) -> Config:
@@ -73,7 +77,8 @@ class PostgresMigrator(Migrator):
         if current == REVISIONS[-1]:
             return ""
         output = io.StringIO()
-        command.upgrade(configured(output), f"{current or 'base'}:head", sql=True)
+        with _alembic:
+            command.upgrade(configured(output), f"{current or 'base'}:head", sql=True)
         return output.getvalue()
 
     async def _current(self) -> str | None:
@@ -87,39 +92,48 @@ class PostgresMigrator(Migrator):
 
     def _migrate(self, run: Callable[[Config], None]) -> None:
         def migrate(connection: Connection) -> None:
-            # A migration may take its time; what it must not do is stand in a queue for a table.
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_WAIT_S}s'"))
-            connection.execute(text(f"SET LOCAL statement_timeout = '{_WAIT_S}s'"))
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'"))
             config = configured()
-            config.attributes["connection"] = connection
-            run(config)
+            config.attributes.update(connection=connection, lock=_lock)
+            with _alembic:
+                run(config)
 
-        _run(lambda: self._in_transaction(migrate))
+        _run(lambda: self._on_connection(migrate))
 
-    async def _in_transaction(self, run: Callable[[Connection], None]) -> None:
+    async def _on_connection(self, run: Callable[[Connection], None]) -> None:
         engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: connect(self._options, is_patient=True),
             poolclass=NullPool,
         )
         try:
-            async with engine.begin() as connection:
+            # Alembic begins and commits: a revision may leave the transaction for a while.
+            async with engine.connect() as connection:
                 await connection.run_sync(run)
         except DBAPIError as error:
-            cause = error.orig.__cause__ if error.orig is not None else None
-            state = getattr(cause, "sqlstate", None)
-            if state == "42501":
-                raise Misconfigured(
-                    f"{where(self._options)}: the user may not change the schema"
-                ) from error
-            if state == "55P03":
-                raise Unavailable("a table, or another migration, is in use; try again") from error
-            raise translate(cause if isinstance(cause, Exception) else error) from error
+            raise self._explained(error) from error
         finally:
             await engine.dispose()
+
+    def _explained(self, error: DBAPIError) -> JustStorageError:
+        cause = error.orig.__cause__ if error.orig is not None else None
+        match getattr(cause, "sqlstate", None):
+            case "42501":
+                return Misconfigured(f"{where(self._options)}: the user may not change the schema")
+            case "55P03":
+                return Unavailable("a table, or another migration, is in use; try again")
+        return translate(cause if isinstance(cause, Exception) else error)
+
+
+def _lock(connection: Connection) -> None:
+    """Wait for other migrators, for long; and from then on for tables, for a short time only."""
+    for statement in (
+        f"SET LOCAL lock_timeout = '{_WAIT_S}s'",
+        f"SET LOCAL statement_timeout = '{_WAIT_S}s'",
+        f"SELECT pg_advisory_xact_lock({LOCK})",
+        "SET LOCAL statement_timeout = 0",
+        f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'",
+    ):
+        connection.execute(text(statement))
 
 
 def _run(run: Callable[[], Awaitable[ResultT]]) -> ResultT:

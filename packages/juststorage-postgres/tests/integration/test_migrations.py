@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 from collections.abc import Iterator
 
 import anyio.to_thread
@@ -15,13 +15,13 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from juststorage.errors import Misconfigured
+from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Secret
 from juststorage_postgres._migrations import REVISIONS, VERSION_TABLE
-from juststorage_postgres._migrator import PostgresMigrator, configured
+from juststorage_postgres._migrator import LOCK, PostgresMigrator, configured
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._schema import metadata
-from juststorage_postgres.testing import PostgresServer, made_database
+from juststorage_postgres.testing import PostgresServer, made_database, run_sql
 
 CATALOG = """
 SELECT c.relname || ' ' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
@@ -39,6 +39,9 @@ SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace
     AND conrelid <> to_regclass($1) IS NOT FALSE
 ORDER BY 1"""
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 
 
 @pytest.fixture
@@ -127,17 +130,27 @@ async def test_the_statements_by_hand(
     assert await catalog(empty_postgres_url) == await catalog(other_url)
 
 
-async def test_several_at_once(migrator: PostgresMigrator) -> None:
+async def test_several_at_once(migrator: PostgresMigrator, empty_postgres_url: str) -> None:
     """Instances that are deployed together migrate one after the other."""
-    barrier = threading.Barrier(3)
-
-    def migrate() -> None:
-        barrier.wait()
-        migrator.up()
-
+    program = (
+        "import sys\n"
+        "from juststorage.plugins import Secret\n"
+        "from juststorage_postgres._migrator import PostgresMigrator\n"
+        "from juststorage_postgres._options import PostgresOptions\n"
+        "PostgresMigrator(PostgresOptions(url=Secret(sys.argv[1]))).up()\n"
+    )
+    connection = await asyncpg.connect(empty_postgres_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
     async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(anyio.to_thread.run_sync, migrate)
+        for _ in range(2):
+            tasks.start_soon(anyio.run_process, [sys.executable, "-c", program, empty_postgres_url])
+        while await connection.fetchval(WAITING) < 2:
+            pass
+        assert migrator.status().current is None
+        await transaction.rollback()
+    await connection.close()
     assert migrator.status().pending == []
 
 
@@ -146,3 +159,31 @@ def test_the_revisions_are_alembics() -> None:
     scripts = ScriptDirectory.from_config(configured())
     assert [each.revision for each in scripts.walk_revisions()] == list(reversed(REVISIONS))
     assert scripts.get_heads() == [REVISIONS[-1]]
+
+
+def test_a_user_who_may_not(migrator: PostgresMigrator, empty_postgres_url: str) -> None:
+    """A migration without the right to change the schema is refused with a sentence."""
+    run_sql(
+        empty_postgres_url,
+        "CREATE ROLE onlooker LOGIN",
+        "REVOKE CREATE ON SCHEMA public FROM public",
+    )
+    try:
+        url = empty_postgres_url.replace("postgres@", "onlooker@")
+        with pytest.raises(Misconfigured, match="may not change the schema"):
+            PostgresMigrator(PostgresOptions(url=Secret(url))).up()
+    finally:
+        run_sql(empty_postgres_url, "DROP ROLE onlooker")
+    assert migrator.status().current is None
+
+
+async def test_a_table_in_use(migrator: PostgresMigrator, empty_postgres_url: str) -> None:
+    """A migration does not queue for a table, where all requests would queue behind it."""
+    migrator.up()
+    connection = await asyncpg.connect(empty_postgres_url)
+    async with connection.transaction():
+        await connection.execute("SELECT FROM objects")
+        with pytest.raises(Unavailable, match="in use"):
+            await anyio.to_thread.run_sync(migrator.down, "base")
+    await connection.close()
+    assert migrator.status().pending == []

@@ -20,4 +20,6 @@ context.configure(
 )
 
 with context.begin_transaction():
+    if connection is not None:
+        context.config.attributes["lock"](connection)
     context.run_migrations()
