@@ -1,4 +1,4 @@
-"""The use cases of a runtime, built once. The only place where this package composes core."""
+"""What the handlers of an open service call."""
 
 from __future__ import annotations
 
@@ -6,16 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from juststorage.config import Uploads
-from juststorage.runtime import Runtime
-from juststorage.usecases import (
-    CursorCodec,
-    DeleteObject,
-    DownloadObject,
-    FindObject,
-    ListObjects,
-    UploadLimits,
-    UploadObject,
-)
+from juststorage.runtime import Runtime, UseCases
 from juststorage_api._authentication import Authentication
 
 __all__ = ["Services"]
@@ -23,46 +14,26 @@ __all__ = ["Services"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the handlers call."""
+    """The runtime, its use cases, and who is calling."""
 
     runtime: Runtime
-    uploads: Uploads
+    cases: UseCases
     authentication: Authentication
-    upload: UploadObject
-    download: DownloadObject
-    find: FindObject
-    delete: DeleteObject
-    list: ListObjects
+
+    @property
+    def uploads(self) -> Uploads:
+        """The limits on uploads."""
+        return self.runtime.config.uploads
 
     @classmethod
     async def of(cls, runtime: Runtime) -> Self:
-        """Compose the use cases.
+        """Put them together.
 
         Raises:
             Unavailable: The metadata store does not answer.
         """
-        uploads = runtime.config.uploads
         return cls(
             runtime=runtime,
-            uploads=uploads,
+            cases=await UseCases.of(runtime),
             authentication=Authentication(runtime.authenticators, runtime.config.auth.chain),
-            upload=UploadObject(
-                runtime.metadata,
-                runtime.blobs,
-                runtime.hashers,
-                algorithm=runtime.hasher.algorithm,
-                clock=runtime.clock,
-                limits=UploadLimits(
-                    bytes_max=uploads.max_bytes,
-                    lease_s=uploads.lease_s,
-                    idle_s=uploads.idle_timeout_s,
-                    rate_min_bytes_s=uploads.min_rate_bytes_s,
-                ),
-            ),
-            download=DownloadObject(runtime.metadata, runtime.blobs, runtime.hashers),
-            find=FindObject(runtime.metadata),
-            delete=DeleteObject(runtime.metadata),
-            list=ListObjects(
-                runtime.metadata, CursorCodec(await runtime.metadata.secret("cursor"))
-            ),
         )

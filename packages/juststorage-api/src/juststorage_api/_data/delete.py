@@ -21,7 +21,7 @@ class Deletes:
     """204 once the object is gone for everyone; its bytes are the collector's business."""
 
     def __init__(self, services: Services) -> None:
-        self._delete = services.delete
+        self._delete = services.cases.delete
 
     async def by_id(self, exchange: Exchange) -> None:
         """DELETE /v1/objects/{id}."""

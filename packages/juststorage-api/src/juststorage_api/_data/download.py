@@ -42,8 +42,8 @@ class Downloads:
     """
 
     def __init__(self, services: Services) -> None:
-        self._find = services.find
-        self._download = services.download
+        self._find = services.cases.find
+        self._download = services.cases.download
         self._clock = services.runtime.clock
 
     async def by_id(self, exchange: Exchange) -> None:

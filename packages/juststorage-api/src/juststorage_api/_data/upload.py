@@ -40,7 +40,7 @@ class Uploads:
     """201 or 200 once the bytes are durable and the object is visible."""
 
     def __init__(self, services: Services) -> None:
-        self._upload = services.upload
+        self._upload = services.cases.upload
         self._small_bytes = min(services.uploads.small_bytes, services.uploads.max_bytes)
         self._idle_s = services.uploads.idle_timeout_s
         self._rate_min = services.uploads.min_rate_bytes_s

@@ -77,7 +77,7 @@ async def list_objects(
         descending=not prefix,
         limit=limit,
     )
-    listing = await services.list.page(query, cursor=cursor)
+    listing = await services.cases.list.page(query, cursor=cursor)
     return ObjectPage(
         objects=[object_dto(stored) for stored in listing.objects],
         next_cursor=listing.next_cursor,
@@ -103,7 +103,7 @@ async def object_metadata(
 ) -> ObjectDto:
     """What is known about an object, without its bytes."""
     exchange.tenant_id = tenant = tenant_for(caller, Call.READ_METADATA, tenant_id)
-    stored = await services.find.by_id(tenant, ObjectId(id), namespaces=caller.namespaces)
+    stored = await services.cases.find.by_id(tenant, ObjectId(id), namespaces=caller.namespaces)
     return object_dto(stored)
 
 
