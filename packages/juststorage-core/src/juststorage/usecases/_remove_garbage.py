@@ -73,24 +73,32 @@ class RemoveGarbage:
         )
 
     async def run(self, report: CollectionReport, *, grace_s: float) -> None:
-        """Claim and remove batch after batch, until no garbage or the run's limit is left."""
+        """Claim and remove batch after batch, until no garbage or the run's limit is left.
+
+        A blob is claimed once in a run. What could not be removed may be garbage still by the look
+        of its row: a count that drifted to 0 while an object holds the blob stays 0, and claiming
+        it again at once would go on until the limit.
+        """
         space = await self._space()
+        left: set[BlobKey] = set()
         while report.claimed < self._limits.run_blobs_max:
             started = self._clock.monotonic()
             claimed = await self._rows.claim(
                 grace_s=grace_s,
                 claim_s=self._limits.claim_s,
                 limit=self._limits.batch_size,
-                agree=lambda blob, now: self._agrees(blob, now, space),
+                agree=lambda blob, now: blob.key not in left and self._agrees(blob, now, space),
             )
             if not claimed:
                 return
             report.claimed += len(claimed)
-            await self._remove(claimed, report)
+            left.update(await self._remove(claimed, report))
             await self._keep_rate(len(claimed), started)
         report.more = True
 
-    async def _remove(self, claimed: Sequence[Blob], report: CollectionReport) -> None:
+    async def _remove(self, claimed: Sequence[Blob], report: CollectionReport) -> set[BlobKey]:
+        """Remove a batch; the keys of those that are not removed."""
+        keys = {blob.key for blob in claimed}
         moved: list[Blob] = []
 
         async def move(locked: Sequence[Blob]) -> Collection[BlobKey]:
@@ -106,7 +114,7 @@ class RemoveGarbage:
             report.errors += len(claimed)
             with anyio.CancelScope(shield=True):
                 await self._put_back(moved)
-            return
+            return keys
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._put_back(moved)
@@ -114,6 +122,7 @@ class RemoveGarbage:
         report.removed += len(removal.removed)
         report.bytes_removed += sum(blob.size_bytes for blob in removal.removed)
         report.errors += len(removal.failed)
+        return keys - {blob.key for blob in removal.removed}
 
     async def _to_trash(self, locked: Sequence[Blob]) -> set[BlobKey]:
         """Move the bytes of these blobs to the trash; the keys of those that are gone."""

@@ -100,6 +100,18 @@ async def test_trash_that_a_row_names_goes_back(service: Any) -> None:
     assert await service.content(found) == b"abc"
 
 
+async def test_a_drifted_count_is_looked_at_once_in_a_run(service: Any) -> None:
+    """A blob that cannot be removed is not claimed over and over, and stalls nothing behind it."""
+    kept = (await service.upload().whole(service.intent(), b"abc")).object
+    await deleted(service, b"garbage")
+    rows = service.metadata.blobs._rows.blobs
+    key = BlobKey(kept.content_hash, StorageClass.HOT)
+    rows[key] = msgspec.structs.replace(rows[key], ref_count=0, zero_since=kept.created_at)
+    report = await service.collect().run()
+    assert (report.claimed, report.removed, report.more) == (2, 1, False)
+    assert await service.content(kept) == b"abc"
+
+
 async def test_an_upload_that_reserves_claimed_bytes_keeps_them(service: Any) -> None:
     """A blob that is reserved between claim and removal is taken back (R01)."""
     gone = await deleted(service, b"abc")
