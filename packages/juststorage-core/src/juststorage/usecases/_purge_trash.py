@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from juststorage.domain import Blob, BlobKey, StorageClass
 from juststorage.errors import UnsupportedOperation
@@ -15,8 +15,11 @@ __all__ = ["PurgeTrash"]
 class PurgeTrash:
     """Step c of a collection.
 
+    What a row names goes back. What a row may still come to name stays: a collector that was frozen
+    can move the file that an upload has just placed and not committed yet (R19).
+
     The check and the deletion need no lock between them: an upload never uses what is in the trash,
-    it places a copy of its own.
+    it places a copy of its own, and it has its row, with a reference, before it places anything.
     """
 
     def __init__(
@@ -53,7 +56,9 @@ class PurgeTrash:
                 ]
             )
             dead = [
-                trashed for trashed in batch if not await self._kept(trashed, rows, store, report)
+                trashed
+                for trashed in batch
+                if not await self._kept(trashed, storage_class, rows, store, report)
             ]
             await store.purge(dead)
             report.purged += len(dead)
@@ -63,12 +68,20 @@ class PurgeTrash:
     @staticmethod
     async def _kept(
         trashed: TrashedBlob,
+        storage_class: StorageClass,
         rows: Mapping[BlobKey, Blob],
         store: BlobStore,
         report: CollectionReport,
     ) -> bool:
-        named: Sequence[Blob] = [row for row in rows.values() if row.locator == trashed.locator]
-        if not any(row.stored_at is not None for row in named):
+        if trashed.content_hash is None:
+            return False
+        row = rows.get(BlobKey(trashed.content_hash, storage_class))
+        if row is None:
+            return False
+        if row.stored_at is None:
+            # With a reference, an upload is on its way to commit these bytes, perhaps this file.
+            return row.ref_count > 0
+        if row.locator != trashed.locator:
             return False
         if await store.stat(trashed.locator) is not None:
             return False  # a later upload placed its own copy; this one is a spare

@@ -100,6 +100,28 @@ async def test_trash_that_a_row_names_goes_back(service: Any) -> None:
     assert await service.content(found) == b"abc"
 
 
+async def test_trash_that_an_upload_may_commit_is_not_purged(service: Any) -> None:
+    """A file that was moved before its upload's commit is not gone for good by then (R19)."""
+    intent, content = service.intent(), Content(service.hasher.hash(b"abc"), 3)
+    objects, store = service.metadata.objects, service.blobs[StorageClass.HOT]
+    reserved = await objects.begin_reserved(intent, content, lease_s=60)
+    locator = await store.put(intent.new.id, content.content_hash, b"abc")
+    await store.remove([locator])  # by a collector that was frozen since its transaction died
+    report = await service.collect().run()
+    assert (report.restored, report.purged) == (0, 0)
+    committed = await objects.commit(reserved.lease, locator)
+    assert await service.content(committed.object) == b"abc"
+
+
+async def test_trash_of_an_upload_that_was_given_up_is_purged(service: Any) -> None:
+    """Without a reference nobody will commit it."""
+    intent, content = service.intent(), Content(service.hasher.hash(b"abc"), 3)
+    store = service.blobs[StorageClass.HOT]
+    await service.metadata.objects.begin_reserved(intent, content, lease_s=0)
+    await store.remove([await store.put(intent.new.id, content.content_hash, b"abc")])
+    assert (await service.collect().run()).purged == 1
+
+
 async def test_a_drifted_count_is_looked_at_once_in_a_run(service: Any) -> None:
     """A blob that cannot be removed is not claimed over and over, and stalls nothing behind it."""
     kept = (await service.upload().whole(service.intent(), b"abc")).object
