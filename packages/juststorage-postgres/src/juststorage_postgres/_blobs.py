@@ -58,10 +58,19 @@ _DELETE: Final = f"""
 DELETE FROM blobs b USING {_KEYS}
 WHERE b.content_hash = k.content_hash AND b.storage_class = k.storage_class"""  # noqa: S608
 
+# Objects are locked before blobs everywhere else; here the blobs are locked already. Who holds an
+# object may be waiting for one of them, so objects that are held are left to the next `bury`.
 _BURY: Final = f"""
-UPDATE objects o SET status = 'DELETED', updated_at = clock_timestamp() FROM {_KEYS}
-WHERE o.status = 'DELETING'
-    AND o.content_hash = k.content_hash AND o.storage_class = k.storage_class"""  # noqa: S608
+WITH dead AS MATERIALIZED (
+    SELECT o.id FROM {_KEYS} CROSS JOIN LATERAL (
+        SELECT o.id FROM objects o
+        WHERE o.status = 'DELETING'
+            AND o.content_hash = k.content_hash AND o.storage_class = k.storage_class
+        FOR UPDATE SKIP LOCKED
+    ) AS o
+)
+UPDATE objects o SET status = 'DELETED', updated_at = clock_timestamp()
+FROM dead WHERE o.id = dead.id AND o.status = 'DELETING'"""  # noqa: S608
 
 _ADOPT: Final = """
 INSERT INTO blobs (

@@ -22,11 +22,12 @@ from juststorage_postgres._errors import is_answer, is_passing, translated
 
 __all__ = ["ATTEMPTS_MAX", "Connection", "Pool"]
 
-ATTEMPTS_MAX: Final = 5
-"""Attempts at one transaction that deadlocks, waits too long or meets a stale snapshot."""
+ATTEMPTS_MAX: Final = 10
+"""Attempts at one transaction that deadlocks, waits too long or loses a key that was free."""
 
 _PAUSE_S: Final = 0.004
-"""Pause before the second attempt, at most; it doubles with every further one."""
+_PAUSE_MAX_S: Final = 0.1
+"""Pause before the second attempt, at most; it doubles with every further one, up to the other."""
 
 ResultT = TypeVar("ResultT")
 
@@ -89,7 +90,8 @@ class Pool:
                     if is_last or not is_passing(error):
                         raise
                 # Jitter: two that met once must not meet at every attempt.
-                await anyio.sleep(random.random() * _PAUSE_S * 2 ** (attempt - 1))  # noqa: S311
+                pause_s = min(_PAUSE_MAX_S, _PAUSE_S * 2 ** (attempt - 1))
+                await anyio.sleep(random.random() * pause_s)  # noqa: S311
         raise AssertionError("the last attempt returns or raises")
 
     @asynccontextmanager

@@ -1,14 +1,19 @@
 """Work: one transaction of several statements, for everything that needs a look before it acts.
 
+    lock the keys      those that are asked for, by number
     lock the objects   those asked for, and those that hold the keys asked for, in the order of ids
     lock the blobs     all that these objects hold, and those asked for, in the order of BlobKey
     decide             in Python, on rows that nobody else can change
     flush              blobs, then objects that let go of keys, then objects that take them
 
 Every statement begins after the locks before it are held, so under READ COMMITTED it sees what they
-protect. Two things may still appear that no lock can hold, because they did not exist: an object
-that took the key, and a blob's row. The first is stopped by the unique index, and the next attempt
-sees it; the second is counted up by the insert's ON CONFLICT.
+protect. The keys are locked so that those who want one of them queue for it here. To queue for the
+row of its holder instead would be in vain: once that is free it is no longer the holder, and the
+snapshot from before the wait does not have the next one.
+
+Two things may still appear that no lock can hold, because they did not exist: an object that took
+the key by a gathered statement, and a blob's row. The first is stopped by the unique index, and the
+next attempt sees it; the second is counted up by the insert's ON CONFLICT.
 
 This is the careful way. The gathered statements are the fast one for the common cases; whatever
 they do not answer comes here.
@@ -38,6 +43,13 @@ from juststorage_postgres._rows import KeyName, ObjectRow, blob_of, object_row_o
 from juststorage_postgres._schema import HELD, blobs, columns, objects
 
 __all__ = ["Work"]
+
+LOCK_KEYS: Final = """
+SELECT pg_advisory_xact_lock(number) FROM (
+    SELECT DISTINCT hashtextextended(concat_ws('/', tenant_id, namespace, key), 0) AS number
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, namespace, key)
+    ORDER BY number
+) AS numbers"""
 
 # As in _statements: LATERAL with FOR UPDATE, so that whatever the planner believes of the tables,
 # each row is found through its index, and locked in the order of the sorted list.
@@ -147,14 +159,11 @@ class Work:
         blobs: Collection[BlobKey] = (),
     ) -> None:
         """Lock objects by id and by the key they hold, then their blobs and the given ones."""
-        rows = await self._connection.fetch(
-            LOCK_OBJECTS,
-            list(ids),
-            [tenant_id for tenant_id, _, _ in keys],
-            [namespace for _, namespace, _ in keys],
-            [key for _, _, key in keys],
-        )
-        await self.lock_more(map(object_row_of, rows), blobs=blobs)
+        names = [list(column) for column in zip(*keys, strict=True)] if keys else [[], [], []]
+        if keys:
+            await self._connection.execute(LOCK_KEYS, *names)
+        found = await self._connection.fetch(LOCK_OBJECTS, list(ids), *names)
+        await self.lock_more(map(object_row_of, found), blobs=blobs)
 
     async def lock_more(
         self, rows: Iterable[ObjectRow], *, blobs: Collection[BlobKey] = ()
