@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         assert named is not None, f"{metafunc.function.__name__} does not name its race"
         left_out = LEFT_OUT.get(named[1].upper(), {})
         metafunc.parametrize("kind", [name for name in STORES if name not in left_out])
+
+
+@pytest.fixture
+def exit_stack() -> Iterator[ExitStack]:
+    """Closed when everything that a test opened is closed."""
+    with ExitStack() as stack:
+        yield stack
 
 
 @pytest.fixture

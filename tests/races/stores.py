@@ -5,19 +5,21 @@ A further store is one line in `STORES`.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg  # type: ignore[import-untyped]
 from msgspec.structs import replace
 
 from juststorage.domain import BlobKey
 from juststorage.plugins._guards import unwrap
-from juststorage_postgres.testing import run_sql
+from juststorage_postgres.testing import PostgresServer, made_database, run_sql
 
 __all__ = ["LEFT_OUT", "RACES", "STORES", "Tools"]
 
@@ -49,6 +51,13 @@ class Tools(ABC):
     @abstractmethod
     async def set_count(self, process: Any, key: BlobKey, count: int) -> None:
         """Drift: write another ref_count, as a bug or careless SQL would."""
+
+    def backup(self, world: Any) -> AbstractAsyncContextManager[None]:
+        """Copy the database now; at the end of the block the copy is in its place.
+
+        No process may run at either end.
+        """
+        raise NotImplementedError(f"{type(self).__name__} {LEFT_OUT['R22']['memory']}")
 
     @abstractmethod
     async def is_locked(self, process: Any, key: BlobKey) -> bool:
@@ -91,6 +100,15 @@ class Sqlite(Tools):
             db.execute(f"PRAGMA foreign_keys = {int(foreign_keys)}")
             db.execute(statement, values)
 
+    @asynccontextmanager
+    async def backup(self, world: Any) -> AsyncIterator[None]:
+        copy = self.path.with_name("backup")
+        shutil.copy(self.path, copy)
+        yield
+        for each in self.root.glob(f"{self.path.name}*"):
+            each.unlink()  # the log of the later database would be replayed into the earlier one
+        shutil.copy(copy, self.path)
+
     async def set_count(self, process: Any, key: BlobKey, count: int) -> None:
         self.sql(
             "UPDATE blobs SET ref_count = ?1, zero_since = CASE ?1 WHEN 0 THEN 1 END"
@@ -114,6 +132,8 @@ class Postgres(Tools):
     def __init__(self, root: Path, fixture: Callable[[str], Any]) -> None:
         super().__init__(root, fixture)
         self.url: str = fixture("postgres_url")
+        self._server: PostgresServer = fixture("postgres_server")
+        self._stack: ExitStack = fixture("exit_stack")
 
     def metadata(self) -> dict[str, Any]:
         return {"backend": "postgres", "postgres": {"url": self.url, "connect_wait_s": 0}}
@@ -121,6 +141,14 @@ class Postgres(Tools):
     def sql(self, statement: str) -> None:
         """Run a statement."""
         run_sql(self.url, statement)
+
+    @asynccontextmanager
+    async def backup(self, world: Any) -> AsyncIterator[None]:
+        name = urlsplit(self.url).path.lstrip("/")
+        copy = self._stack.enter_context(made_database(self._server, name))
+        yield
+        self.url = copy
+        world.config["metadata"] = self.metadata()
 
     async def set_count(self, process: Any, key: BlobKey, count: int) -> None:
         since = "NULL" if count else "clock_timestamp()"
