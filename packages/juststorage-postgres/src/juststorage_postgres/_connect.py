@@ -154,7 +154,9 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     """
     first = await _connect_patiently(options, context)
     try:
-        await check_database(first, options, where(options))
+        # In a transaction, for PgBouncer: see `Pool`.
+        async with first.transaction():
+            await check_database(first, options, where(options))
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     finally:
@@ -171,7 +173,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     try:
-        yield Pool(pool, patience_s=options.statement_timeout_s)
+        yield Pool(pool, patience_s=options.statement_timeout_s, always_begins=options.pgbouncer)
     finally:
         # Who still holds a connection is being cancelled; there is nothing to say to the server.
         pool.terminate()

@@ -84,7 +84,8 @@ class PostgresMigrator(Migrator):
     async def _current(self) -> str | None:
         connection = await connect(self._options)
         try:
-            return await current_revision(connection)
+            async with connection.transaction():
+                return await current_revision(connection)
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         finally:

@@ -42,11 +42,14 @@ class Pool:
         pool: The driver's pool.
         patience_s: Seconds to wait for a connection of it, and seconds after which a transaction
             that fails is not tried again.
+        always_begins: Put even a single statement into a transaction. Behind PgBouncer the driver
+            prepares a statement and executes it, and only so do both reach the same server process.
     """
 
-    def __init__(self, pool: Any, *, patience_s: float) -> None:
+    def __init__(self, pool: Any, *, patience_s: float, always_begins: bool = False) -> None:
         self._pool = pool
         self._patience_s = patience_s
+        self._single = self._begun if always_begins else self._borrowed
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -56,7 +59,7 @@ class Pool:
             Unavailable: There is none within the time, or it was lost meanwhile.
         """
         with translated():
-            async with self._borrowed() as connection:
+            async with self._single() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -83,7 +86,7 @@ class Pool:
             until = monotonic() + self._patience_s
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
-                    async with self._borrowed() if single else self._begun() as connection:
+                    async with self._single() if single else self._begun() as connection:
                         return await run(connection)
                 except asyncpg.PostgresError as error:
                     is_last = attempt == ATTEMPTS_MAX or monotonic() > until

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
@@ -32,13 +33,15 @@ PASSWORD = "correct-horse"
 @pytest.fixture
 def role(postgres_url: str) -> Iterator[str]:
     """A user without any right of its own, who must give a password."""
+    name = f"app_{secrets.token_hex(4)}"
     run_sql(
         postgres_url,
-        "DO $$ BEGIN CREATE ROLE needs_password; EXCEPTION WHEN duplicate_object THEN END $$",
-        f"CREATE ROLE app LOGIN PASSWORD '{PASSWORD}' IN ROLE needs_password",
+        "DO $$ BEGIN CREATE ROLE needs_password; EXCEPTION"
+        " WHEN duplicate_object OR unique_violation THEN END $$",
+        f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE needs_password",
     )
-    yield "app"
-    run_sql(postgres_url, "DROP OWNED BY app", "DROP ROLE app")
+    yield name
+    run_sql(postgres_url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
 def as_role(url: str, role: str, password: str = PASSWORD) -> str:
@@ -92,12 +95,12 @@ async def test_missing_rights(open_store: OpenStore, postgres_url: str, role: st
     """The first right that is lacking is named with its table."""
     url = as_role(postgres_url, role)
     everything = "api_keys, blobs, secrets, juststorage_version"
-    run_sql(postgres_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {everything} TO app")
-    run_sql(postgres_url, "GRANT SELECT, INSERT, UPDATE ON objects TO app")
+    run_sql(postgres_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {everything} TO {role}")
+    run_sql(postgres_url, f"GRANT SELECT, INSERT, UPDATE ON objects TO {role}")
     error = await refusal(open_store, url)
     assert isinstance(error, Misconfigured)
     assert "lacks the right DELETE on the table objects" in str(error)
-    run_sql(postgres_url, "GRANT DELETE ON objects TO app")
+    run_sql(postgres_url, f"GRANT DELETE ON objects TO {role}")
     async with open_store(url) as store:
         await store.ping()
 
@@ -112,14 +115,14 @@ async def test_no_right_to_look_at_the_schema(
 
 async def test_a_read_only_database(open_store: OpenStore, postgres_url: str, role: str) -> None:
     """A server that takes no writes is refused before the first one fails."""
-    run_sql(postgres_url, "ALTER ROLE app SET default_transaction_read_only = on")
+    run_sql(postgres_url, f"ALTER ROLE {role} SET default_transaction_read_only = on")
     error = await refusal(open_store, as_role(postgres_url, role))
     assert isinstance(error, Misconfigured) and "read-only" in str(error)
 
 
 async def test_another_encoding(open_store: OpenStore, postgres_server: PostgresServer) -> None:
     """Keys are Unicode, byte for byte: no other encoding can hold them."""
-    name = "js_latin1"
+    name = f"juststorage_{secrets.token_hex(6)}"
     run_sql(
         postgres_server.admin_url,
         f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
 
@@ -163,17 +164,18 @@ def test_the_revisions_are_alembics() -> None:
 
 def test_a_user_who_may_not(migrator: PostgresMigrator, empty_postgres_url: str) -> None:
     """A migration without the right to change the schema is refused with a sentence."""
+    role = f"onlooker_{secrets.token_hex(4)}"
     run_sql(
         empty_postgres_url,
-        "CREATE ROLE onlooker LOGIN",
+        f"CREATE ROLE {role} LOGIN",
         "REVOKE CREATE ON SCHEMA public FROM public",
     )
     try:
-        url = empty_postgres_url.replace("postgres@", "onlooker@")
+        url = empty_postgres_url.replace("postgres@", f"{role}@")
         with pytest.raises(Misconfigured, match="may not change the schema"):
             PostgresMigrator(PostgresOptions(url=Secret(url))).up()
     finally:
-        run_sql(empty_postgres_url, "DROP ROLE onlooker")
+        run_sql(empty_postgres_url, f"DROP ROLE {role}")
     assert migrator.status().current is None
 
 
