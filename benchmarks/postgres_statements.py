@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-import asyncpg
+import asyncpg  # type: ignore[import-untyped]
 
 from juststorage.domain import ContentHash, Namespace, NewObject, ObjectId, ObjectKey, TenantId
 from juststorage.plugins import Secret

@@ -157,6 +157,8 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
         # In a transaction, for PgBouncer: see `Pool`.
         async with first.transaction():
             await check_database(first, options, where(options))
+        # In order, so that the server has its place free again before the pool asks for one.
+        await first.close(timeout=options.connect_timeout_s)
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     finally:
