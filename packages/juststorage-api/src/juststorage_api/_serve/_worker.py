@@ -9,6 +9,7 @@ finish, the application shuts down, the runtime closes.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -128,6 +129,7 @@ class Worker:
         async with lifespan(application.inner):
             if self.announces:
                 announce(runtime, self.address, self.admin_key)
+            _settle_memory()
             self.on_ready()
             await anyio.lowlevel.checkpoint()
             stopping.on_ask = _nothing
@@ -165,6 +167,17 @@ class Worker:
                 "loggers": {"_granian": {}},
             },
         )
+
+
+def _settle_memory() -> None:
+    """Keep the garbage collector of Python away from what start-up made and will never free.
+
+    Requests make few cycles, so it may come later, too: with its own settings it took a tenth of
+    the processor time of a small GET.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 class _Serving:
