@@ -19,7 +19,7 @@ from juststorage.plugins import BlobCapabilities, BlobStoreBackend, NoOptions, O
 from juststorage.plugins.memory._blob_store import MemoryBlobStore
 from juststorage.ports import BlobStore, PlacedBlob, StagedBlob, TrashedBlob
 
-__all__ = ["GENERATIONS", "Bucket", "GenerationsPlugin", "GenerationStore"]
+__all__ = ["GENERATIONS", "Bucket", "GenerationStore", "GenerationsPlugin"]
 
 
 class Bucket:

@@ -13,6 +13,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 from juststorage.plugins import BlobStoreBackend, OpenContext, hookimpl
@@ -37,6 +38,7 @@ class ForgetfulOps(FsOps):
     def __init__(self, root: Path, safe: Path) -> None:
         self._root = root
         self._safe = safe
+        self._numbers = count(1)
         self._lock = threading.Lock()
         self._paths: dict[int, str] = {}
         self._dirty: dict[int, list[str]] = {}
@@ -55,6 +57,10 @@ class ForgetfulOps(FsOps):
             undo()
         self._dirty.clear()
         self._names.clear()
+
+    def unsafe(self) -> list[str]:
+        """Names that a cut would take away now."""
+        return list(self._names)
 
     # -- the book -----------------------------------------------------------------------------
 
@@ -77,7 +83,7 @@ class ForgetfulOps(FsOps):
         with self._lock:
             path = self._paths[fd]
             self._dirty.pop(os.fstat(fd).st_ino, None)
-            for name in [each for each in self._names if (os.path.dirname(each) or ".") == path]:
+            for name in [each for each in self._names if str(Path(each).parent) == path]:
                 del self._names[name]
 
     def fsync_directory(self, path: str, *, dir_fd: int) -> None:
@@ -87,15 +93,17 @@ class ForgetfulOps(FsOps):
 
     def rename(self, source: str, target: str, *, dir_fd: int) -> None:
         """A name that is not safe yet; the file that it replaces is."""
-        former = self._safe / f"{len(os.listdir(self._safe)):06}"
-        if (self._root / target).exists() and target not in self._names:
-            os.link(self._root / target, former)
-        inode = os.stat(self._root / source).st_ino
+        inode = (self._root / source).stat().st_ino
+        with self._lock:
+            if target not in self._names:
+                former = self._safe / f"{next(self._numbers):06}"
+                if (self._root / target).exists():
+                    os.link(self._root / target, former)
+                self._names[target] = lambda: self._undo_rename(target, former)
         super().rename(source, target, dir_fd=dir_fd)
         with self._lock:
             if inode in self._dirty:
                 self._dirty[inode].append(target)
-            self._names[target] = lambda: self._undo_rename(target, former)
 
     def _undo_rename(self, target: str, former: Path) -> None:
         (self._root / target).unlink(missing_ok=True)
@@ -117,7 +125,9 @@ class LocalFSOn:
         self._ops = ops
 
     @asynccontextmanager
-    async def _open(self, options: LocalFSOptions, context: OpenContext) -> AsyncIterator[BlobStore]:
+    async def _open(
+        self, options: LocalFSOptions, context: OpenContext
+    ) -> AsyncIterator[BlobStore]:
         async with open_store(options, context, ops=self._ops(context)) as store:
             yield store
 

@@ -232,6 +232,23 @@ async def test_r19_a_frozen_collector_moves_what_was_uploaded_since(
     assert await uploader.read(uploaded) == DATA
 
 
+async def test_r19_a_transaction_that_the_server_ended(world: World) -> None:
+    """The same with a transaction that really dies: its locks are gone, and its COMMIT fails."""
+    uploader, collector = await world.two()
+    await make_garbage(uploader)
+    moving = collector.stop("before remove")
+    async with world.together() as start:
+        collecting = start(collector.collect, claim_s=3600)
+        await moving.reached()
+        world.tools.end_idle_transactions()
+        uploaded = await uploader.upload(DATA)
+        moving.go()
+        report = await collecting.result()
+    assert (report.removed, report.errors) == (0, 1)
+    assert world.order("one after put", "two after remove", "two before restore")
+    assert await uploader.read(uploaded) == DATA
+
+
 async def test_r19_the_purge_puts_back_what_a_frozen_collector_moved(world: World) -> None:
     """Before trash goes for good someone looks whether a row names it, retention or not."""
     uploader, collector = await world.two()
