@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import pwd
 import shutil
@@ -29,6 +30,8 @@ _SIGNALS: Final = {
     "fast": signal.SIGINT,
     "immediate": signal.SIGQUIT,
 }
+_PREFIX: Final = "juststorage-pg-"
+_LOCK: Final = "owner.lock"
 _READY_S: Final = 30.0
 _POLL_S: Final = 0.01
 _PR_SET_PDEATHSIG: Final = 1
@@ -162,13 +165,25 @@ def _die_with_parent() -> None:
 def local_server(binaries: Path) -> Iterator[LocalServer]:
     """A server that runs, for as long as the block lasts."""
     is_short = len(tempfile.gettempdir()) < _SOCKET_PATH_MAX
-    directory = None if is_short else "/tmp"  # noqa: S108 - mkdtemp makes it safe
-    root = Path(tempfile.mkdtemp(prefix="juststorage-pg-", dir=directory))
-    server = LocalServer(binaries, root)
-    try:
-        server.initialize()
-        server.start()
-        yield server
-    finally:
-        server.stop("immediate")
-        shutil.rmtree(root)
+    parent = Path(tempfile.gettempdir() if is_short else "/tmp")  # noqa: S108 - mkdtemp is safe
+    _remove_abandoned(parent)
+    root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    with (root / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = LocalServer(binaries, root)
+        try:
+            server.initialize()
+            server.start()
+            yield server
+        finally:
+            server.stop("immediate")
+            shutil.rmtree(root)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove what runs left behind that were killed; the kernel has stopped their servers."""
+    for root in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (root / _LOCK).open() as lock:
+            # Its owner holds the lock as long as it lives.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(root)
