@@ -1,6 +1,7 @@
 """The soak: see README.md beside this file.
 
 Usage: python -m tests.torture.soak [--seconds N] [--seed N] [--clients N] [--contents N]
+    [--metadata sqlite|postgres]
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.torture.clients import Broken, Client, contents
@@ -26,6 +29,12 @@ API_KEY = "a-key-for-this-experiment-alone"
 SQLITE = """\
 [metadata]
 backend = "sqlite"
+"""
+
+POSTGRES = """\
+[metadata]
+backend = "postgres"
+postgres = {{ url = "{url}", pool_size = 8 }}
 """
 
 CONFIG = """\
@@ -152,6 +161,20 @@ def _command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False)
 
 
+@contextmanager
+def _metadata(name: str) -> Iterator[str]:
+    """The section of the configuration, and the database that it names."""
+    if name == "sqlite":
+        yield SQLITE
+        return
+    from juststorage_postgres.testing import made_database, migrate, running_server, source
+
+    print(f"postgresql: {source()}")
+    with running_server() as server, made_database(server) as url:
+        migrate(url)
+        yield POSTGRES.format(url=url)
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="scripts/torture soak")
@@ -159,11 +182,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--contents", type=int, default=12)
+    parser.add_argument("--metadata", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     given = parser.parse_args()
-    again = f"scripts/torture soak --seed {given.seed} --seconds {given.seconds:g}"
+    again = (
+        f"scripts/torture soak --seed {given.seed} --seconds {given.seconds:g}"
+        f" --clients {given.clients} --contents {given.contents} --metadata {given.metadata}"
+    )
     print(f"repeat with: {again}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="juststorage-soak-") as temporary:
+    with (
+        tempfile.TemporaryDirectory(prefix="juststorage-soak-") as temporary,
+        _metadata(given.metadata) as metadata,
+    ):
         folder = given.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
         try:
@@ -173,6 +203,7 @@ def main() -> None:
                 seed=given.seed,
                 clients=given.clients,
                 distinct=given.contents,
+                metadata=metadata,
             )
         except AssertionError as broken:
             sys.exit(f"BROKEN: {broken}\nrepeat with: {again}")
