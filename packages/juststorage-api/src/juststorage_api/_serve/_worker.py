@@ -85,11 +85,13 @@ class Worker:
             JustStorageError: It could not start.
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code, abandoned = runner.run(self._serve())
-            # One more signal, while loop and interpreter close, must not turn an orderly end into a
-            # death.
-            for signum in STOP_SIGNALS:
-                signal.signal(signum, signal.SIG_IGN)
+            try:
+                code, abandoned = runner.run(self._serve())
+            finally:
+                # One more signal, while loop and interpreter close, must not turn an orderly end
+                # into a death, nor a refusal to start into a traceback.
+                for signum in STOP_SIGNALS:
+                    signal.signal(signum, signal.SIG_IGN)
             if abandoned:
                 # Granian still streams a file to a client that does not take it, in a thread that
                 # cannot be stopped. Everything of ours is closed: nothing is lost by leaving now.

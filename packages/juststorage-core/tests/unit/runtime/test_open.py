@@ -10,7 +10,6 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from juststorage.config import Config
 from juststorage.domain import StorageClass
 from juststorage.errors import BackendError, Misconfigured, Unavailable
 from juststorage.plugins import MetadataStoreBackend, NoOptions
@@ -103,19 +102,6 @@ class TestOpen:
         }
         async with open_runtime(config) as runtime:
             assert runtime.selected[0].distribution == "juststorage-core"
-
-    async def test_embedded_default_makes_its_directory(self, tmp_path: Path) -> None:
-        """Without configuration the data directory is made, and only its parent must exist."""
-        loaded = Config.load(environment={}, overrides={"data_dir": str(tmp_path / "a" / "b")})
-        with pytest.raises(Misconfigured, match=r"^data_dir: cannot make .*No such file"):
-            async with open_runtime(loaded):
-                pass
-        loaded = Config.load(environment={}, overrides={"data_dir": str(tmp_path / "a")})
-        async with open_runtime(loaded) as runtime:
-            assert (tmp_path / "a").is_dir()
-            assert all(part.ok for part in await runtime.readiness())
-            assert runtime.config.embedded_default
-            runtime.refuse_ephemeral()
 
 
 class TestRefusals:
