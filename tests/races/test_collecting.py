@@ -55,6 +55,21 @@ async def test_r01_an_upload_before_the_claim_keeps_its_blob(world: World) -> No
     assert await collector.read(uploaded) == DATA
 
 
+async def test_r01_an_upload_that_has_not_reserved_yet(world: World) -> None:
+    """Until it has reserved it has placed nothing, so what is collected by then is not its own."""
+    uploader, collector = await world.two()
+    await make_garbage(uploader)
+    reserves = uploader.stop("before objects.reserve")
+    async with world.together() as start:
+        uploading = start(uploader.stream, DATA)
+        await reserves.reached()
+        assert "before place" not in uploader.points.passed
+        assert (await collector.collect()).removed == 1
+        reserves.go()
+        uploaded = await uploading.result()
+    assert await collector.read(uploaded) == DATA
+
+
 @pytest.mark.parametrize("how", ["upload", "stream"])
 async def test_r02_an_upload_waits_while_files_move(world: World, how: str) -> None:
     """Files move under the row lock: an upload waits for the end, then makes row and file anew."""
@@ -212,7 +227,7 @@ async def test_r19_a_frozen_collector_moves_what_was_uploaded_since(
     await make_garbage(uploader)
     frozen = _Frozen(collector)
     async with world.together() as start:
-        collecting = start(collector.collect, claim_s=3600)
+        collecting = start(collector.collect, claim_s=3600, trash_retention_s=3600)
         await frozen.asleep.wait()
         uploaded = await uploader.upload(DATA)
         frozen.wake()
@@ -238,7 +253,7 @@ async def test_r19_a_transaction_that_the_server_ended(world: World) -> None:
     await make_garbage(uploader)
     moving = collector.stop("before remove")
     async with world.together() as start:
-        collecting = start(collector.collect, claim_s=3600)
+        collecting = start(collector.collect, claim_s=3600, trash_retention_s=3600)
         await moving.reached()
         world.tools.end_idle_transactions()
         uploaded = await uploader.upload(DATA)

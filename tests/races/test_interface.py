@@ -189,6 +189,37 @@ async def test_r20_a_client_that_leaves_before_the_reservation(
         assert await store.staged(older_than_s=0, limit=10) == []
 
 
+@pytest.mark.parametrize("how", ["upload", "stream"])
+@pytest.mark.parametrize("step", ["reservation", "placing", "commit"])
+async def test_r20_a_request_that_is_cut_off(world: World, how: str, step: str) -> None:
+    """Whoever cancels from the reservation on waits for the end of it, and half is never left."""
+    process = await world.process("one")
+    reserve, place = ("begin_reserved", "put") if how == "upload" else ("reserve", "place")
+    points = {
+        "reservation": f"after objects.{reserve}",
+        "placing": f"after {place}",
+        "commit": "after objects.commit",
+    }
+    standing = process.stop(points[step])
+    scope = anyio.CancelScope()
+
+    async def request() -> None:
+        with scope:
+            await getattr(process, how)(SMALL, "key")
+
+    async with world.together() as start:
+        requesting = start(request)
+        await standing.reached()
+        scope.cancel()
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
+        standing.go()
+        await requesting.result()
+    found = await process.holder("key")
+    assert found is not None
+    assert await process.read(found) == SMALL
+
+
 # -- R21 ----------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from juststorage.domain import Conditions, StorageClass
 from juststorage.errors import (
@@ -15,6 +16,7 @@ from juststorage.errors import (
     Unavailable,
     UploadExpired,
 )
+from juststorage.ports import Content
 from tests.races.points import Killed
 from tests.races.world import TENANT, Process, World, blob_key
 
@@ -344,7 +346,7 @@ async def test_r11_a_late_commit_resurrects_nothing(world: World, how: str) -> N
     async with world.together() as start:
         uploading = start(getattr(uploader, how), DATA, "k", lease_s=0)
         await placed.reached()
-        assert (await reaper.collect()).reaped == 1
+        assert (await reaper.collect(tombstone_retention_s=3600)).reaped == 1
         placed.go()
         with pytest.raises(UploadExpired):
             await uploading.result()
@@ -359,7 +361,7 @@ async def test_r11_a_late_reservation_is_refused(world: World) -> None:
     async with world.together() as start:
         uploading = start(uploader.stream, DATA, lease_s=0)
         await staged.reached()
-        assert (await reaper.collect()).reaped == 1
+        assert (await reaper.collect(tombstone_retention_s=3600)).reaped == 1
         staged.go()
         with pytest.raises(UploadExpired):
             await uploading.result()
@@ -395,6 +397,32 @@ async def test_r11_a_slow_upload_with_a_lease_is_left_alone(world: World) -> Non
 
     uploaded = await uploader.stream(DATA * 2, body=slowly())
     assert await reaper.read(uploaded) == DATA * 2
+
+
+@pytest.mark.parametrize("step", ["reserve", "commit", "renew", "abort"])
+async def test_r11_a_lease_of_another_epoch_is_none(world: World, step: str) -> None:
+    """It moves nothing, and takes nothing from the one who holds the true lease."""
+    process = await world.process("one")
+    objects = process.runtime.metadata.objects
+    content = Content(blob_key(DATA).content_hash, len(DATA))
+    intent = process.intent()
+    lease = await objects.begin(intent, lease_s=3600)
+    if step != "reserve":
+        lease = (await objects.reserve(lease, content)).lease
+    lost = replace(lease, epoch=lease.epoch + 1)
+    if step == "abort":
+        await objects.abort(lost)
+    else:
+        calls = {
+            "reserve": lambda: objects.reserve(lost, content),
+            "commit": lambda: objects.commit(lost, "late"),
+            "renew": lambda: objects.renew(lost, lease_s=3600),
+        }
+        with pytest.raises(UploadExpired):
+            await calls[step]()
+    assert await objects.find(TENANT, intent.new.id) is None
+    assert await objects.live_uploads([intent.new.id]) == {intent.new.id}
+    await objects.abort(lease)
 
 
 async def test_r11_a_key_is_taken_over_from_a_lost_lease(world: World) -> None:
