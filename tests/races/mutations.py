@@ -81,7 +81,7 @@ def run_tests(copy: Path, tests: Iterable[str], expression: str) -> tuple[int, s
 
 def caught_by(output: str) -> str:
     """The test that failed."""
-    found = re.search(r"^(?:FAILED|ERROR) \S*?::(\S+)", output, re.M)
+    found = re.search(r"^(?:FAILED|ERROR) \S*?::(.+?)(?: - .*)?$", output, re.M)
     return "no test" if found is None else found[1]
 
 
@@ -132,7 +132,7 @@ def main() -> int:
             by = caught_by(output) if caught else f"NOT CAUGHT (pytest ended with {code})"
             print(f"{mutation.guard:50} {by:78} {seconds:7.1f}", flush=True)
             shutil.rmtree(copy)
-    print(f"{len(chosen) - missed} of {len(chosen)} guards are missed when they are gone")
+    print(f"{len(chosen) - missed} of {len(chosen)} mutations were caught")
     return missed
 
 
