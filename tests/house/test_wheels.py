@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.message
 import email.parser
+import itertools
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -47,15 +48,22 @@ def project_table(project: Path) -> dict[str, Any]:
     return table
 
 
+def declared(project: Path) -> list[Requirement]:
+    """What the package needs: always, and with each of its extras."""
+    table = project_table(project)
+    extras = table.get("optional-dependencies", {}).values()
+    return [Requirement(text) for text in itertools.chain(table["dependencies"], *extras)]
+
+
 @pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
 def test_a_wheel_bounds_the_siblings_it_needs(build: Build, project: Path) -> None:
-    """A sibling without a range would install any version beside any other."""
+    """A sibling without a range, in an extra too, would install any version beside any other."""
     with build(project) as wheel:
         requirements = map(Requirement, metadata(wheel).get_all("Requires-Dist", []))
     siblings = [need for need in requirements if need.name.startswith("juststorage")]
     assert all({spec.operator for spec in need.specifier} == {">=", "<"} for need in siblings)
-    assert len(siblings) == len(
-        [name for name in project_table(project)["dependencies"] if name.startswith("juststorage")]
+    assert sorted(need.name for need in siblings) == sorted(
+        need.name for need in declared(project) if need.name.startswith("juststorage")
     )
 
 
@@ -78,9 +86,8 @@ def test_the_meta_package_ships_no_module(build: Build) -> None:
 
 
 def test_every_package_is_locked() -> None:
-    """Each dependency of each package has its line in the lock, so setup downloads nothing else."""
+    """Each dependency of each package, extras included, is locked: setup downloads nothing else."""
     lock = (ROOT / "requirements/lock.txt").read_text()
     for project in PROJECTS:
-        for text in project_table(project)["dependencies"]:
-            name = Requirement(text).name
-            assert name.startswith("juststorage") or f"\n{name}==" in lock
+        for need in declared(project):
+            assert need.name.startswith("juststorage") or f"\n{need.name}==" in lock
