@@ -72,6 +72,9 @@ WITH dead AS MATERIALIZED (
 UPDATE objects o SET status = 'DELETED', updated_at = clock_timestamp()
 FROM dead WHERE o.id = dead.id AND o.status = 'DELETING'"""  # noqa: S608
 
+_DISTRUST: Final = """
+UPDATE blobs SET stored_at = NULL WHERE content_hash = $1 AND storage_class = $2"""
+
 _ADOPT: Final = """
 INSERT INTO blobs (
     content_hash, storage_class, size_bytes, ref_count, locator, zero_since, first_seen_at
@@ -176,6 +179,12 @@ class PostgresBlobRepository(BlobRepository):
             return made is not None
 
         return await self._pool.attempt(run, single=True)
+
+    async def distrust(self, key: BlobKey) -> None:
+        async def run(connection: Connection) -> None:
+            await connection.execute(_DISTRUST, key.content_hash, key.storage_class)
+
+        await self._pool.attempt(run, single=True)
 
     # -- audit --------------------------------------------------------------------------------
 

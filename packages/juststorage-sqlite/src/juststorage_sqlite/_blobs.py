@@ -76,6 +76,9 @@ class SqliteBlobRepository(BlobRepository):
             lambda db, now: _garbage.adopt(db, now, key, size_bytes, locator)
         )
 
+    async def distrust(self, key: BlobKey) -> None:
+        await self._writer.run(lambda db, now: _garbage.distrust(db, key))
+
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
         return await self._reader.run(lambda db: _scan(db, after, limit))
 

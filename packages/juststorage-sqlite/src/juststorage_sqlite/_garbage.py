@@ -27,6 +27,7 @@ __all__ = [
     "Locked",
     "adopt",
     "candidates",
+    "distrust",
     "finish_removal",
     "lock_for_removal",
     "mark_claimed",
@@ -140,6 +141,16 @@ def adopt(
     """
     values = (key.content_hash, key.storage_class, size_bytes, locator, now)
     return db.execute(_ADOPT, values).rowcount == 1
+
+
+_DISTRUST: Final = (
+    "UPDATE blobs SET stored_at = NULL WHERE content_hash = ?1 AND storage_class = ?2"
+)
+
+
+def distrust(db: sqlite3.Connection, key: BlobKey) -> None:
+    """The next upload of these bytes places its own copy."""
+    db.execute(_DISTRUST, (key.content_hash, key.storage_class))
 
 
 _COUNTS: Final = json_rows(

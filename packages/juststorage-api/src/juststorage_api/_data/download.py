@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 
 from juststorage.domain import StoredObject
-from juststorage.errors import PreconditionFailed
+from juststorage.errors import Corrupt, PreconditionFailed
 from juststorage.ports import BlobReader
 from juststorage_api._access import Call, tenant_for
 from juststorage_api._data._target import keyed, object_id
@@ -26,8 +26,8 @@ __all__ = ["Downloads"]
 _BY_ID: Final = frozenset({"tenant_id", "filename"})
 _BY_KEY: Final = frozenset({"filename"})
 
-_PATHSEND_BYTES_MIN: Final = 1024 * 1024
-"""From here on the server sends the file by itself, where it can."""
+_INLINE_PART_BYTES_MAX: Final = 256 * 1024
+"""Ranges up to this go out in one piece when they can be had without waiting."""
 
 _ACCEPT_RANGES: Final = (b"accept-ranges", b"bytes")
 _CACHE: Final = (b"cache-control", b"private, no-cache")
@@ -118,19 +118,18 @@ class Downloads:
     ) -> None:
         size = reader.size_bytes
         headers.append((b"content-length", b"%d" % size))
-        data = self._download.read_now(reader, stored)
+        try:
+            data = self._download.read_now(reader, stored)
+        except Corrupt:
+            await self._download.distrust(stored)
+            raise
         if data is not None:
             await exchange.start(200, headers)
             await exchange.send_body(data, more=False)
-        elif (
-            size >= _PATHSEND_BYTES_MIN
-            and reader.local_path is not None
-            and "http.response.pathsend" in (exchange.scope.get("extensions") or ())
-        ):
-            await exchange.start(200, headers)
-            exchange.sent_bytes += size
-            await exchange.send({"type": "http.response.pathsend", "path": reader.local_path})
         else:
+            # Not with ASGI's pathsend: the server would open the path by itself, after the head was
+            # decided, and the collector may have moved the file in between (R06). The reader holds
+            # the open file, which no removal takes away.
             await exchange.start(200, headers)
             await _send_chunks(exchange, reader, Span(0, size))
 
@@ -155,7 +154,8 @@ async def _send_part(exchange: Exchange, reader: BlobReader, headers: Headers, s
     last = span.start + span.length - 1
     headers.append((b"content-length", b"%d" % span.length))
     headers.append((b"content-range", b"bytes %d-%d/%d" % (span.start, last, reader.size_bytes)))
-    data = reader.read_now(span.start, span.length) if span.length < _PATHSEND_BYTES_MIN else None
+    small = span.length <= _INLINE_PART_BYTES_MAX
+    data = reader.read_now(span.start, span.length) if small else None
     await exchange.start(206, headers)
     if data is not None:
         await exchange.send_body(data, more=False)

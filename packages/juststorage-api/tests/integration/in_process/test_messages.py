@@ -69,12 +69,13 @@ async def test_a_server_without_raw_paths(app: Any) -> None:
     assert body(await app.call("GET", url, raw_path=None)) == b"x"
 
 
-async def test_a_server_with_pathsend_but_a_store_without_paths(app: Any) -> None:
-    """Then the bytes go through the application."""
+async def test_a_server_that_would_send_a_file_by_its_path_is_not_asked_to(app: Any) -> None:
+    """It would open the file after the answer is decided, when a collector may have moved it."""
     data = bytes(2_000_000)
     length = {"content-length": str(len(data))}
     await app.call("PUT", URL, part(data), headers=length)
     sent = await app.call("GET", URL, extensions={"http.response.pathsend": {}})
+    assert {message["type"] for message in sent} == {"http.response.start", "http.response.body"}
     assert body(sent) == data
 
 

@@ -98,6 +98,15 @@ class BlobRepository(ABC):
         """
 
     @abstractmethod
+    async def distrust(self, key: BlobKey) -> None:
+        """Withdraw stored_at: the bytes turned out missing or damaged.
+
+        Nobody loses a reference by it, and readers go on as before; but the next upload of these
+        bytes places its own copy instead of counting on what is not there, and thereby heals every
+        object that refers to them. An absent row is fine.
+        """
+
+    @abstractmethod
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
         """All rows, ascending by key, for the auditor. An empty list ends the walk."""
 

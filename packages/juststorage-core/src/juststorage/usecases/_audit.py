@@ -6,7 +6,8 @@ false alarm next to running uploads and collectors: what looks wrong is looked a
 row on, and only what is still wrong, with the row unchanged, is a finding.
 
 - I1: every COMMITTED object has its blob row, same class and size. No row is ever invented.
-- I2: every stored blob has its bytes (deep: with its hash). Repair looks for them in the trash.
+- I2: every stored blob has its bytes (deep: with its hash). Repair looks for them in the trash, and
+  else withdraws `stored_at`, so that the next upload of the same bytes mends it.
 - I3: ref_count is the number of objects that hold the blob. Repair sets it, under the row's lock.
 - I4: no placed blob is without a row. Repair adopts it; the collector decides later.
 - I5: no staged bytes are without a live upload. Repair discards them.
@@ -184,7 +185,11 @@ class AuditStore:
         wrong = await self._wrong_bytes(store, row)
         if wrong is None:
             return None
-        repaired = self._limits.repair and await self._restored(store, row)
+        repaired = False
+        if self._limits.repair:
+            repaired = await self._restored(store, row)
+            if not repaired:
+                await self._rows.distrust(row.key)
         return Finding(invariant="I2", subject=_name(row.key), detail=wrong, repaired=repaired)
 
     async def _wrong_bytes(self, store: BlobStore, row: Blob) -> str | None:

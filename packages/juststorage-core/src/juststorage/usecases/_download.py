@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from juststorage.domain import StorageClass, StoredObject
+from juststorage.domain import BlobKey, StorageClass, StoredObject
 from juststorage.errors import (
     BlobMissing,
     Corrupt,
@@ -36,6 +36,7 @@ class DownloadObject:
         hashers: Mapping[str, Hasher],
     ) -> None:
         self._objects = metadata.objects
+        self._rows = metadata.blobs
         self._blobs = blobs
         self._hashers = hashers
 
@@ -58,6 +59,7 @@ class DownloadObject:
             reader = await self._open_again(stored)
         if reader.size_bytes != stored.size_bytes:
             await reader.aclose()
+            await self.distrust(stored)
             raise Corrupt("the stored bytes do not have the recorded size")
         return reader
 
@@ -76,6 +78,17 @@ class DownloadObject:
         self._verify(data, stored)
         return data
 
+    async def distrust(self, stored: StoredObject) -> None:
+        """Let the next upload of these bytes place them again, instead of counting on damage.
+
+        Best effort: the reader that found the damage gets its error either way.
+        """
+        assert stored.content_hash is not None
+        try:
+            await self._rows.distrust(BlobKey(stored.content_hash, stored.storage_class))
+        except Unavailable:
+            return
+
     def _verify(self, data: bytes, stored: StoredObject) -> None:
         assert stored.content_hash is not None
         hasher = self._hashers.get(stored.content_hash.algorithm)
@@ -93,6 +106,7 @@ class DownloadObject:
         # Not moved: a collector woke up late, or a database was restored to an earlier time (R19,
         # R22). The trash outlives both.
         if not moved and not await self._restored(store, current.locator):
+            await self.distrust(current)
             raise BlobMissing("the object's bytes are missing")
         try:
             return await store.open(current.locator)

@@ -77,3 +77,16 @@ async def test_a_class_without_store_is_unavailable(service: Any) -> None:
     del service.blobs[StorageClass.HOT]
     with pytest.raises(Unavailable):
         await service.download().open(found)
+
+
+async def test_uploading_lost_bytes_again_mends_every_object(service: Any) -> None:
+    """Once the loss is noticed, an upload of equal bytes places them instead of counting on them."""
+    found = await stored(service)
+    store = service.blobs[StorageClass.HOT]
+    await store.remove([found.locator])
+    await store.purge(await store.trash(older_than_s=0, limit=10))
+    with pytest.raises(BlobMissing):
+        await service.download().open(found)
+    again = (await service.upload().whole(service.intent(), b"abc")).object
+    assert await service.content(again) == b"abc"
+    assert await service.content(found) == b"abc"

@@ -129,6 +129,12 @@ class MemoryBlobRepository(BlobRepository):
         )
         return True
 
+    async def distrust(self, key: BlobKey) -> None:
+        await checkpoint()
+        await self._rows.unlocked([key])
+        if key in self._rows.blobs:
+            self._rows.blobs[key] = replace(self._rows.blobs[key], stored_at=None)
+
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
         await checkpoint()
         keys = sorted(key for key in self._rows.blobs if after is None or key > after)[:limit]

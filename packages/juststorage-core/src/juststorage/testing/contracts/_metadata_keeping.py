@@ -94,6 +94,29 @@ class MetadataKeeping(MetadataTests):
         committed = await store.objects.commit(reservation.lease, "placed/synced")
         assert committed.object.locator == "placed/synced"
 
+    async def test_lost_bytes_are_placed_again(self, store: MetadataStore) -> None:
+        """Whoever finds damage withdraws stored_at; the next upload then mends every object."""
+        content = make_content("lost")
+        first = (await store_object(store, None, content)).object
+        await store.blobs.distrust(blob_key(content))
+        assert (await blob_of(store, content)).stored_at is None
+        assert (await blob_of(store, content)).ref_count == 1
+        found = await store.objects.find(first.tenant_id, first.id)
+        assert found is not None
+        assert found.locator == first.locator
+        again = await reserve(store, make_intent(), content)
+        assert again.locator is None
+        committed = await store.objects.commit(again.lease, "placed/anew")
+        for each in (first, committed.object):
+            healed = await store.objects.find(each.tenant_id, each.id)
+            assert healed is not None
+            assert healed.locator == "placed/anew"
+
+    async def test_distrusting_what_is_not_there(self, store: MetadataStore) -> None:
+        """Nothing happens: its row went meanwhile."""
+        await store.blobs.distrust(blob_key(make_content("unknown")))
+        assert await store.blobs.scan(after=None, limit=9) == []
+
     async def test_locators_in_use(self, store: MetadataStore) -> None:
         """Those that a row of that class names, garbage included."""
         await store_object(store, locator="placed/a")
