@@ -108,6 +108,31 @@ class TestRestart:
         assert second.call("GET", "/v1/objects/by-key/a/acme/k", key=key) == (200, b"hello")
 
 
+class TestFullVolume:
+    def test_the_reserve_is_kept_before_the_body(self, serve: Any, tmp_path: Path) -> None:
+        """A body that would fit only by eating the reserve is refused before it is asked for."""
+        facts = os.statvfs(tmp_path)
+        # Far from both edges, because others write to this volume as well.
+        length = min(facts.f_bavail * facts.f_frsize * 3 // 4, 2**39)
+        reserve = facts.f_bavail * facts.f_frsize - length // 2
+        environment = {
+            "JUSTSTORAGE__DATA_DIR": "data",
+            "JUSTSTORAGE__METADATA__BACKEND": "sqlite",
+            "JUSTSTORAGE__BLOBS__HOT__BACKEND": "localfs",
+            "JUSTSTORAGE__BLOBS__HOT__LOCALFS__RESERVE_BYTES": str(reserve),
+            "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY": "a-key-of-the-operator",
+        }
+        (tmp_path / "data").mkdir()
+        server = serve(environment=environment)
+        with server.connect() as wire:
+            wire.sendall(
+                b"PUT /v1/objects/by-key/a/acme/k HTTP/1.1\r\nHost: x\r\n"
+                b"X-API-Key: a-key-of-the-operator\r\nExpect: 100-continue\r\n"
+                b"Content-Length: %d\r\n\r\n" % length
+            )
+            assert wire.recv(12) == b"HTTP/1.1 507"
+
+
 class TestTwoWorkers:
     def test_they_share_one_database(self, serve: Any, tmp_path: Path) -> None:
         """Whatever worker stores something, every worker sees it; both accept the key."""

@@ -61,11 +61,16 @@ class Volume:
     # -- room and health ----------------------------------------------------------------------
 
     def space(self) -> Space:
-        """Room on the volume; what is reserved for root counts as taken."""
+        """Room for blobs on the volume.
+
+        What is reserved, for root or by `reserve_bytes`, counts as taken: who asks wants to know
+        what an upload may still use.
+        """
         with translated():
             facts = self.ops.statvfs(self.root_fd)
         return Space(
-            total_bytes=facts.f_blocks * facts.f_frsize, free_bytes=facts.f_bavail * facts.f_frsize
+            total_bytes=facts.f_blocks * facts.f_frsize,
+            free_bytes=max(0, facts.f_bavail * facts.f_frsize - self._reserve_bytes),
         )
 
     def need_room(self, size_bytes: int) -> None:
@@ -74,7 +79,9 @@ class Volume:
         Raises:
             StorageFull: Fewer than `reserve_bytes` would remain.
         """
-        if self.space().free_bytes - size_bytes < self._reserve_bytes:
+        free_bytes = self.space().free_bytes
+        # An empty body needs room as well: for its name.
+        if free_bytes == 0 or free_bytes < size_bytes:
             raise StorageFull("there is not enough free space on the volume")
 
     def probe(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from juststorage.domain import ObjectId
 from juststorage.errors import StorageFull, Unavailable
+from juststorage.ports import Space
 from juststorage.testing import make_content
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._staged import WRITE_OUT_BYTES
@@ -62,6 +63,20 @@ async def test_a_volume_that_fills_up_during_an_upload(tmp_path: Path, opened: A
         space = await store.space()
         assert space is not None
         assert 0 < space.free_bytes < space.total_bytes
+
+
+async def test_the_reserve_counts_as_taken(tmp_path: Path, opened: Any) -> None:
+    """Free is what uploads may use: an early refusal and a later one agree on how much that is."""
+
+    class Fixed(FsOps):
+        def statvfs(self, fd: int) -> Any:
+            facts = list(super().statvfs(fd))
+            facts[1], facts[2], facts[4] = 4096, 1000, 100  # frsize, blocks, bavail
+            return os.statvfs_result(facts)
+
+    for reserve, free in ((0, 100 * 4096), (40 * 4096, 60 * 4096), (101 * 4096, 0)):
+        async with opened(tmp_path, ops=Fixed(), reserve_bytes=reserve) as store:
+            assert await store.space() == Space(total_bytes=1000 * 4096, free_bytes=free)
 
 
 async def test_write_out_is_only_a_hint(tmp_path: Path, opened: Any) -> None:

@@ -48,7 +48,7 @@ __all__ = [
 
 
 class Space(msgspec.Struct, frozen=True, gc=False):
-    """Room on a volume, in bytes."""
+    """Room on a volume, in bytes; `free_bytes` without what the store keeps in reserve."""
 
     total_bytes: int
     free_bytes: int
@@ -271,7 +271,11 @@ class BlobStore(ABC):
 
     @abstractmethod
     async def space(self) -> Space | None:
-        """Room on the volume; None where the store has no such notion."""
+        """Room on the volume; None where the store has no such notion.
+
+        `free_bytes` is what uploads may use: whatever the store keeps in reserve counts as taken.
+        Uploads whose announced size exceeds it are refused before their body is asked for.
+        """
 
     @abstractmethod
     async def ping(self) -> None:
