@@ -8,11 +8,13 @@ from juststorage.domain import (
     UNCONDITIONAL,
     Conditions,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     ObjectStatus,
     StoredObject,
     TenantId,
+    is_within,
 )
 from juststorage.errors import NotFound
 from juststorage.ports import ObjectRepository
@@ -68,7 +70,7 @@ class Deletes(ObjectRepository):
         tenant_id: TenantId,
         object_ids: Sequence[ObjectId],
         *,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> set[ObjectId]:
         async def run(connection: Connection) -> set[ObjectId]:
             work = Work(connection)
@@ -78,7 +80,7 @@ class Deletes(ObjectRepository):
                 for row in work.objects.values()
                 if row.object.status is ObjectStatus.COMMITTED
                 if row.object.tenant_id == tenant_id
-                if namespaces is None or row.object.namespace in namespaces
+                if is_within(row.object.namespace, namespaces)
             ]
             for row in going:
                 work.delete(row)

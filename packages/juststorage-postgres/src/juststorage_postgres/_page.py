@@ -56,6 +56,12 @@ def statements_of(query: Query) -> Iterator[tuple[str, list[Any]]]:
         yield _Statement(query, has_key=has_key, is_continued=is_first).built()
 
 
+def _like(pattern: str) -> str:
+    """A namespace or a prefix as LIKE has it. Names have underscores, and no other wildcard."""
+    literal = pattern.removesuffix("*").replace("_", r"\_")
+    return f"{literal}%" if pattern.endswith("*") else literal
+
+
 def _can_match(query: Query) -> bool:
     """Whether PostgreSQL can have what the filters ask for: no other text or number is stored."""
     texts = [query.key_prefix, query.key_contains, query.content_type, *query.metadata]
@@ -171,13 +177,18 @@ class _Statement:
             where = " AND ".join(self._conditions)
             tail = f"WHERE {where} ORDER BY {order} LIMIT ${len(self._arguments) + 1}"
             return f"SELECT {_COLUMNS} FROM objects o {tail}", self._arguments  # noqa: S608
+        conditions = ["o.namespace = n.namespace", *self._conditions]
         if query.namespaces is None:
             head, source = _NAMESPACES, "n"
+        elif any(each.endswith("*") for each in query.namespaces):
+            head, source = _NAMESPACES, "n"
+            like = self._argument(sorted(map(_like, query.namespaces)), "text[]")
+            conditions.append(f"n.namespace LIKE ANY ({like})")
         else:
             given = self._argument(sorted(query.namespaces), "text[]")
             head, source = "", f"unnest({given}) AS n (namespace)"
         limit = f"LIMIT ${len(self._arguments) + 1}"
-        where = " AND ".join(["o.namespace = n.namespace", *self._conditions])
+        where = " AND ".join(conditions)
         # Within one namespace a key is unique, and its index has no id.
         inner = f"{self._order}{direction}" if self._has_key else order
         statement = f"""{head} SELECT {_COLUMNS} FROM {source} CROSS JOIN LATERAL (

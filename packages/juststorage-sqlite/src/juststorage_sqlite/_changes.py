@@ -15,6 +15,7 @@ from juststorage.domain import (
     Change,
     Conditions,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     StoredObject,
@@ -134,7 +135,8 @@ def _delete(db: sqlite3.Connection, now: int, found: StoredObject) -> StoredObje
 _COMMITTED_OF: Final = (
     "SELECT json_group_array(o.id) FROM json_each(?2) AS ids CROSS JOIN objects AS o"
     " ON o.id = ids.value WHERE o.tenant_id = ?1 AND o.status = 'COMMITTED'"
-    " AND (?3 IS NULL OR o.namespace IN (SELECT value FROM json_each(?3)))"
+    " AND (?3 IS NULL OR EXISTS"
+    " (SELECT 1 FROM json_each(?3) AS n WHERE o.namespace GLOB n.value))"
 )
 _RELEASE_MANY: Final = (
     "UPDATE blobs SET ref_count = ref_count - held.count, last_used_at = ?2,"
@@ -155,7 +157,7 @@ def delete_many(
     now: int,
     tenant_id: TenantId,
     object_ids: Sequence[ObjectId],
-    namespaces: Collection[Namespace] | None,
+    namespaces: Collection[NamespacePattern] | None,
 ) -> set[ObjectId]:
     """COMMITTED -> DELETING of those that are there."""
     (ids,) = db.execute(

@@ -38,7 +38,11 @@ def conditions(query: Query) -> tuple[list[str], _Values]:
 
 def _simple(query: Query) -> list[tuple[str, _Values]]:
     found: list[tuple[str, _Values]] = []
-    if query.namespaces is not None and len(query.namespaces) == 1:
+    if query.namespaces is not None and any(each.endswith("*") for each in query.namespaces):
+        # Names have none of the characters that GLOB reads as more than themselves.
+        within = "SELECT 1 FROM json_each(:namespaces) AS n WHERE o.namespace GLOB n.value"
+        found.append((f"EXISTS ({within})", {"namespaces": names_json(query.namespaces)}))
+    elif query.namespaces is not None and len(query.namespaces) == 1:
         found.append(("o.namespace = :namespace", {"namespace": next(iter(query.namespaces))}))
     elif query.namespaces is not None:
         # With a plus too: seeking each namespace would cost the order.

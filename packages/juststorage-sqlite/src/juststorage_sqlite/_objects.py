@@ -11,6 +11,7 @@ from juststorage.domain import (
     Conditions,
     Locator,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     Page,
@@ -151,7 +152,7 @@ class SqliteObjectRepository(ObjectRepository):
         tenant_id: TenantId,
         object_ids: Sequence[ObjectId],
         *,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> set[ObjectId]:
         return await self._writer.run_alone(
             lambda db, now: _changes.delete_many(db, now, tenant_id, object_ids, namespaces)

@@ -20,6 +20,7 @@ from juststorage.domain import (
     BlobKey,
     ContentHash,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     ObjectMetadata,
@@ -145,7 +146,9 @@ def api_key_of(row: Any) -> ApiKey:
         namespaces=(
             None
             if namespaces is None
-            else frozenset(str.__new__(Namespace, name) for name in _decode_names(namespaces))
+            else frozenset(
+                str.__new__(NamespacePattern, name) for name in _decode_names(namespaces)
+            )
         ),
         created_at=from_micros(row[7]),
         expires_at=from_micros(row[8]),

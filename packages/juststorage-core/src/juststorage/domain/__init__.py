@@ -17,7 +17,14 @@ from juststorage.domain._limits import (
     PAGE_SIZE_MAX,
 )
 from juststorage.domain._metadata import ObjectMetadata
-from juststorage.domain._names import Namespace, ObjectKey, TenantId
+from juststorage.domain._names import (
+    Namespace,
+    NamespacePattern,
+    ObjectKey,
+    TenantId,
+    is_within,
+    within_all,
+)
 from juststorage.domain._object import DEFAULT_CONTENT_TYPE, Locator, NewObject, StoredObject
 from juststorage.domain._object_id import ObjectId
 from juststorage.domain._queries import (
@@ -53,6 +60,7 @@ __all__ = [
     "ContentHash",
     "Locator",
     "Namespace",
+    "NamespacePattern",
     "NewObject",
     "ObjectId",
     "ObjectKey",
@@ -67,4 +75,6 @@ __all__ = [
     "StorageClass",
     "StoredObject",
     "TenantId",
+    "is_within",
+    "within_all",
 ]

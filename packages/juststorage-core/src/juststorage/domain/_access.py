@@ -6,7 +6,13 @@ from enum import StrEnum
 
 import msgspec
 
-from juststorage.domain._names import Namespace, TenantId
+from juststorage.domain._names import (
+    Namespace,
+    NamespacePattern,
+    TenantId,
+    is_within,
+    within_all,
+)
 from juststorage.errors import Invalid, ScopeMissing, TenantForbidden
 
 __all__ = ["Principal", "Scope"]
@@ -29,13 +35,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         subject: Who it is, for logs and audit: `api_key:<id>`, or a token's subject.
         tenants: The tenants it acts for; None means every tenant.
         scopes: What it may do. `admin` implies every scope.
-        namespaces: The namespaces it is confined to; None means every namespace.
+        namespaces: The namespaces, or prefixes of them, that it is confined to; None means all.
     """
 
     subject: str
     tenants: frozenset[TenantId] | None
     scopes: frozenset[Scope]
-    namespaces: frozenset[Namespace] | None = None
+    namespaces: frozenset[NamespacePattern] | None = None
 
     def require_scope(self, scope: Scope) -> None:
         """Refuse unless the principal holds `scope`.
@@ -52,7 +58,21 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     def holds_namespace(self, namespace: Namespace) -> bool:
         """Whether the principal may see the namespace."""
-        return self.namespaces is None or namespace in self.namespaces
+        return is_within(namespace, self.namespaces)
+
+    def holds(
+        self,
+        *,
+        tenants: frozenset[TenantId] | None,
+        scopes: frozenset[Scope],
+        namespaces: frozenset[NamespacePattern] | None,
+    ) -> bool:
+        """Whether all of this is its own: what it may see of other credentials, and hand on."""
+        return (
+            (self.tenants is None or (tenants is not None and tenants <= self.tenants))
+            and (Scope.ADMIN in self.scopes or scopes <= self.scopes)
+            and within_all(namespaces, self.namespaces)
+        )
 
     def resolve_tenant(self, named: TenantId | None) -> TenantId:
         """The tenant that a call acts for: the one it names, or the only one held.

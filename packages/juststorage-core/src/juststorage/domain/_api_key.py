@@ -12,7 +12,7 @@ from typing import Final, Self
 import msgspec
 
 from juststorage.domain._access import Principal, Scope
-from juststorage.domain._names import Namespace, TenantId
+from juststorage.domain._names import NamespacePattern, TenantId
 from juststorage.errors import Invalid
 
 __all__ = ["ApiKey", "ApiKeySecret"]
@@ -74,7 +74,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     hashed: bytes
     tenants: frozenset[TenantId] | None
     scopes: frozenset[Scope]
-    namespaces: frozenset[Namespace] | None
+    namespaces: frozenset[NamespacePattern] | None
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None

@@ -7,14 +7,16 @@ They are strings that have been checked: constructing one is the check, so a fun
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from collections.abc import Collection
+from typing import ClassVar, Final, Self
 
 from juststorage.domain._limits import KEY_BYTES_MAX, NAME_LENGTH_MAX
 from juststorage.errors import InvalidName
 
-__all__ = ["Namespace", "ObjectKey", "TenantId"]
+__all__ = ["Namespace", "NamespacePattern", "ObjectKey", "TenantId", "is_within", "within_all"]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,%d}" % (NAME_LENGTH_MAX - 1))
+_PATTERN: Final = re.compile(_NAME.pattern + r"\*?")
 # C0, DEL and C1 control characters, and the two Unicode line separators that terminals and logs
 # take for a new line.
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -24,18 +26,38 @@ class _Name(str):
     """A name of letters, digits, dot, underscore and hyphen that starts with a letter or digit."""
 
     __slots__ = ()
-    _what = "name"
+    _what: ClassVar[str] = "name"
+    _form: ClassVar[re.Pattern[str]] = _NAME
+    _end: ClassVar[str] = ""
 
     def __new__(cls, text: str) -> Self:
-        if not _NAME.fullmatch(text):
+        if not cls._form.fullmatch(text):
             raise InvalidName(
                 f"{cls._what} must be 1 to {NAME_LENGTH_MAX} of A-Z a-z 0-9 . _ - "
-                "and start with a letter or digit"
+                f"and start with a letter or digit{cls._end}"
             )
         return super().__new__(cls, text)
 
 
-class Namespace(_Name):
+class NamespacePattern(_Name):
+    """What a credential is confined to: one namespace, or with a `*` at its end all that begin so.
+
+    Raises:
+        InvalidName: The text is not `[A-Za-z0-9][A-Za-z0-9._-]{0,127}` with or without a `*`.
+    """
+
+    __slots__ = ()
+    _what = "a namespace or prefix"
+    _form = _PATTERN
+    _end = "; a prefix ends with *"
+
+    @property
+    def prefix(self) -> str | None:
+        """What the names that it stands for begin with; None where it stands for one name."""
+        return self[:-1] if self.endswith("*") else None
+
+
+class Namespace(NamespacePattern):
     """Groups a tenant's objects, as a bucket or a collection does elsewhere.
 
     Raises:
@@ -44,6 +66,28 @@ class Namespace(_Name):
 
     __slots__ = ()
     _what = "namespace"
+    _form = _NAME
+    _end = ""
+
+
+def is_within(namespace: Namespace, allowed: Collection[NamespacePattern] | None) -> bool:
+    """Whether the namespace is one of the allowed ones; None allows all."""
+    if allowed is None or namespace in allowed:
+        return True
+    return any(each.endswith("*") and namespace.startswith(each[:-1]) for each in allowed)
+
+
+def within_all(
+    inner: Collection[NamespacePattern] | None, outer: Collection[NamespacePattern] | None
+) -> bool:
+    """Whether everything that `inner` allows is allowed by `outer`; None allows all."""
+    if outer is None:
+        return True
+    if inner is None:
+        return False
+    prefixes = tuple(each[:-1] for each in outer if each.endswith("*"))
+    # A prefix lies within another one when its text does; its star never makes a difference.
+    return all(each in outer or each.removesuffix("*").startswith(prefixes) for each in inner)
 
 
 class TenantId(_Name):

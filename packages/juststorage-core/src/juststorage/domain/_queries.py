@@ -11,7 +11,7 @@ import msgspec
 from juststorage.domain._content_hash import ContentHash
 from juststorage.domain._limits import PAGE_SIZE_DEFAULT
 from juststorage.domain._metadata import ObjectMetadata
-from juststorage.domain._names import Namespace, ObjectKey, TenantId
+from juststorage.domain._names import NamespacePattern, ObjectKey, TenantId
 from juststorage.domain._object import StoredObject
 from juststorage.domain._states import StorageClass
 
@@ -53,7 +53,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key sort after all others when ascending by key.
 
     Args:
-        namespaces: Only these; None means all.
+        namespaces: Only these, or those with these prefixes (`team-*`); None means all.
         content_type: Exact, or `type/*` for every subtype.
         size_min, size_max: Bytes, inclusive.
         created_from: Inclusive.
@@ -63,7 +63,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     tenant_id: TenantId
-    namespaces: frozenset[Namespace] | None = None
+    namespaces: frozenset[NamespacePattern] | None = None
     key_prefix: str | None = None
     key_contains: str | None = None
     content_type: str | None = None

@@ -14,6 +14,7 @@ from juststorage.domain import (
     ContentHash,
     Locator,
     Namespace,
+    NamespacePattern,
     NewObject,
     ObjectId,
     ObjectKey,
@@ -250,7 +251,7 @@ class ObjectRepository(ABC):
         tenant_id: TenantId,
         object_ids: Sequence[ObjectId],
         *,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> set[ObjectId]:
         """`delete` of many at once; ids that are not there, or not in `namespaces`, are left out.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cmp_to_key
 from typing import Any
 
-from juststorage.domain import Query, SortBy, StoredObject
+from juststorage.domain import Query, SortBy, StoredObject, is_within
 
 __all__ = ["expected"]
 
@@ -45,7 +45,7 @@ def _tests(each: StoredObject, query: Query) -> Iterable[bool]:
     assert size is not None
     yield each.tenant_id == query.tenant_id
     if query.namespaces is not None:
-        yield each.namespace in query.namespaces
+        yield is_within(each.namespace, query.namespaces)
     if query.key_prefix is not None:
         yield each.key is not None and key[: len(query.key_prefix.encode())] == (
             query.key_prefix.encode()

@@ -8,6 +8,7 @@ from juststorage.domain import (
     UNCONDITIONAL,
     Conditions,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     StoredObject,
@@ -32,7 +33,7 @@ class DeleteObject:
         object_id: ObjectId,
         *,
         conditions: Conditions = UNCONDITIONAL,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> StoredObject:
         """Delete the object with this id.
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from juststorage.domain import Namespace, ObjectId, ObjectKey, StoredObject, TenantId
+from juststorage.domain import (
+    Namespace,
+    NamespacePattern,
+    ObjectId,
+    ObjectKey,
+    StoredObject,
+    TenantId,
+    is_within,
+)
 from juststorage.errors import NotFound
 from juststorage.ports import MetadataStore
 
@@ -22,21 +30,21 @@ class FindObject:
         tenant_id: TenantId,
         object_id: ObjectId,
         *,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> StoredObject:
         """The object with this id.
 
         Args:
             tenant_id: Whose it must be.
             object_id: Which one.
-            namespaces: Those that the caller may see; None for all.
+            namespaces: Those that the caller may see, or prefixes of them; None for all.
 
         Raises:
             NotFound: It is not there, not visible, another tenant's, or in another namespace: the
                 answer is the same for all of them.
         """
         found = await self._objects.find(tenant_id, object_id)
-        if found is None or (namespaces is not None and found.namespace not in namespaces):
+        if found is None or not is_within(found.namespace, namespaces):
             raise NotFound("there is no such object")
         return found
 

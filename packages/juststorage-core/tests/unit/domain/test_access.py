@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from juststorage.domain import ApiKeySecret, Namespace, Principal, Scope, TenantId
+from juststorage.domain import ApiKeySecret, Namespace, NamespacePattern, Principal, Scope, TenantId
 from juststorage.errors import Invalid, ScopeMissing, TenantForbidden
 from juststorage.testing import make_api_key
 
@@ -131,3 +132,38 @@ def test_a_key_stands_for_a_principal() -> None:
         scopes=frozenset({Scope.ADMIN}),
         namespaces=frozenset({Namespace("docs")}),
     )
+
+
+TEAM = frozenset({NamespacePattern("team-*")})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"tenants": None},
+        {"tenants": frozenset({ACME, GLOBEX})},
+        {"scopes": frozenset({Scope.OBJECTS_DELETE})},
+        {"scopes": frozenset({Scope.ADMIN})},
+        {"namespaces": None},
+        {"namespaces": frozenset({Namespace("docs")})},
+    ],
+)
+def test_what_a_principal_does_not_hold(asked: dict[str, Any]) -> None:
+    """One tenant, scope or namespace beyond its own is enough."""
+    holder = principal(Scope.KEYS_MANAGE, Scope.OBJECTS_READ, namespaces=TEAM)
+    own: dict[str, Any] = {
+        "tenants": frozenset({ACME}),
+        "scopes": frozenset({Scope.OBJECTS_READ}),
+        "namespaces": frozenset({Namespace("team-a")}),
+    }
+    assert holder.holds(**own)
+    assert not holder.holds(**(own | asked))
+
+
+def test_an_admin_holds_every_scope() -> None:
+    """Within its tenants and namespaces."""
+    every = frozenset(Scope)
+    mine = frozenset({ACME})
+    assert principal(Scope.ADMIN).holds(tenants=mine, scopes=every, namespaces=None)
+    assert not principal(Scope.ADMIN).holds(tenants=None, scopes=every, namespaces=None)
+    assert principal(Scope.ADMIN, tenants=None).holds(tenants=None, scopes=every, namespaces=None)

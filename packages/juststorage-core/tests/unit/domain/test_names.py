@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from juststorage.domain import KEY_BYTES_MAX, NAME_LENGTH_MAX, Namespace, ObjectKey, TenantId
+from juststorage.domain import (
+    KEY_BYTES_MAX,
+    NAME_LENGTH_MAX,
+    Namespace,
+    NamespacePattern,
+    ObjectKey,
+    TenantId,
+    is_within,
+    within_all,
+)
 from juststorage.errors import Invalid, InvalidName
 
 NOT_NAMES = [
@@ -116,3 +125,80 @@ def test_a_bad_name_is_an_invalid_request() -> None:
     """Callers that handle `Invalid` handle names too."""
     with pytest.raises(Invalid):
         ObjectKey("")
+
+
+@pytest.mark.parametrize("text", ["", "*", "a*b", "a**", "-*", "*a", "a" * 129, "a" * 129 + "*"])
+def test_what_is_no_namespace_pattern(text: str) -> None:
+    """A star stands at the end, once, and behind something."""
+    with pytest.raises(InvalidName, match="prefix"):
+        NamespacePattern(text)
+
+
+@pytest.mark.parametrize("text", ["a*", "a-*", "team", "a" * 128 + "*"])
+def test_a_namespace_has_no_star(text: str) -> None:
+    """A pattern with one is none, one without is a pattern of itself."""
+    assert NamespacePattern(text).prefix == (text[:-1] if "*" in text else None)
+    if "*" in text:
+        with pytest.raises(InvalidName):
+            Namespace(text)
+
+
+def patterns(*texts: str) -> frozenset[NamespacePattern]:
+    """Some patterns."""
+    return frozenset(map(NamespacePattern, texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("team", ["team-*"]),
+        ("Team-a", ["team-*"]),
+        ("teamXa", ["team_*", "team.*"]),
+        ("team-ab", ["team-a"]),
+        ("a", []),
+    ],
+)
+def test_a_namespace_outside(name: str, allowed: list[str]) -> None:
+    """Only the star is special, and letters keep their case."""
+    assert not is_within(Namespace(name), patterns(*allowed))
+
+
+@pytest.mark.parametrize("allowed", [["team-a"], ["team-*"], ["x", "t*"], ["team-a*"]])
+def test_a_namespace_within(allowed: list[str]) -> None:
+    """Named, or beginning so; None is everywhere."""
+    assert is_within(Namespace("team-a"), patterns(*allowed))
+    assert is_within(Namespace("team-a"), None)
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        (None, ["a*"]),
+        (["a*"], ["a"]),
+        (["a*"], ["ab*"]),
+        (["a"], ["ab*"]),
+        (["ab", "c"], ["a*"]),
+        (["a"], []),
+    ],
+)
+def test_patterns_that_reach_further(inner: list[str] | None, outer: list[str]) -> None:
+    """One name more is too many; a prefix is more than any single name."""
+    assert not within_all(None if inner is None else patterns(*inner), patterns(*outer))
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        (None, None),
+        (["a"], None),
+        ([], ["a"]),
+        (["a*"], ["a*"]),
+        (["ab*", "ac", "a*", "a"], ["a*"]),
+        (["a", "b"], ["b", "a", "c"]),
+    ],
+)
+def test_patterns_within_others(inner: list[str] | None, outer: list[str] | None) -> None:
+    """Each of them reaches no further than some other."""
+    assert within_all(
+        None if inner is None else patterns(*inner), None if outer is None else patterns(*outer)
+    )

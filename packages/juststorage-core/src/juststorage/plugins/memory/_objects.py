@@ -17,6 +17,7 @@ from juststorage.domain import (
     ContentHash,
     Locator,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     ObjectStatus,
@@ -24,6 +25,7 @@ from juststorage.domain import (
     Query,
     StoredObject,
     TenantId,
+    is_within,
 )
 from juststorage.errors import (
     Corrupt,
@@ -326,14 +328,14 @@ class MemoryObjectRepository(ObjectRepository):
         tenant_id: TenantId,
         object_ids: Sequence[ObjectId],
         *,
-        namespaces: Collection[Namespace] | None = None,
+        namespaces: Collection[NamespacePattern] | None = None,
     ) -> set[ObjectId]:
         await checkpoint()
         now = self._rows.now()
         deleted: set[ObjectId] = set()
         for object_id in object_ids:
             row = self._rows.committed(tenant_id, object_id)
-            if row is not None and (namespaces is None or row.object.namespace in namespaces):
+            if row is not None and is_within(row.object.namespace, namespaces):
                 self._rows.delete(row, now)
                 deleted.add(object_id)
         return deleted

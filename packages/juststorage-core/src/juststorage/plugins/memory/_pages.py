@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from juststorage.domain import Page, Position, Query, SortBy, StoredObject
+from juststorage.domain import Page, Position, Query, SortBy, StoredObject, is_within
 
 __all__ = ["page"]
 
@@ -54,7 +54,7 @@ def _matches(each: StoredObject, query: Query) -> bool:
     assert size is not None, "a committed object has content"
     # Code points order and compare as their UTF-8 bytes do, so plain text operations are exact.
     return (
-        (query.namespaces is None or each.namespace in query.namespaces)
+        is_within(each.namespace, query.namespaces)
         and (query.key_prefix is None or (key is not None and key.startswith(query.key_prefix)))
         and (query.key_contains is None or (key is not None and query.key_contains in key))
         and (query.content_type is None or _has_type(each.content_type, query.content_type))

@@ -50,7 +50,7 @@ class MetadataApiKeys(MetadataTests):
             "na\N{GRINNING FACE}me",
             scopes=frozenset(Scope) if wide else frozenset(),
             tenants=None if wide else ["acme", "globex"],
-            namespaces=None if wide else ["models", "docs"],
+            namespaces=None if wide else ["models", "team-*"],
             expires_at=None if wide else FUTURE,
             is_active=wide,
             secret=secret,

@@ -8,6 +8,7 @@ from juststorage.domain import (
     Change,
     Conditions,
     Namespace,
+    NamespacePattern,
     ObjectId,
     ObjectKey,
     ObjectStatus,
@@ -221,7 +222,11 @@ class MetadataChanging(MetadataTests):
         assert await store.objects.delete_many(TENANT, [there.id], namespaces=[]) == set()
         elsewhere = {Namespace("elsewhere"), NAMESPACE}
         assert await store.objects.delete_many(TENANT, asked, namespaces=elsewhere) == set()
-        assert await store.objects.delete_many(TENANT, asked) == {there.id}
+        prefixes = {NamespacePattern("her*"), NamespacePattern("th_r*"), NAMESPACE}
+        assert await store.objects.delete_many(TENANT, asked, namespaces=prefixes) == set()
+        begin = {NamespacePattern("the*")}
+        assert await store.objects.delete_many(TENANT, asked, namespaces=begin) == {there.id}
+        assert await store.objects.delete_many(TENANT, asked) == set()
         assert await store.objects.delete_many(TENANT, []) == set()
         assert await store.objects.find(OTHER, foreign.id) == foreign
 

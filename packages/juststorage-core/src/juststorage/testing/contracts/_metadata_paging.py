@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from juststorage.domain import (
     Change,
     Namespace,
+    NamespacePattern,
     ObjectKey,
     Position,
     Query,
@@ -160,6 +161,9 @@ class MetadataPaging(MetadataTests):
             {"namespaces": frozenset({NAMESPACE})},
             {"namespaces": frozenset({Namespace("docs"), Namespace("Models")})},
             {"namespaces": frozenset()},
+            {"namespaces": frozenset({NamespacePattern("mod*")})},
+            {"namespaces": frozenset({NamespacePattern("m_d*"), NamespacePattern("doc*")})},
+            {"namespaces": frozenset({NamespacePattern("MODEL*"), Namespace("docs")})},
             {"namespaces": frozenset({Namespace("absent")})},
             *({"content_type": kind} for kind in ("text/plain", "text/*", "TEXT/*", "text", "x/y")),
             *({"content_type": kind} for kind in ("t%/plain", "t_xt/*", "te/*", "*/*")),
