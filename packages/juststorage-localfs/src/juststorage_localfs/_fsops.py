@@ -9,6 +9,7 @@ never mistaken for the directory it was mounted on.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import re
 from collections.abc import Generator
@@ -34,6 +35,9 @@ class FsOps:
     can_sync_volume = hasattr(_LIBC, "syncfs") and _kernel() >= (5, 8)
     """Whether `sync_volume` works here and reports errors: before Linux 5.8 it hides them."""
 
+    can_write_direct = hasattr(os, "O_DIRECT")
+    """Whether `set_direct` works here."""
+
     can_read_now = _NOWAIT != 0 and hasattr(os, "preadv")
     """Whether `read_now` works here."""
 
@@ -55,6 +59,15 @@ class FsOps:
     def write(self, fd: int, data: bytes | bytearray | memoryview) -> int:
         """Write some; returns how much."""
         return os.write(fd, data)
+
+    def set_direct(self, fd: int, on: bool) -> None:
+        """Let writes bypass the page cache, or not; they have to be aligned meanwhile (open(2)).
+
+        Raises EINVAL where the filesystem cannot.
+        """
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        flags = flags | os.O_DIRECT if on else flags & ~os.O_DIRECT
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags)
 
     def start_write_out(self, fd: int) -> None:
         """Ask for dirty pages to go to the disk now, without waiting for them.

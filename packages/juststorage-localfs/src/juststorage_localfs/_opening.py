@@ -24,6 +24,7 @@ from juststorage_localfs._layout import STAGING, TRASH
 from juststorage_localfs._puts import Puts
 from juststorage_localfs._store import LocalFSBlobStore
 from juststorage_localfs._volume import Volume
+from juststorage_localfs._writer import Blocks
 from juststorage_localfs.plugin import LocalFSOptions
 
 __all__ = ["open_store"]
@@ -78,6 +79,7 @@ def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> V
             ops=ops,
             reserve_bytes=options.reserve_bytes,
             can_sync_whole=ops.can_sync_volume and kind is not None and syncs_as_one(kind),
+            blocks=Blocks() if options.direct_io and ops.can_write_direct else None,
         )
         _prepare(volume, where, context)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import JustStorageError, Unavailable
@@ -11,13 +12,12 @@ from juststorage.ports import StagedBlob
 from juststorage_localfs._errors import translated
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._volume import Volume
+from juststorage_localfs._writer import FileWriter
 
-__all__ = ["WRITE_OUT_BYTES", "LocalFSStagedBlob"]
+__all__ = ["ROOM_CHECK_BYTES", "LocalFSStagedBlob"]
 
-WRITE_OUT_BYTES = 8 * 1024 * 1024
-"""How much may wait in the page cache before the disk is asked to begin: what is on its way already
-makes the final sync short, and keeps one large upload from slowing everyone else's syncs.
-"""
+ROOM_CHECK_BYTES: Final = 8 * 1024 * 1024
+"""How much is written between two looks at the room that is left."""
 
 
 class LocalFSStagedBlob(StagedBlob):
@@ -30,7 +30,8 @@ class LocalFSStagedBlob(StagedBlob):
         self._upload_id = upload_id
         self._name = ""
         self._fd = -1
-        self._not_written_out = 0
+        self._writer: FileWriter | None = None
+        self._not_checked = 0
 
     async def create(self) -> None:
         """Make the file. After a failure or cancellation there is something to `aclose`."""
@@ -58,23 +59,24 @@ class LocalFSStagedBlob(StagedBlob):
         self._volume.need_room(0)
         with translated():
             self._name, self._fd = self._volume.create(self._upload_id)
+        self._writer = FileWriter(self._volume, self._fd)
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._fd < 0:
+        if self._writer is None:
             raise Unavailable("the staged bytes are closed")
         with self._discarding(), translated():
-            self._volume.write_all(self._fd, data)
+            self._writer.write(data)
             self.size_bytes += len(data)
-            self._not_written_out += len(data)
-            if self._not_written_out >= WRITE_OUT_BYTES:
-                self._volume.start_write_out(self._fd)
-                self._not_written_out = 0
+            self._not_checked += len(data)
+            if self._not_checked >= ROOM_CHECK_BYTES:
+                self._not_checked = 0
                 self._volume.need_room(0)
 
     def _finish(self) -> None:
-        if self._fd < 0:
+        if self._writer is None:
             raise Unavailable("the staged bytes are closed")
         with self._discarding(), translated():
+            self._writer.flush()
             self._volume.sync(self._fd)
         self._close()
 
@@ -93,6 +95,9 @@ class LocalFSStagedBlob(StagedBlob):
         return locator
 
     def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with suppress(OSError):

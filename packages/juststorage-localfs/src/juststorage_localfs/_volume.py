@@ -18,6 +18,7 @@ from juststorage_localfs._errors import translated
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._layout import STAGING, locator_of, staged_name
 from juststorage_localfs._shards import Shards
+from juststorage_localfs._writer import Blocks
 
 __all__ = ["Volume"]
 
@@ -34,6 +35,7 @@ class Volume:
         ops: The calls to the filesystem.
         reserve_bytes: What has to stay free.
         can_sync_whole: Whether `sync_whole` does here what a sync of each file would.
+        blocks: Buffers for large files, which are then written past the page cache.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class Volume:
         ops: FsOps,
         reserve_bytes: int,
         can_sync_whole: bool,
+        blocks: Blocks | None = None,
     ) -> None:
         self.root = root
         self.root_fd = root_fd
         self.ops = ops
         self.shards = Shards(ops, root_fd)
         self.can_sync_whole = can_sync_whole
+        self.blocks = blocks
         self.suspect = False
         self._reserve_bytes = reserve_bytes
 

@@ -39,6 +39,13 @@ class LocalFSOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         int,
         Meta(ge=0, description="Free bytes to keep on the volume; uploads are refused below."),
     ] = 64 * 1024 * 1024
+    direct_io: Annotated[
+        bool,
+        Meta(
+            description="Write uploads of more than 1 MiB past the page cache, where the "
+            "filesystem can: faster, and readers keep what they have in it."
+        ),
+    ] = True
     allow_network_filesystem: Annotated[
         bool,
         Meta(

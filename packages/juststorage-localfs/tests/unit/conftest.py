@@ -25,6 +25,7 @@ PRIMITIVES = (
     "open",
     "close",
     "write",
+    "set_direct",
     "start_write_out",
     "fsync",
     "sync_volume",

@@ -14,6 +14,7 @@ import pytest
 from juststorage.domain import ContentHash, ObjectId
 from juststorage.errors import JustStorageError, StorageFull, Unavailable
 from juststorage.testing import make_content
+from juststorage_localfs._writer import BLOCK_BYTES
 
 DATA = bytes(range(256)) * 40
 HASH: ContentHash = make_content(DATA).content_hash
@@ -242,7 +243,7 @@ async def test_after_a_failed_write_nothing_follows(tmp_path: Path, opened: Any,
         async with await store.stage(ObjectId.new()) as staged:
             ops.fail_at(1, errno.EIO)
             with pytest.raises(Unavailable):
-                await staged.write(b"one")
+                await staged.write(bytes(BLOCK_BYTES))
             with pytest.raises(Unavailable):
                 await staged.write(b"two")
             with pytest.raises(Unavailable):

@@ -15,28 +15,10 @@ from juststorage.errors import StorageFull, Unavailable
 from juststorage.ports import Space
 from juststorage.testing import make_content
 from juststorage_localfs._fsops import FsOps
-from juststorage_localfs._staged import WRITE_OUT_BYTES
+from juststorage_localfs._staged import ROOM_CHECK_BYTES
+from juststorage_localfs._writer import WRITE_OUT_BYTES
 
 MIB = 1024 * 1024
-
-
-async def test_a_large_upload(tmp_path: Path, opened: Any, ops: Any) -> None:
-    """The disk begins while bytes still arrive, so that the last sync is short."""
-    piece = bytes(range(256)) * (MIB // 256)
-    size = 3 * WRITE_OUT_BYTES // MIB
-    async with opened(tmp_path, ops=ops) as store:
-        async with await store.stage(ObjectId.new()) as staged:
-            for _ in range(size):
-                await staged.write(piece)
-            await staged.finish()
-            assert staged.size_bytes == size * MIB
-            content_hash = make_content(piece * size).content_hash
-            locator = await store.place(staged, content_hash)
-        assert [call for call, _ in ops.log].count("start_write_out") == 3
-        async with await store.open(locator) as reader:
-            async for got in reader.chunks(0, reader.size_bytes):
-                assert got == piece[: len(got)]
-        assert (tmp_path / locator).stat().st_size == size * MIB
 
 
 async def test_a_volume_that_fills_up_during_an_upload(tmp_path: Path, opened: Any) -> None:
@@ -57,7 +39,7 @@ async def test_a_volume_that_fills_up_during_an_upload(tmp_path: Path, opened: A
             await staged.write(b"x" * MIB)
             ops.full = True
             with pytest.raises(StorageFull):
-                await staged.write(bytes(WRITE_OUT_BYTES))
+                await staged.write(bytes(ROOM_CHECK_BYTES))
         ops.full = False
         assert await store.staged(older_than_s=0, limit=9) == []
         space = await store.space()
@@ -86,7 +68,7 @@ async def test_write_out_is_only_a_hint(tmp_path: Path, opened: Any) -> None:
         def start_write_out(self, fd: int) -> None:
             raise OSError(errno.ENOSYS, "no such call")
 
-    async with opened(tmp_path, ops=Unable()) as store:
+    async with opened(tmp_path, ops=Unable(), direct_io=False) as store:
         async with await store.stage(ObjectId.new()) as staged:
             await staged.write(bytes(WRITE_OUT_BYTES))
             await staged.finish()

@@ -19,10 +19,13 @@ from juststorage.ports import Clock, HashState, StagedBlob
 
 __all__ = ["Digests", "UploadLimits", "receive"]
 
-_BLOCK_BYTES: Final = 1024 * 1024
-"""Small chunks are joined up to this before they are worth a thread's while."""
+_BLOCK_BYTES: Final = 2 * 1024 * 1024
+"""Chunks are joined up to this before they are worth two threads' while. Every block costs some
+100 us on the way to the threads and back: with 2 MiB a 1 GiB upload took 0.77 of the processor time
+that it took with 1 MiB, and 0.6 of that with chunks of 400 KiB as the server delivers them.
+"""
 
-_WHOLE_BYTES: Final = 256 * 1024
+_WHOLE_BYTES: Final = 1024 * 1024
 """A chunk of this size goes as it is: joining would copy it for nothing."""
 
 
