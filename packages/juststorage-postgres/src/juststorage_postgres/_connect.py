@@ -6,9 +6,11 @@ then nobody looks for the reason here. So everything that can be told at the sta
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -21,11 +23,15 @@ from juststorage_postgres._checks import check_database
 from juststorage_postgres._errors import DRIVER_ERRORS, translate
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
+from juststorage_postgres._silence import LOOK_S, Silence
 
 __all__ = ["connect", "opened_pool", "where"]
 
 _PAUSE_S: Final = 0.5
 """Between two attempts to connect at start-up."""
+
+_REPORT_S: Final = 0.5
+"""For the server's own report of a timeout to arrive."""
 
 _QUERIES_MAX: Final = 2**31
 """Queries after which a connection is replaced: never. The driver's default would, every 50,000."""
@@ -57,7 +63,7 @@ def connect_arguments(options: PostgresOptions) -> dict[str, Any]:
         "dsn": _dsn(options),
         "timeout": options.connect_timeout_s,
         # A little more than the server takes: its own report says more than our silence.
-        "command_timeout": options.statement_timeout_s + 1.0,
+        "command_timeout": options.statement_timeout_s + _REPORT_S,
     }
     if options.pgbouncer:
         # In transaction mode two statements may meet two servers, and settings stay behind.
@@ -175,10 +181,25 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     except DRIVER_ERRORS as error:
         raise translate(error) from error
     try:
-        yield Pool(pool, patience_s=options.statement_timeout_s, always_begins=options.pgbouncer)
+        yield Pool(
+            pool,
+            Silence(partial(_look, options)),
+            patience_s=options.statement_timeout_s,
+            always_begins=options.pgbouncer,
+        )
     finally:
         # Who still holds a connection is being cancelled; there is nothing to say to the server.
         pool.terminate()
+
+
+async def _look(options: PostgresOptions) -> None:
+    """Connect anew and ask for anything: old connections may be dead where the server is well."""
+    async with asyncio.timeout(LOOK_S):
+        connection = await asyncpg.connect(**connect_arguments(options))
+        try:
+            await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()
 
 
 async def _keep(connection: Connection) -> None:

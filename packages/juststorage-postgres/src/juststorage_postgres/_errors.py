@@ -64,7 +64,18 @@ def is_answer(error: BaseException) -> bool:
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same transaction may succeed at its next attempt, and may be tried."""
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _PASSING
+    if isinstance(error, asyncpg.PostgresError):
+        return error.sqlstate in _PASSING
+    return _is_unsent(error)
+
+
+def _is_unsent(error: BaseException) -> bool:
+    """Whether the driver refused to send a statement on a connection that the server has ended.
+
+    Told in the words of its state machine, when the server's last word arrived while nobody was
+    listening and the end of the connection has not been noticed yet.
+    """
+    return isinstance(error, asyncpg.InternalClientError) and "cannot switch to state" in str(error)
 
 
 def translate(error: Exception) -> JustStorageError:
@@ -73,6 +84,7 @@ def translate(error: Exception) -> JustStorageError:
         return error
     state = str(getattr(error, "sqlstate", None) or "")
     silent = isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
+    silent = silent or _is_unsent(error)
     if state.startswith(_AWAY) or (silent and not isinstance(error, ValueError)):
         return Unavailable("the metadata store does not answer")
     return BackendError(

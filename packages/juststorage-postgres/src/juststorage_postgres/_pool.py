@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from juststorage.errors import JustStorageError
 from juststorage_postgres._errors import is_answer, is_passing, translated
+from juststorage_postgres._silence import Silence
 
 __all__ = ["ATTEMPTS_MAX", "Connection", "Pool"]
 
@@ -40,14 +41,18 @@ class Pool:
 
     Args:
         pool: The driver's pool.
+        silence: Asked before every use.
         patience_s: Seconds to wait for a connection of it, and seconds after which a transaction
             that fails is not tried again.
         always_begins: Put even a single statement into a transaction. Behind PgBouncer the driver
             prepares a statement and executes it, and only so do both reach the same server process.
     """
 
-    def __init__(self, pool: Any, *, patience_s: float, always_begins: bool = False) -> None:
+    def __init__(
+        self, pool: Any, silence: Silence, *, patience_s: float, always_begins: bool = False
+    ) -> None:
         self._pool = pool
+        self._silence = silence
         self._patience_s = patience_s
         self._single = self._begun if always_begins else self._borrowed
 
@@ -88,7 +93,7 @@ class Pool:
                 try:
                     async with self._single() if single else self._begun() as connection:
                         return await run(connection)
-                except asyncpg.PostgresError as error:
+                except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                     is_last = attempt == ATTEMPTS_MAX or monotonic() > until
                     if is_last or not is_passing(error):
                         raise
@@ -99,10 +104,17 @@ class Pool:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
-        connection = await self._pool.acquire(timeout=self._patience_s)
+        await self._silence.check()
+        try:
+            connection = await self._pool.acquire(timeout=self._patience_s)
+        except TimeoutError:
+            self._silence.suspect()
+            raise
         try:
             yield connection
         except BaseException as error:
+            if isinstance(error, TimeoutError):
+                self._silence.suspect()
             if not _is_in_order(error):
                 connection.terminate()
             raise

@@ -32,6 +32,13 @@ data_error = asyncpg.exceptions._base.DataError
         (asyncpg.UndefinedTableError("the driver's words"), BackendError, True, False),
         (data_error("the driver's words"), BackendError, True, False),
         (asyncpg.InternalClientError("the driver's words"), BackendError, False, False),
+        # What the driver says when the server ended the connection between two statements.
+        (
+            asyncpg.InternalClientError("the driver's words: cannot switch to state 15"),
+            Unavailable,
+            False,
+            True,
+        ),
     ],
 )
 def test_the_driver(
