@@ -17,22 +17,51 @@ def run(data_dir: Path, *words: str) -> Result:
 
 def test_up_status_and_down(tmp_path: Path) -> None:
     """Up brings the schema and says so; down takes it back; status tells, by exit code too."""
-    before = run(tmp_path, "status", "--json")
-    assert before.exit_code == 1
-    head = json.loads(before.stdout)["head"]
-    assert json.loads(before.stdout)["pending"]
-    assert run(tmp_path, "up").stdout == f"none -> {head}\n"
+    made = run(tmp_path, "up")
+    head = made.stdout.removeprefix("none -> ").strip()
+    assert made.stdout == f"none -> {head}\n"
     assert run(tmp_path, "up").stdout == f"nothing to do: the schema is {head}\n"
     assert run(tmp_path, "status").exit_code == 0
-    assert run(tmp_path, "down", "base").stdout == f"{head} -> none\n"
-    assert run(tmp_path, "status").exit_code == 1
+    assert run(tmp_path, "down", "base", "--yes").stdout == f"{head} -> none\n"
+    after = run(tmp_path, "status", "--json")
+    assert (after.exit_code, json.loads(after.stdout)["head"]) == (1, head)
+    assert json.loads(after.stdout)["pending"]
+
+
+def test_up_makes_the_data_directory(tmp_path: Path) -> None:
+    """Without a configuration there is nothing to prepare: `up` works where `serve` would."""
+    data = tmp_path / "a" / "data"
+    assert run(data, "up").exit_code == 0
+    assert [path.name for path in data.iterdir()] == ["metadata.sqlite3"]
+    assert run(data, "status").exit_code == 0
+
+
+def test_losing_everything_takes_a_yes(tmp_path: Path) -> None:
+    """Without --yes nothing is taken back: one line says what would be lost, exit code 2."""
+    run(tmp_path, "up")
+    result = run(tmp_path, "down", "base")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("juststorage: this drops every table: all objects,")
+    assert "--yes" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert run(tmp_path, "status").exit_code == 0
+
+
+def test_going_back_to_an_older_schema_takes_a_yes(tmp_path: Path) -> None:
+    """What the older schema has no place for is lost too; going nowhere needs no word."""
+    run(tmp_path, "up")
+    head = json.loads(run(tmp_path, "status", "--json").stdout)["head"]
+    result = run(tmp_path, "down", "an-older-one")
+    assert result.exit_code == 2
+    assert f"from {head} to an-older-one may lose" in result.stderr
+    assert run(tmp_path, "down", head).stdout == f"nothing to do: the schema is {head}\n"
 
 
 def test_sql_prints_statements_and_runs_none(tmp_path: Path) -> None:
-    """The statements are printed; the database stays as it was."""
-    printed = run(tmp_path, "sql")
+    """The statements are printed, also where there is no store yet; nothing is made."""
+    printed = run(tmp_path / "data", "sql")
     assert "CREATE TABLE objects" in printed.stdout
-    assert run(tmp_path, "status").exit_code == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_without_a_schema_says_so(tmp_path: Path) -> None:
@@ -47,7 +76,7 @@ def test_a_store_without_a_schema_says_so(tmp_path: Path) -> None:
 def test_an_unknown_revision_changes_nothing(tmp_path: Path) -> None:
     """A revision that does not exist is refused in one line."""
     run(tmp_path, "up")
-    result = run(tmp_path, "down", "nonsense")
+    result = run(tmp_path, "down", "nonsense", "--yes")
     assert result.exit_code in {1, 2}
     assert result.stderr.count("\n") == 1
     assert run(tmp_path, "status").exit_code == 0

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from juststorage.errors import Unavailable
 from juststorage.plugins import OpenContext
 from juststorage.ports import MetadataStore
 from juststorage_postgres._api_keys import PostgresApiKeyRepository
 from juststorage_postgres._blobs import PostgresBlobRepository
+from juststorage_postgres._checks import current_revision
 from juststorage_postgres._connect import opened_pool
 from juststorage_postgres._fast import FastLane
+from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._objects import PostgresObjectRepository
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
@@ -34,7 +37,15 @@ class PostgresMetadataStore(MetadataStore):
 
     async def ping(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.fetchval("SELECT 1")
+            revision = await current_revision(connection)
+        # A newer schema serves this release as well, during a rolling upgrade.
+        if revision is None:
+            raise Unavailable("the database has no schema: run `juststorage migrate up`")
+        if revision < REVISIONS[-1]:
+            raise Unavailable(
+                f"the database has schema {revision}, and {REVISIONS[-1]} is needed:"
+                " run `juststorage migrate up`"
+            )
 
     async def secret(self, name: str) -> bytes:
         async def run(connection: Connection) -> bytes:

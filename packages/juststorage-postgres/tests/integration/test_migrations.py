@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Secret
+from juststorage.ports import MetadataStore
 from juststorage_postgres._migrations import REVISIONS, VERSION_TABLE
 from juststorage_postgres._migrator import LOCK, PostgresMigrator, configured
 from juststorage_postgres._options import PostgresOptions
@@ -189,3 +190,31 @@ async def test_a_table_in_use(migrator: PostgresMigrator, empty_postgres_url: st
             await anyio.to_thread.run_sync(migrator.down, "base")
     await connection.close()
     assert migrator.status().pending == []
+
+
+async def test_a_schema_that_is_taken_away_under_a_service(
+    store: MetadataStore, postgres_options: PostgresOptions
+) -> None:
+    """After `migrate down base` the service is not ready, and says what to run."""
+    migrator = PostgresMigrator(postgres_options)
+    await store.ping()
+    await anyio.to_thread.run_sync(migrator.down, "base")
+    with pytest.raises(Unavailable, match="no schema: run `juststorage migrate up`"):
+        await store.ping()
+    await anyio.to_thread.run_sync(migrator.up)
+    await store.ping()
+
+
+async def test_a_newer_schema_serves_and_an_older_one_does_not(
+    store: MetadataStore, raw: asyncpg.Connection
+) -> None:
+    """During a rolling upgrade the old release stays ready on the new schema."""
+    say = f"UPDATE {VERSION_TABLE} SET version_num = $1"
+    try:
+        await raw.execute(say, "9999")
+        await store.ping()
+        await raw.execute(say, "0000")
+        with pytest.raises(Unavailable, match=r"schema 0000, and \d{4} is needed"):
+            await store.ping()
+    finally:
+        await raw.execute(say, REVISIONS[-1])  # the database is the next test's as well

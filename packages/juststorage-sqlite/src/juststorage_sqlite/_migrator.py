@@ -39,6 +39,8 @@ class SqliteMigrator(Migrator):
         upgrade(self._how)
 
     def down(self, revision: str) -> None:
+        if not self._how.path.exists():
+            raise Misconfigured(f"there is no store in {self._how.path}")
         with _migrating(self._how) as config:
             command.downgrade(config, revision)
 

@@ -19,8 +19,10 @@ SQLITE_VERSION_MIN: Final = (3, 38, 0)
 """UPDATE FROM and RETURNING are older; JSON functions are always there from here on."""
 
 
-def prepare(how: Connecting, *, auto_migrate: bool) -> None:
+def prepare(how: Connecting, *, auto_migrate: bool, create: bool = True) -> None:
     """Make sure that the file exists and has the schema of this release.
+
+    Without `create` a file that does not exist, or has no schema, is refused and left alone.
 
     Several processes may do this at once: the write lock lets one of them create or migrate.
 
@@ -33,14 +35,31 @@ def prepare(how: Connecting, *, auto_migrate: bool) -> None:
         raise Misconfigured(
             f"this Python has SQLite {sqlite3.sqlite_version}; {wanted} or later is needed"
         )
+    if not create:
+        _require_store(how)
     ensure_file(how.path)
     try:
-        _prepare_schema(how, auto_migrate)
+        _prepare_schema(how, auto_migrate, create)
     except sqlite3.Error as error:
         meaning = translated(error)
         if isinstance(meaning, Corrupt):
             raise Misconfigured(f"{how.path} is damaged, or not a SQLite database") from error
         raise meaning from error
+
+
+def _require_store(how: Connecting) -> None:
+    try:
+        # A file of size 0 is what a start leaves that was cut off before its first transaction.
+        if how.path.stat().st_size > 0:
+            return
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Misconfigured(f"{how.path} cannot be opened: {error.strerror}") from error
+    raise Misconfigured(
+        f"there is no store in {how.path}; `juststorage serve` and `juststorage migrate up` make"
+        " one, with the same configuration"
+    )
 
 
 def ensure_file(path: Path) -> None:
@@ -62,10 +81,10 @@ def ensure_file(path: Path) -> None:
         raise Misconfigured(f"the directory of {path} is not writable")
 
 
-def _prepare_schema(how: Connecting, auto_migrate: bool) -> None:
+def _prepare_schema(how: Connecting, auto_migrate: bool, create: bool) -> None:
     with closing(connect(how)) as db:
         revision = current_revision(db)
-        if revision is None and auto_migrate:
+        if revision is None and auto_migrate and create:
             revision = _create(db)
     if revision == HEAD:
         return
@@ -74,7 +93,7 @@ def _prepare_schema(how: Connecting, auto_migrate: bool) -> None:
             f"{how.path} has schema {revision}, which is newer than this release knows"
             f" ({HEAD}): upgrade juststorage-sqlite"
         )
-    if not auto_migrate:
+    if not auto_migrate or revision is None:
         has = "no schema yet" if revision is None else f"schema {revision}"
         raise Misconfigured(
             f"{how.path} has {has}, and this release needs {HEAD}: run `juststorage migrate up`"

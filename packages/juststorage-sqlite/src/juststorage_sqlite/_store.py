@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
 from juststorage.ports import Clock, MetadataStore
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
@@ -19,8 +20,9 @@ from juststorage_sqlite._errors import our_errors
 from juststorage_sqlite._filters import add_functions
 from juststorage_sqlite._lookups import look_up
 from juststorage_sqlite._objects import SqliteObjectRepository
-from juststorage_sqlite._prepare import prepare
+from juststorage_sqlite._prepare import current_revision, prepare
 from juststorage_sqlite._reader import Reader
+from juststorage_sqlite._revisions import REVISIONS
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._writer import Writer
 from juststorage_sqlite.plugin import SqliteOptions
@@ -57,7 +59,22 @@ class SqliteMetadataStore(MetadataStore):
 
 
 def _ping(db: sqlite3.Connection) -> None:
-    db.execute("SELECT count(*) FROM alembic_version").fetchone()
+    try:
+        revision = current_revision(db)
+    except Misconfigured as error:
+        raise Unavailable("the database has not the tables that it should have") from error
+    if has := outdated(revision, REVISIONS):
+        raise Unavailable(f"the database has {has}: run `juststorage migrate up`")
+
+
+def outdated(revision: str | None, known: Sequence[str]) -> str | None:
+    """What a schema that this release cannot work with is; None for one that it can.
+
+    A newer one serves as well, while a deployment goes from one release to the next.
+    """
+    if revision is None:
+        return "no schema"
+    return f"schema {revision}, and {known[-1]} is needed" if revision in known[:-1] else None
 
 
 def _secret(db: sqlite3.Connection, name: str) -> bytes | None:
@@ -94,7 +111,9 @@ async def open_store(
     how = connecting(options, context)
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
-        await writing.run_to_end(lambda: prepare(how, auto_migrate=options.auto_migrate))
+        await writing.run_to_end(
+            partial(prepare, how, auto_migrate=options.auto_migrate, create=context.create)
+        )
         connection = await _connection(stack, writing, how, read_only=False)
         writer = await stack.enter_async_context(
             Writer(

@@ -139,3 +139,44 @@ def test_a_file_that_is_locked_for_too_long(how: Connecting) -> None:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(Unavailable):
             prepare(replace(how, busy_timeout_s=0.05), auto_migrate=True)
+
+
+class TestWithoutCreating:
+    """For commands that look at a store: one that they made would be empty, and seem well."""
+
+    @pytest.mark.parametrize("content", [None, b""])
+    def test_no_store_is_refused_and_not_made(self, how: Connecting, content: bytes | None) -> None:
+        """A file that is missing, or empty from a start that was cut off, is no store."""
+        if content is not None:
+            how.path.write_bytes(content)
+        with pytest.raises(Misconfigured, match=r"there is no store in .*juststorage migrate up"):
+            prepare(how, auto_migrate=True, create=False)
+        assert how.path.exists() is (content is not None)
+        assert content is None or how.path.read_bytes() == content
+
+    def test_a_database_without_a_schema_gets_none(self, how: Connecting) -> None:
+        """What a migration took all the way down stays down until somebody migrates it up."""
+        prepare(how, auto_migrate=True)
+        SqliteMigrator(how).down("base")
+        with pytest.raises(Misconfigured, match=r"no schema yet.*juststorage migrate up"):
+            prepare(how, auto_migrate=True, create=False)
+        assert SqliteMigrator(how).status().current is None
+
+    def test_a_store_is_opened(self, how: Connecting) -> None:
+        """What is there is used as ever."""
+        prepare(how, auto_migrate=True)
+        prepare(how, auto_migrate=True, create=False)
+
+    def test_a_path_below_a_file(self, how: Connecting) -> None:
+        """The system's reason is told."""
+        (how.path.parent / "file").write_text("")
+        below = replace(how, path=how.path.parent / "file" / "metadata.sqlite3")
+        with pytest.raises(Misconfigured, match="cannot be opened: Not a directory"):
+            prepare(below, auto_migrate=True, create=False)
+
+
+def test_going_down_makes_no_file(how: Connecting) -> None:
+    """Where there is no database there is nothing to take back."""
+    with pytest.raises(Misconfigured, match="there is no store in "):
+        SqliteMigrator(how).down("base")
+    assert not how.path.exists()

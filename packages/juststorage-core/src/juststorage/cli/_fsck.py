@@ -58,7 +58,7 @@ async def _audit(config: Config, deep: bool, bytes_s: int, repair: bool, as_json
     from juststorage.runtime import make_auditor, open_runtime
 
     found = 0
-    async with open_runtime(config) as runtime:
+    async with open_runtime(config, create=False) as runtime:
         auditor = make_auditor(runtime, deep=deep, deep_bytes_s=bytes_s, repair=repair)
         async for finding in auditor.findings():
             found += 1

@@ -88,7 +88,7 @@ def worker(ctx: click.Context, source: ConfigSource) -> None:
 async def _run(config: Config, dry_run: bool, grace_s: float | None) -> CollectionReport:
     from juststorage.runtime import make_collector, open_runtime
 
-    async with open_runtime(config) as runtime:
+    async with open_runtime(config, create=False) as runtime:
         return await make_collector(runtime).run(dry_run=dry_run, grace_s=grace_s)
 
 
@@ -104,7 +104,7 @@ async def _work(config: Config) -> int:
 
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
-            open_runtime(config, collect=True, on_fatal=give_up),
+            open_runtime(config, create=False, collect=True, on_fatal=give_up),
             anyio.create_task_group() as tasks,
         ):
             click.echo("collecting; end with SIGTERM", err=True)

@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from juststorage.cli._options import ConfigSource, config_options
+from juststorage.errors import Misconfigured
 from juststorage.plugins import MigrationStatus, Migrator
 
 __all__ = ["command"]
@@ -21,20 +22,34 @@ def command() -> None:
 @command.command(epilog=f"\b\nExample:\n  juststorage migrate up\n\n{_EXIT_CODES}")
 @config_options
 def up(source: ConfigSource) -> None:
-    """Go to this release's schema. Safe from several places at once, and when there already."""
-    migrator = _migrator(source)
+    """Go to this release's schema. Safe from several places at once, and when there already.
+
+    Without a configuration it makes the data directory, as `serve` would.
+    """
+    from juststorage.runtime import make_data_dir, make_migrator
+
+    config = source.load()
+    migrator = make_migrator(config)
+    if config.embedded_default:
+        make_data_dir(config.data_dir)
     before = migrator.status()
     migrator.up()
     _say(before, migrator.status())
 
 
-@command.command(epilog=f"\b\nExample:\n  juststorage migrate down 0001\n\n{_EXIT_CODES}")
+@command.command(epilog=f"\b\nExample:\n  juststorage migrate down 0001 --yes\n\n{_EXIT_CODES}")
 @click.argument("revision")
 @config_options
-def down(source: ConfigSource, revision: str) -> None:
-    """Go back to REVISION; `base` means no schema at all, and loses all metadata."""
+@click.option("--yes", is_flag=True, help="Yes, lose what only the newer schema can hold.")
+def down(source: ConfigSource, revision: str, yes: bool) -> None:
+    """Go back to REVISION; `base` means no schema at all, and loses all metadata.
+
+    What only the newer schema can hold is lost, so back up first, and say so with --yes.
+    """
     migrator = _migrator(source)
     before = migrator.status()
+    if before.current not in {None, revision} and not yes:
+        raise Misconfigured(f"{_loss(before.current, revision)}; back up, then repeat with --yes")
     migrator.down(revision)
     _say(before, migrator.status())
 
@@ -62,13 +77,24 @@ def status(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
 @config_options
 def sql(source: ConfigSource) -> None:
     """Print the statements that `up` would run, for people who run them by hand."""
-    click.echo(_migrator(source).sql())
+    from juststorage.runtime import make_migrator
+
+    click.echo(make_migrator(source.load()).sql())
 
 
 def _migrator(source: ConfigSource) -> Migrator:
-    from juststorage.runtime import make_migrator
+    from juststorage.runtime import make_migrator, require_data_dir
 
-    return make_migrator(source.load())
+    config = source.load()
+    migrator = make_migrator(config)
+    require_data_dir(config)
+    return migrator
+
+
+def _loss(current: str | None, revision: str) -> str:
+    if revision == "base":
+        return "this drops every table: all objects, their metadata and all API keys are lost"
+    return f"going back from {current} to {revision} may lose what {revision} has no place for"
 
 
 def _say(before: MigrationStatus, after: MigrationStatus) -> None:

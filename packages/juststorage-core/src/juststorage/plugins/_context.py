@@ -40,6 +40,8 @@ class OpenContext:
         data_dir: The service's own directory, for defaults of paths.
         storage_class: The class that a blob store serves; None for other kinds.
         metadata: The open metadata store, for authenticators; None for kinds that open before it.
+        create: Whether to make a store where there is none. False for commands that look at a store
+            or tend it: a metadata store then refuses with `Misconfigured`, and makes nothing.
     """
 
     instance: str
@@ -49,3 +51,4 @@ class OpenContext:
     data_dir: Path
     storage_class: StorageClass | None = None
     metadata: MetadataStore | None = None
+    create: bool = True

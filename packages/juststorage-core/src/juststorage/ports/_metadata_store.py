@@ -37,10 +37,10 @@ class MetadataStore(ABC):
 
     @abstractmethod
     async def ping(self) -> None:
-        """Prove that the database answers.
+        """Prove that the database answers, and has a schema that this release can work with.
 
         Raises:
-            Unavailable: It does not.
+            Unavailable: It does not, or its schema is missing or older; the detail says which.
         """
 
     @abstractmethod

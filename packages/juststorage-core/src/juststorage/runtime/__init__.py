@@ -4,13 +4,14 @@ from juststorage.plugins._guards import unwrap
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
+from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._logging import line_handler, log_fields, set_up_logging
 from juststorage.runtime._migrating import make_migrator
 from juststorage.runtime._open import make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
 from juststorage.runtime._runtime import Runtime
-from juststorage.runtime._usecases import UseCases, make_auditor, make_collector
+from juststorage.runtime._usecases import UseCases, make_auditor, make_collector, make_key_manager
 
 __all__ = [
     "Part",
@@ -25,9 +26,12 @@ __all__ = [
     "log_fields",
     "make_auditor",
     "make_collector",
+    "make_data_dir",
     "make_host",
+    "make_key_manager",
     "make_migrator",
     "open_runtime",
+    "require_data_dir",
     "set_up_logging",
     "unwrap",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -22,6 +21,7 @@ from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher,
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._collecting import collect_forever
+from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
@@ -72,6 +72,7 @@ async def open_runtime(
     discover: bool = True,
     clock: Clock | None = None,
     collect: bool = False,
+    create: bool = True,
     on_fatal: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything that a configuration selects: metadata, blobs, hashers, policy, chain.
@@ -85,6 +86,7 @@ async def open_runtime(
         discover: Use installed plugins; False reads no entry points.
         clock: None means the machine's.
         collect: Collect garbage in the background, as the section `[gc]` says.
+        create: Make a store where there is none, if the backends would; False refuses instead.
         on_fatal: Told, in one sentence, that the service cannot work any more: background work
             keeps crashing, or a backend fell over. Readiness fails as well; ending the process is
             the caller's business.
@@ -104,11 +106,13 @@ async def open_runtime(
     for warning in warnings:
         _log.warning(warning)
     plan = make_plan(config, host)
-    if config.embedded_default:
-        _make_data_dir(config.data_dir)
+    if not create:
+        require_data_dir(config)
+    elif config.embedded_default:
+        make_data_dir(config.data_dir)
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
-        opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal)
+        opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal, create=create)
         # The task group would wrap what the caller's block raises, hence the detour.
         try:
             runtime = await opening.runtime(plan)
@@ -123,15 +127,6 @@ async def open_runtime(
         raise failure or problem or AssertionError
 
 
-def _make_data_dir(data_dir: Path) -> None:
-    # Only for the start without configuration. Elsewhere a missing directory is more likely a
-    # volume that was not mounted, and what is written into its place is lost when it is.
-    try:
-        data_dir.mkdir(mode=0o750, exist_ok=True)
-    except OSError as error:
-        raise Misconfigured(f"data_dir: cannot make {str(data_dir)!r}: {error.strerror}") from error
-
-
 class _Opening:
     """What is open so far."""
 
@@ -142,8 +137,11 @@ class _Opening:
         clock: Clock,
         tasks: TaskGroup,
         on_fatal: Callable[[str], None] | None,
+        *,
+        create: bool,
     ) -> None:
         self._config = config
+        self._create = create
         self._host = host
         self._clock = clock
         self._tasks = tasks
@@ -217,6 +215,7 @@ class _Opening:
             data_dir=self._config.data_dir.absolute(),
             storage_class=storage_class,
             metadata=metadata,
+            create=self._create,
         )
 
         def lost(error: BaseException | None) -> None:
