@@ -26,6 +26,7 @@ from juststorage_api._http.headers import (
     content_type,
     object_metadata,
     refuse_coding,
+    refuse_form,
 )
 from juststorage_api._http.query import parse_query
 from juststorage_api._services import Services
@@ -77,6 +78,7 @@ class Uploads:
     async def _receive(self, exchange: Exchange, intent: UploadIntent) -> None:
         fields = exchange.fields
         refuse_coding(fields)
+        refuse_form(intent.new.content_type)
         expected = announced_digests(fields)
         length = body_length(fields)
         if length is None and _has_no_body(exchange):

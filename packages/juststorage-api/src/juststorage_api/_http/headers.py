@@ -24,6 +24,7 @@ __all__ = [
     "fields_of",
     "object_metadata",
     "refuse_coding",
+    "refuse_form",
 ]
 
 # Fields that may stand on several lines, which then count as one list (RFC 9110, 5.3). Any other
@@ -120,6 +121,19 @@ def refuse_coding(fields: Mapping[bytes, bytes]) -> None:
         return
     if any(coding.strip(b" \t").lower() not in {b"", b"identity"} for coding in text.split(b",")):
         raise UnsupportedMediaType("Content-Encoding is not supported: send the bytes as they are")
+
+
+def refuse_form(media_type: str) -> None:
+    """Refuse a form: its boundaries and part headers would be stored as part of the content.
+
+    Raises:
+        UnsupportedMediaType: The body is `multipart/form-data`, as browsers and `curl -F` send it.
+    """
+    if media_type.partition(";")[0].rstrip().lower() == "multipart/form-data":
+        raise UnsupportedMediaType(
+            "a multipart form would be stored with its boundaries: send the raw bytes as the body"
+            " (curl -T file), with the file's own Content-Type"
+        )
 
 
 def object_metadata(fields: Mapping[bytes, bytes]) -> ObjectMetadata:

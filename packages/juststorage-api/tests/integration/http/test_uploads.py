@@ -87,6 +87,12 @@ REFUSED_EARLY: dict[str, tuple[dict[str, str], list[str], int, str]] = {
     ),
     "bad name": ({"url": "/v1/objects/by-key/-/early/k"}, [], 400, "invalid_name"),
     "coding": ({}, ["Content-Encoding: gzip"], 415, "unsupported_media_type"),
+    "form": (
+        {},
+        ["Content-Type: Multipart/Form-Data ; boundary=x"],
+        415,
+        "unsupported_media_type",
+    ),
 }
 
 
@@ -153,6 +159,23 @@ def test_a_body_that_stands_still(api: Any, base: str, head: Head, fields: list[
     assert answer.headers["connection"] == "close"
     assert api.call("GET", f"{base}/k").status == 404
     _await_quiet(api)
+
+
+def test_a_form_is_told_what_to_send_instead(api: Any, base: str) -> None:
+    """`curl -F` is the habit of many: the hint says what to type, and nothing is stored."""
+    body = b'--x\r\nContent-Disposition: form-data; name="f"\r\n\r\nhello\r\n--x--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = api.call("PUT", f"{base}/k", body=body, headers=headers)
+    assert (answer.status, answer.code) == (415, "unsupported_media_type")
+    assert "curl -T file" in answer.json["detail"]
+    assert api.call("GET", f"{base}/k").status == 404
+
+
+def test_other_multipart_types_are_content(api: Any, base: str) -> None:
+    """A stored e-mail or a multipart of another kind is what it says it is."""
+    headers = {"Content-Type": "multipart/mixed; boundary=x"}
+    api.put(f"{base}/k", b"--x--", headers=headers)
+    assert api.call("GET", f"{base}/k").headers["content-type"] == "multipart/mixed; boundary=x"
 
 
 def test_an_endless_body_is_counted(api: Any, base: str, head: Head) -> None:
