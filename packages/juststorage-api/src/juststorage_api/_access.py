@@ -8,6 +8,8 @@
 - An object that is found by id in another tenant or namespace is 404, as one that never existed:
   `FindObject` and `DeleteObject` see to that, given `tenant_id` and `namespaces`.
 - A list without a namespace shows those that the caller holds.
+- API keys are no tenant's: `ManageApiKeys` shows and changes those whose tenants, namespaces and
+  scopes are all within the caller's own, and answers 404 for the others.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Final
 from juststorage.domain import Namespace, Principal, Scope, TenantId
 from juststorage.errors import TenantForbidden
 
-__all__ = ["NEEDS", "Call", "held_namespace", "tenant_for"]
+__all__ = ["NEEDS", "Call", "held_namespace", "require", "tenant_for"]
 
 
 class Call(Enum):
@@ -29,6 +31,11 @@ class Call(Enum):
     READ_METADATA = "read metadata"
     LIST = "list"
     DELETE = "delete"
+    CREATE_API_KEY = "create API key"
+    LIST_API_KEYS = "list API keys"
+    READ_API_KEY = "read API key"
+    CHANGE_API_KEY = "change API key"
+    REVOKE_API_KEY = "revoke API key"
 
 
 NEEDS: Final = {
@@ -37,7 +44,21 @@ NEEDS: Final = {
     Call.READ_METADATA: Scope.OBJECTS_READ,
     Call.LIST: Scope.OBJECTS_READ,
     Call.DELETE: Scope.OBJECTS_DELETE,
+    Call.CREATE_API_KEY: Scope.KEYS_MANAGE,
+    Call.LIST_API_KEYS: Scope.KEYS_MANAGE,
+    Call.READ_API_KEY: Scope.KEYS_MANAGE,
+    Call.CHANGE_API_KEY: Scope.KEYS_MANAGE,
+    Call.REVOKE_API_KEY: Scope.KEYS_MANAGE,
 }
+
+
+def require(caller: Principal, call: Call) -> None:
+    """Let `caller` make a `call` that acts for no tenant.
+
+    Raises:
+        ScopeMissing: The caller lacks the scope.
+    """
+    caller.require_scope(NEEDS[call])
 
 
 def tenant_for(caller: Principal, call: Call, named: str | TenantId | None) -> TenantId:

@@ -23,7 +23,8 @@ from litestar.openapi.spec import (
 
 from juststorage_api import __version__
 from juststorage_api._openapi import parameters as p
-from juststorage_api._openapi.headers import REQUEST_ID
+from juststorage_api._openapi.examples import API_KEY_ID
+from juststorage_api._openapi.headers import REQUEST_ID, Headers, text_header
 from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
 from juststorage_api._openapi.reads import delete, download, head
 from juststorage_api._openapi.uploads import POST_OBJECT, PUT_BY_KEY
@@ -42,13 +43,21 @@ their `code`. Every answer carries `X-Request-Id`.
 _TAGS: Final = [
     Tag(name="Objects", description="Objects by their id, and lists of them"),
     Tag(name="Objects by key", description="Objects by the client's own names"),
+    Tag(name="API keys", description="Who may call; for callers with the scope `keys:manage`"),
     Tag(name="Operations", description="Whether the service lives and works; open to everyone"),
 ]
 
 _READ: Final = ("tenant_forbidden", "scope_missing", "invalid_request", "invalid_name")
+_KEYS: Final = ("scope_missing", "invalid_request")
+_BODY: Final = ("body_too_large", "unsupported_media_type", "upload_too_slow")
 _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "listObjects": (*COMMON, *_READ, "invalid_cursor"),
     "getObjectMetadata": (*COMMON, *_READ, "not_found"),
+    "createApiKey": (*COMMON, *_KEYS, "invalid_name", "tenant_forbidden", *_BODY),
+    "listApiKeys": (*COMMON, *_KEYS, "invalid_cursor"),
+    "getApiKey": (*COMMON, *_KEYS, "not_found"),
+    "changeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state", *_BODY),
+    "revokeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state"),
     "getHealth": ("invalid_request",),
     "getReadiness": ("invalid_request", "unavailable"),
 }
@@ -57,15 +66,30 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
 _PARAMETERS: Final[dict[str, list[Parameter]]] = {
     "listObjects": [p.NAMESPACE_FILTER, p.TENANT_IN_QUERY, p.PREFIX, p.LIMIT, p.CURSOR],
     "getObjectMetadata": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
+    "createApiKey": [],
+    "listApiKeys": [p.LIMIT, p.CURSOR],
+    "getApiKey": [p.API_KEY_ID_IN_PATH],
+    "changeApiKey": [p.API_KEY_ID_IN_PATH],
+    "revokeApiKey": [p.API_KEY_ID_IN_PATH],
     "getHealth": [],
     "getReadiness": [],
 }
 """Their parameters, in the words that the other calls use."""
 
 
+_HEADERS: Final[dict[str, dict[str, Headers]]] = {
+    "createApiKey": {
+        "201": {"Location": text_header("Where the key is", f"/v1/api-keys/{API_KEY_ID}")}
+    }
+}
+"""What their answers carry besides the request id, by status."""
+
+
 @cache
 def openapi_document() -> dict[str, Any]:
     """The document as JSON values, made at the first call. Not to be changed by its reader."""
+    from juststorage_api._openapi.bodies import body_schemas, request_bodies
+
     # An application of its own, which serves nobody: it exists to be described.
     from juststorage_api._routes.application import DOCUMENTED
 
@@ -77,12 +101,16 @@ def openapi_document() -> dict[str, Any]:
         logging_config=None,
     )
     document = described.openapi_schema
+    bodies = request_bodies()
     for path, item in (document.paths or {}).items():
         for operation in _operations(item):
             _complete(operation, path)
+            operation.request_body = bodies.get(operation.operation_id or "")
     _add_data_calls(document)
     document.components.schemas["Problem"] = PROBLEM_SCHEMA
-    return document.to_schema()
+    schema = document.to_schema()
+    schema["components"]["schemas"] = body_schemas() | schema["components"]["schemas"]
+    return schema
 
 
 async def _nobody() -> None:
@@ -133,6 +161,10 @@ def _complete(operation: Operation, path: str) -> None:
     for response in operation.responses.values():
         if isinstance(response, OpenAPIResponse):
             response.headers = {**(response.headers or {}), "X-Request-Id": REQUEST_ID}
+    for status, headers in _HEADERS.get(operation.operation_id, {}).items():
+        described = operation.responses[status]
+        assert isinstance(described, OpenAPIResponse)
+        described.headers = {**headers, **(described.headers or {})}
     operation.responses |= problem_responses(*_PROBLEMS[operation.operation_id], instance=path)
     parameters = _PARAMETERS[operation.operation_id]
     generated = {each.name for each in operation.parameters or () if isinstance(each, Parameter)}

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-__all__ = ["CONTENT_HASH", "ETAG", "OBJECT", "OBJECT_ID", "REPR_DIGEST"]
+__all__ = [
+    "API_KEY",
+    "API_KEY_ID",
+    "API_KEY_SECRET",
+    "CONTENT_HASH",
+    "ETAG",
+    "OBJECT",
+    "OBJECT_ID",
+    "REPR_DIGEST",
+]
 
 OBJECT_ID: Final = "01a21098-f290-7cc4-9518-d64de021c446"
 CONTENT_HASH: Final = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
@@ -26,3 +35,19 @@ OBJECT: Final[dict[str, Any]] = {
     "updated_at": "2026-11-25T02:46:28.760041Z",
 }
 """Content: the five bytes `hello`."""
+
+API_KEY_ID: Final = "01a211b6-ef35-7075-afa7-9ac1b6726a5a"
+API_KEY_SECRET: Final = "js_1cywp56mymgc_3Jm0-HjVpRkq0Qe1f2X8c7a5S9dBwTnYuLzKxEoGiM4"  # noqa: S105  an example
+
+API_KEY: Final[dict[str, Any]] = {
+    "id": API_KEY_ID,
+    "name": "ci of the ml team",
+    "prefix": "js_1cywp56mymgc",
+    "tenants": ["acme"],
+    "namespaces": ["team-*"],
+    "scopes": ["objects:read", "objects:write"],
+    "created_at": "2026-11-25T02:46:28.752716Z",
+    "expires_at": "2027-11-25T00:00:00Z",
+    "last_used_at": "2026-11-25T09:12:03.118402Z",
+    "is_active": True,
+}

@@ -9,53 +9,64 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from juststorage_api._openapi.examples import CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
 
-__all__ = ["DOWNLOADED", "NOT_MODIFIED", "PARTIAL", "REQUEST_ID", "UPLOADED"]
+__all__ = [
+    "DOWNLOADED",
+    "NOT_MODIFIED",
+    "PARTIAL",
+    "REQUEST_ID",
+    "UPLOADED",
+    "Headers",
+    "text_header",
+]
 
 Headers = dict[str, OpenAPIHeader | Reference]
 
 
-def _text(description: str, example: str) -> OpenAPIHeader:
+def text_header(description: str, example: str) -> OpenAPIHeader:
+    """A header whose value is text."""
     return OpenAPIHeader(
         description=description, schema=Schema(type=OpenAPIType.STRING), example=example
     )
 
 
-REQUEST_ID: Final = _text(
+REQUEST_ID: Final = text_header(
     "The caller's own id where it is 8 to 128 of A-Z a-z 0-9 . _ -, else one of ours",
     "9f1c2ab04d3e5f67-0000002a",
 )
-_ETAG: Final = _text("The content hash in quotes: equal bytes, equal tag", ETAG)
+_ETAG: Final = text_header("The content hash in quotes: equal bytes, equal tag", ETAG)
 
 UPLOADED: Final[Headers] = {
-    "Location": _text("Where the object is, by id", f"/v1/objects/{OBJECT_ID}"),
+    "Location": text_header("Where the object is, by id", f"/v1/objects/{OBJECT_ID}"),
     "ETag": _ETAG,
     "X-Request-Id": REQUEST_ID,
 }
 
 NOT_MODIFIED: Final[Headers] = {
     "ETag": _ETAG,
-    "Last-Modified": _text(
+    "Last-Modified": text_header(
         "When the object was last changed (`updated_at`)", "Wed, 25 Nov 2026 02:46:28 GMT"
     ),
-    "X-Object-Id": _text("The object's id, also when it was asked for by key", OBJECT_ID),
-    "Cache-Control": _text("Kept by the client alone, and asked about", "private, no-cache"),
+    "X-Object-Id": text_header("The object's id, also when it was asked for by key", OBJECT_ID),
+    "Cache-Control": text_header("Kept by the client alone, and asked about", "private, no-cache"),
     "X-Request-Id": REQUEST_ID,
 }
 
 DOWNLOADED: Final[Headers] = {
     **NOT_MODIFIED,
-    "X-Content-Hash": _text("The content hash", CONTENT_HASH),
-    "Repr-Digest": _text("The same as RFC 9530 has it, of the whole content", REPR_DIGEST),
-    "Accept-Ranges": _text("Ranges are served", "bytes"),
+    "X-Content-Hash": text_header("The content hash", CONTENT_HASH),
+    "Repr-Digest": text_header("The same as RFC 9530 has it, of the whole content", REPR_DIGEST),
+    "Accept-Ranges": text_header("Ranges are served", "bytes"),
     "Content-Length": OpenAPIHeader(
         description="Bytes", schema=Schema(type=OpenAPIType.INTEGER), example=5
     ),
-    "Content-Disposition": _text("Only with `filename`", 'attachment; filename="weights.bin"'),
-    "X-Content-Type-Options": _text("The stored type is not to be guessed about", "nosniff"),
-    "Content-Security-Policy": _text("What is stored here runs no script", "sandbox"),
+    "Content-Disposition": text_header(
+        "Only with `filename`", 'attachment; filename="weights.bin"'
+    ),
+    "X-Content-Type-Options": text_header("The stored type is not to be guessed about", "nosniff"),
+    "Content-Security-Policy": text_header("What is stored here runs no script", "sandbox"),
 }
 
 PARTIAL: Final[Headers] = {
     **DOWNLOADED,
-    "Content-Range": _text("Which bytes these are", "bytes 0-1/5"),
+    "Content-Range": text_header("Which bytes these are", "bytes 0-1/5"),
 }

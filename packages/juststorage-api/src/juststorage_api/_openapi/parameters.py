@@ -8,9 +8,10 @@ from litestar.openapi.spec import Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from juststorage.domain import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
-from juststorage_api._openapi.examples import CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
+from juststorage_api._openapi.examples import API_KEY_ID, CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
 
 __all__ = [
+    "API_KEY_ID_IN_PATH",
     "CONTENT_DIGEST",
     "CONTENT_TYPE",
     "CURSOR",
@@ -76,6 +77,12 @@ def _header(name: str, description: str, example: str, schema: Schema = _TEXT) -
     )
 
 
+API_KEY_ID_IN_PATH: Final = _path(
+    "id",
+    "The key's id",
+    Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.UUID),
+    API_KEY_ID,
+)
 OBJECT_ID_IN_PATH: Final = _path(
     "id",
     "The object's id; upper case is accepted",

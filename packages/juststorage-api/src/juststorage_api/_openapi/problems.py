@@ -37,6 +37,7 @@ _DETAILS: Final = {
     "upload_too_slow": "no byte arrived for 30 s",
     "key_conflict": "another object holds the key",
     "upload_expired": "the upload lost its lease",
+    "invalid_state": "an API key cannot revoke or weaken itself",
     "precondition_failed": "the object is not the one that the precondition names",
     "body_too_large": "the body is over 1099511627776 bytes",
     "unsupported_media_type": "Content-Encoding is not supported: send the bytes as they are",

@@ -25,6 +25,7 @@ _OWN: Mapping[str, tuple[str, str]] = {
         "juststorage.cli._fsck:command",
     ),
     "gc": ("Collect what nobody refers to any more", "juststorage.cli._gc:command"),
+    "keys": ("Create, list and revoke API keys", "juststorage.cli._keys:command"),
     "migrate": ("Change the metadata store's schema", "juststorage.cli._migrate:command"),
     "plugins": ("List plugins, and what is wrong with them", "juststorage.cli._plugins:command"),
 }

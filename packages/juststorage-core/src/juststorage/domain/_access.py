@@ -56,6 +56,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the principal may act for the tenant."""
         return self.tenants is None or tenant_id in self.tenants
 
+    def holds_tenants(self, tenants: frozenset[TenantId] | None) -> bool:
+        """Whether the principal may act for each of them; None means all tenants."""
+        return self.tenants is None or (tenants is not None and tenants <= self.tenants)
+
     def holds_namespace(self, namespace: Namespace) -> bool:
         """Whether the principal may see the namespace."""
         return is_within(namespace, self.namespaces)
@@ -69,7 +73,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     ) -> bool:
         """Whether all of this is its own: what it may see of other credentials, and hand on."""
         return (
-            (self.tenants is None or (tenants is not None and tenants <= self.tenants))
+            self.holds_tenants(tenants)
             and (Scope.ADMIN in self.scopes or scopes <= self.scopes)
             and within_all(namespaces, self.namespaces)
         )

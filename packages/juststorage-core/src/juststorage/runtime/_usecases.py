@@ -17,11 +17,12 @@ from juststorage.usecases import (
     DownloadObject,
     FindObject,
     ListObjects,
+    ManageApiKeys,
     UploadLimits,
     UploadObject,
 )
 
-__all__ = ["UseCases", "make_auditor", "make_collector"]
+__all__ = ["UseCases", "make_auditor", "make_collector", "make_key_manager"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class UseCases:
     find: FindObject
     delete: DeleteObject
     list: ListObjects
+    keys: ManageApiKeys
     collect: CollectGarbage
 
     @classmethod
@@ -56,8 +58,19 @@ class UseCases:
             find=FindObject(metadata),
             delete=DeleteObject(metadata),
             list=ListObjects(metadata, CursorCodec(await metadata.secret("cursor"))),
+            keys=await make_key_manager(runtime),
             collect=make_collector(runtime),
         )
+
+
+async def make_key_manager(runtime: Runtime) -> ManageApiKeys:
+    """Who may create, see and change API keys.
+
+    Raises:
+        Unavailable: The metadata store does not answer.
+    """
+    secret = await runtime.metadata.secret("cursor")
+    return ManageApiKeys(runtime.metadata, clock=runtime.clock, secret=secret)
 
 
 def make_collector(runtime: Runtime) -> CollectGarbage:

@@ -8,10 +8,17 @@ from juststorage.usecases._delete import DeleteObject
 from juststorage.usecases._download import DownloadObject
 from juststorage.usecases._find import FindObject
 from juststorage.usecases._list import Listing, ListObjects
+from juststorage.usecases._manage_keys import (
+    ApiKeyListing,
+    IssuedApiKey,
+    ManageApiKeys,
+    NewApiKey,
+)
 from juststorage.usecases._receive import UploadLimits
 from juststorage.usecases._upload import UploadObject
 
 __all__ = [
+    "ApiKeyListing",
     "AuditLimits",
     "AuditStore",
     "CollectGarbage",
@@ -22,8 +29,11 @@ __all__ = [
     "DownloadObject",
     "FindObject",
     "Finding",
+    "IssuedApiKey",
     "ListObjects",
     "Listing",
+    "ManageApiKeys",
+    "NewApiKey",
     "UploadLimits",
     "UploadObject",
 ]
