@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -204,6 +205,40 @@ class TestRefusals:
         line = serve.refusal("--data-dir", "/proc/juststorage", environment={})
         assert "data_dir" in line
         assert "/proc/juststorage" in line
+
+    @workers
+    def test_a_taken_port_leaves_no_directory(
+        self, serve: Any, tmp_path: Path, workers: str
+    ) -> None:
+        """A start that failed is as if it had not been: no directory, no key."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            line = serve.refusal(
+                "--data-dir", "a/data", "--port", port, "--workers", workers, environment={}
+            )
+        assert "in use" in line
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("setting", "value"),
+        [
+            ("SERVER__WORKERS", "many"),
+            ("SERVER__HOST", "no.such.host.invalid"),
+            ("SERVER__PROT", "80"),
+            ("AUTH__API_KEY__PREFIX", "x"),
+            ("AUTH__CHAIN", "api_key,magic"),
+            ("GC__POLICY", "whim"),
+            ("HASHER__BACKEND", "crc"),
+            ("PLUGINS__DISABLED", "localfs"),
+        ],
+    )
+    def test_a_wrong_setting_leaves_no_directory(
+        self, serve: Any, tmp_path: Path, setting: str, value: str
+    ) -> None:
+        """Whatever part of the configuration is wrong, nothing is made for it."""
+        environment = {f"JUSTSTORAGE__{setting}": value}
+        serve.refusal("--data-dir", "data", environment=environment)
+        assert list(tmp_path.iterdir()) == []
 
     def test_an_admin_key_that_is_no_key(self, serve: Any, tmp_path: Path) -> None:
         """A key file that somebody emptied stops the start: nobody could use it."""

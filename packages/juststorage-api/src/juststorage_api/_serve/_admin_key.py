@@ -14,6 +14,7 @@ from pathlib import Path
 
 from juststorage.domain import ApiKeySecret
 from juststorage.errors import Misconfigured
+from juststorage.runtime import make_data_dir
 
 __all__ = ["ADMIN_KEY_FILE", "ensure_admin_key"]
 
@@ -21,7 +22,7 @@ ADMIN_KEY_FILE = "admin.key"
 
 
 def ensure_admin_key(data_dir: Path) -> Path:
-    """Make `<data_dir>/admin.key` unless it is there.
+    """Make `<data_dir>/admin.key` unless it is there, and the directory, all of it durably.
 
     Written elsewhere, synced, and then linked to its name, which fails when the name is taken: of
     two processes that start at once one wins, and nobody ever reads half a key.
@@ -30,8 +31,8 @@ def ensure_admin_key(data_dir: Path) -> Path:
         Misconfigured: The directory or the file cannot be written or read.
     """
     path = data_dir / ADMIN_KEY_FILE
+    make_data_dir(data_dir)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(path):
             _create(path)
     except OSError as error:
@@ -49,10 +50,9 @@ def _create(path: Path) -> None:
             file.write(f"{ApiKeySecret.new().text}\n")
             file.flush()
             os.fsync(descriptor)
-        try:
+        # Who loses the race syncs the winner's name as well: it goes on with that key at once.
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            return
     finally:
         with contextlib.suppress(FileNotFoundError):
             draft.unlink()

@@ -37,8 +37,8 @@ def command(context: click.Context, /, source: ConfigSource, **server: Any) -> N
     """
     from juststorage.runtime import set_up_logging
     from juststorage_api._serve._run import run
-    from juststorage_api._serve._settings import load
+    from juststorage_api._serve._settings import Settings
 
-    config, admin_key = load(source, server)
-    set_up_logging(config.log)
-    context.exit(run(config, admin_key))
+    settings = Settings.load(source, server)
+    set_up_logging(settings.config.log)
+    context.exit(run(settings))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 
-from juststorage.config import Config
 from juststorage.errors import JustStorageError, Misconfigured
 from juststorage.runtime import log_fields
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._limits import raise_limits
+from juststorage_api._serve._settings import Settings
 from juststorage_api._serve._supervisor import Link, Supervisor, explain
 from juststorage_api._serve._worker import Worker
 
 __all__ = ["run"]
 
 
-def run(config: Config, admin_key: Path | None) -> int:
+def run(settings: Settings) -> int:
     """Serve until a signal.
 
     One worker runs in this very process; more run below a supervisor.
@@ -29,8 +28,10 @@ def run(config: Config, admin_key: Path | None) -> int:
         Misconfigured: It could not start; one sentence says why.
     """
     connections_max = raise_limits()
-    address = HeldAddress.take(config.server.host, config.server.port)
+    server = settings.config.server
+    address = HeldAddress.take(server.host, server.port)
     try:
+        config, admin_key = settings.with_admin_key()
         if config.server.workers == 1:
             worker = Worker(
                 config=config,

@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from juststorage.cli import ConfigSource
 from juststorage.config import Config
+from juststorage.runtime import check_selection
 from juststorage_api._serve._admin_key import ensure_admin_key
 
-__all__ = ["load"]
+__all__ = ["Settings"]
 
 
-def load(source: ConfigSource, server: Mapping[str, Any]) -> tuple[Config, Path | None]:
-    """Read the configuration, and see that the embedded default has an admin key.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server was told. Nothing is on disk yet.
 
     Args:
-        source: What the command line said about it.
-        server: Options of the section `[server]`; None where the command line has none.
-
-    Returns:
-        The configuration, and the file of the admin key; None where an operator chose the keys.
-
-    Raises:
-        Misconfigured: A setting is wrong, or the data directory cannot be written.
+        config: The configuration, without the key of `with_admin_key`.
     """
-    overrides: dict[str, Any] = {
-        "server": {name: value for name, value in server.items() if value is not None}
-    }
-    config = source.load(overrides)
-    if not _needs_admin_key(config):
-        return config, None
-    admin_key = ensure_admin_key(config.data_dir.absolute())
-    overrides["auth"] = {"api_key": {"bootstrap_key": {"file": str(admin_key)}}}
-    return source.load(overrides), admin_key
+
+    config: Config
+    _source: ConfigSource
+    _overrides: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, source: ConfigSource, server: Mapping[str, Any]) -> Self:
+        """Read the configuration.
+
+        Args:
+            source: What the command line said about it.
+            server: Options of the section `[server]`; None where the command line has none.
+
+        Raises:
+            Misconfigured: A setting is wrong.
+        """
+        overrides: dict[str, Any] = {
+            "server": {name: value for name, value in server.items() if value is not None}
+        }
+        return cls(source.load(overrides), source, overrides)
+
+    def with_admin_key(self) -> tuple[Config, Path | None]:
+        """See that the embedded default has an admin key, which makes its data directory.
+
+        To be called once nothing else can be refused: a start that fails leaves no directory.
+
+        Returns:
+            The configuration, and the file of the admin key; None where an operator chose the keys.
+
+        Raises:
+            Misconfigured: A setting is wrong, or the data directory cannot be written.
+        """
+        if not _needs_admin_key(self.config):
+            return self.config, None
+        check_selection(self.config)
+        admin_key = ensure_admin_key(self.config.data_dir.absolute())
+        by_file = {"api_key": {"bootstrap_key": {"file": str(admin_key)}}}
+        return self._source.load({**self._overrides, "auth": by_file}), admin_key
 
 
 def _needs_admin_key(config: Config) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,21 @@ class TestAdminKey:
         assert path == tmp_path / "a" / "data" / "admin.key"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert ApiKeySecret.parse(path.read_text().strip()).prefix
+
+    def test_a_power_cut_takes_neither_key_nor_directory(self, tmp_path: Path) -> None:
+        """Bytes are synced before the name is given, every name right after it was."""
+        calls: list[str] = []
+
+        def note(frame: FrameType, event: str, arg: Any) -> None:
+            if event == "c_call" and arg in {os.fsync, os.link, os.mkdir}:
+                calls.append(arg.__name__)
+
+        sys.setprofile(note)
+        try:
+            ensure_admin_key(tmp_path / "data")
+        finally:
+            sys.setprofile(None)
+        assert calls == ["mkdir", "fsync", "fsync", "link", "fsync"]
 
     def test_umask_does_not_matter(self, tmp_path: Path) -> None:
         """A careless umask does not open the file to others."""

@@ -7,7 +7,7 @@ from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._logging import line_handler, log_fields, set_up_logging
 from juststorage.runtime._migrating import make_migrator
-from juststorage.runtime._open import make_host, open_runtime
+from juststorage.runtime._open import check_selection, make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
 from juststorage.runtime._runtime import Runtime
@@ -22,6 +22,7 @@ __all__ = [
     "Selected",
     "SystemClock",
     "UseCases",
+    "check_selection",
     "line_handler",
     "log_fields",
     "make_auditor",

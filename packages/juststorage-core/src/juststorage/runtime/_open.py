@@ -27,7 +27,7 @@ from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
 from juststorage.runtime._usecases import make_collector
 
-__all__ = ["make_host", "open_runtime"]
+__all__ = ["check_selection", "make_host", "open_runtime"]
 
 PORTS: Mapping[str, type[Any]] = {
     "metadata_store": MetadataStore,
@@ -62,6 +62,17 @@ def make_host(
         enabled=config.plugins.enabled,
         disabled=config.plugins.disabled,
     ).load()
+
+
+def check_selection(config: Config) -> None:
+    """Refuse what `open_runtime` would refuse before it opens anything; touch nothing.
+
+    Raises:
+        Misconfigured: A selected plugin is missing or broken, or its options are wrong.
+    """
+    host = make_host(config)
+    host.require_sound()
+    make_plan(config, host)
 
 
 @asynccontextmanager
