@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from typing import Any
@@ -31,9 +32,14 @@ def curl_example(method: str, path: str, operation: dict[str, Any]) -> str:
     if operation.get("security") != []:
         command += ["-H", '"X-API-Key: $KEY"']
     if "requestBody" in operation:
-        for name in sorted(_SHOWN_HEADERS):
-            command += ["-H", shlex.quote(f"{name}: {examples['header', name]}")]
-        command += ["--data-binary", "@file"]
+        ((media_type, content),) = operation["requestBody"]["content"].items()
+        if media_type.endswith("json"):
+            command += ["-H", shlex.quote(f"Content-Type: {media_type}")]
+            command += ["-d", shlex.quote(json.dumps(content["example"]))]
+        else:
+            for name in sorted(_SHOWN_HEADERS):
+                command += ["-H", shlex.quote(f"{name}: {examples['header', name]}")]
+            command += ["--data-binary", "@file"]
     url = f"$URL{filled}" + (f"?{query}" if query else "")
     return " ".join([*command, f'"{url}"'])
 

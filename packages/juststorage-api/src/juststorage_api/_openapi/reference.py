@@ -124,7 +124,12 @@ def _parameters(operation: dict[str, Any]) -> Iterator[str]:
     body = operation.get("requestBody")
     if body:
         types = ", ".join(body["content"])
-        yield f"<h4>Body <small>{escape(types)}</small></h4>{_prose(body['description'])}"
+        yield f"<h4>Body <small>{escape(types)}</small></h4>{_prose(body.get('description', ''))}"
+        for content in body["content"].values():
+            link = _schema_link(content)
+            if link:
+                yield f"<p>{link}</p>"
+                yield from (f"<pre>{escape(_json(each))}</pre>" for each in _examples(content))
 
 
 def _responses(responses: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
