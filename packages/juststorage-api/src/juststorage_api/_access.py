@@ -20,7 +20,7 @@ from typing import Final
 from juststorage.domain import Namespace, Principal, Scope, TenantId
 from juststorage.errors import TenantForbidden
 
-__all__ = ["NEEDS", "Call", "held_namespace", "require", "tenant_for"]
+__all__ = ["NEEDS", "OPERATIONS", "Call", "held_namespace", "require", "tenant_for"]
 
 
 class Call(Enum):
@@ -50,6 +50,27 @@ NEEDS: Final = {
     Call.CHANGE_API_KEY: Scope.KEYS_MANAGE,
     Call.REVOKE_API_KEY: Scope.KEYS_MANAGE,
 }
+
+OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
+    "createObject": (Call.UPLOAD,),
+    "putObjectByKey": (Call.UPLOAD,),
+    "getObject": (Call.DOWNLOAD,),
+    "headObject": (Call.DOWNLOAD,),
+    "getObjectByKey": (Call.DOWNLOAD,),
+    "headObjectByKey": (Call.DOWNLOAD,),
+    "deleteObject": (Call.DELETE,),
+    "deleteObjectByKey": (Call.DELETE,),
+    "listObjects": (Call.LIST,),
+    "getObjectMetadata": (Call.READ_METADATA,),
+    "createApiKey": (Call.CREATE_API_KEY,),
+    "listApiKeys": (Call.LIST_API_KEYS,),
+    "getApiKey": (Call.READ_API_KEY,),
+    "changeApiKey": (Call.CHANGE_API_KEY,),
+    "revokeApiKey": (Call.REVOKE_API_KEY,),
+}
+"""What each operation of the OpenAPI document asks for. The document tells clients its scopes, and
+the test of access takes every operation and its scopes from there: one that is missing here fails
+that test."""
 
 
 def require(caller: Principal, call: Call) -> None:

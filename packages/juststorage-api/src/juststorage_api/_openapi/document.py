@@ -22,6 +22,7 @@ from litestar.openapi.spec import (
 )
 
 from juststorage_api import __version__
+from juststorage_api._access import NEEDS, OPERATIONS
 from juststorage_api._openapi import parameters as p
 from juststorage_api._openapi.examples import API_KEY_ID
 from juststorage_api._openapi.headers import REQUEST_ID, Headers, text_header
@@ -107,6 +108,7 @@ def openapi_document() -> dict[str, Any]:
             _complete(operation, path)
             operation.request_body = bodies.get(operation.operation_id or "")
     _add_data_calls(document)
+    _declare_scopes(document)
     document.components.schemas["Problem"] = PROBLEM_SCHEMA
     schema = document.to_schema()
     schema["components"]["schemas"] = body_schemas() | schema["components"]["schemas"]
@@ -172,6 +174,16 @@ def _complete(operation: Operation, path: str) -> None:
     operation.parameters = [*parameters, p.REQUEST_ID_FIELD]
     if not path.startswith("/v1/"):
         operation.security = []
+
+
+def _declare_scopes(document: OpenAPI) -> None:
+    """Say which scopes each call needs; for these schemes they are roles (OpenAPI 3.1, 4.8.30)."""
+    for path, item in (document.paths or {}).items():
+        for operation in _operations(item):
+            if path.startswith("/v1/"):
+                calls = OPERATIONS.get(operation.operation_id or "", ())
+                scopes = sorted({str(NEEDS[call]) for call in calls})
+                operation.security = [{"apiKey": scopes}, {"bearer": scopes}]
 
 
 def _add_data_calls(document: OpenAPI) -> None:
