@@ -85,7 +85,9 @@ class GenerationStore(MemoryBlobStore):
     async def restore(self, locator: Locator) -> bool:
         raise UnsupportedOperation("this blob store has no trash")
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
         raise UnsupportedOperation("this blob store has no trash")
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:

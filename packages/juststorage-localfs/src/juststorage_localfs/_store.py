@@ -101,27 +101,35 @@ class LocalFSBlobStore(BlobStore):
             return None
         return await self._jobs.run(self._volume.size, locator)
 
+    async def sizes(self, locators: Sequence[Locator]) -> dict[Locator, int | None]:
+        return await self._jobs.run(_walk.sizes, self._volume, locators)
+
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         return await self._jobs.run(_trash.remove, self._volume, locators, self._clock.now())
 
     async def restore(self, locator: Locator) -> bool:
         return await self._jobs.run(_trash.restore, self._volume, locator)
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
         return await self._jobs.run(
             _trash.trashed,
             self._volume,
             older_than_s=older_than_s,
             limit=limit,
             now=self._clock.now(),
+            after=after,
         )
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
         await self._jobs.run(_trash.purge, self._volume, trashed, self._clock.now())
 
-    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
+    async def staged(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[StagedEntry]:
         return await self._jobs.run(
-            _walk.staged, self._volume, older_than_s=older_than_s, limit=limit
+            _walk.staged, self._volume, older_than_s=older_than_s, limit=limit, after=after
         )
 
     async def discard(self, entries: Sequence[StagedEntry]) -> None:

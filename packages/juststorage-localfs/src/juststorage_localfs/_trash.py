@@ -6,9 +6,11 @@ blob without a row, which the sweeper adopts and the collector collects again.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
+from heapq import nsmallest
 
 from juststorage.domain import ContentHash, Locator
 from juststorage.errors import Invalid, JustStorageError
@@ -28,6 +30,9 @@ from juststorage_localfs._layout import (
 from juststorage_localfs._volume import Volume
 
 __all__ = ["purge", "remove", "restore", "trashed"]
+
+_MOVES_MAX = 5
+"""Attempts to move a blob while others make and tidy away the bucket that it goes to."""
 
 
 def remove(
@@ -52,18 +57,28 @@ def remove(
 
 
 def _move(volume: Volume, locator: Locator, entry: str) -> None:
-    for _ in range(2):
+    for _ in range(_MOVES_MAX):
         try:
             volume.ops.rename(locator, f"{TRASH}/{entry}", dir_fd=volume.root_fd)
         except FileNotFoundError:
-            # Either the blob is absent, or the bucket: the first of its ten minutes, or purged
-            # under our hands.
-            try:
+            # Either the blob is absent, or the bucket: the first of its ten minutes, or tidied
+            # away under our hands. That somebody else has just made it says nothing about the blob.
+            with suppress(FileExistsError):
                 volume.ops.mkdir(f"{TRASH}/{bucket_of_entry(entry)}", dir_fd=volume.root_fd)
-            except FileExistsError:
+                continue
+            if not _is_there(volume, locator):
                 return
         else:
             return
+    raise OSError(errno.EAGAIN, "the trash is being tidied")
+
+
+def _is_there(volume: Volume, locator: Locator) -> bool:
+    try:
+        volume.ops.stat(locator, dir_fd=volume.root_fd)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def restore(volume: Volume, locator: Locator) -> bool:
@@ -118,8 +133,14 @@ def _newest(volume: Volume, content_hash: ContentHash) -> str | None:
     return None
 
 
-def trashed(volume: Volume, *, older_than_s: float, limit: int, now: datetime) -> list[TrashedBlob]:
-    """Up to `limit` blobs removed at least that long ago, bucket by bucket from the oldest."""
+def trashed(
+    volume: Volume, *, older_than_s: float, limit: int, now: datetime, after: str | None
+) -> list[TrashedBlob]:
+    """Up to `limit` blobs removed at least that long ago, the oldest first, behind `after`.
+
+    Buckets that were over before that, and are empty, go on the way: a restore, or a purge in the
+    bucket's own time, leaves them behind.
+    """
     try:
         until = now - timedelta(seconds=older_than_s)
     except OverflowError:
@@ -127,15 +148,21 @@ def trashed(volume: Volume, *, older_than_s: float, limit: int, now: datetime) -
     found: list[TrashedBlob] = []
     with translated():
         for bucket in sorted(_buckets(volume)):
-            if bucket > bucket_of(until):
+            if bucket > bucket_of(until) or len(found) >= limit:
                 break
-            for name, removed_at, content_hash in _bucket_entries(volume, bucket):
-                if removed_at > until:
-                    continue
-                if len(found) >= limit:
-                    return found
-                locator = locator_of(content_hash)
-                found.append(TrashedBlob(locator, content_hash, f"{bucket}/{name}"))
+            if after is not None and bucket < after[: len(bucket)]:
+                continue
+            old = (
+                TrashedBlob(locator_of(content_hash), content_hash, f"{bucket}/{name}")
+                for name, removed_at, content_hash in _bucket_entries(volume, bucket)
+                if removed_at <= until and (after is None or f"{bucket}/{name}" > after)
+            )
+            # Names begin with the time. Never more than a page of a bucket is in memory.
+            page = nsmallest(limit - len(found), old, key=lambda blob: blob.entry)
+            found += page
+            if not page and bucket_end(bucket) <= until:
+                with suppress(OSError):  # not empty
+                    volume.ops.rmdir(f"{TRASH}/{bucket}", dir_fd=volume.root_fd)
     return found
 
 

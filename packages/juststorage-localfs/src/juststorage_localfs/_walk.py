@@ -9,17 +9,18 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
+from heapq import nsmallest
 from itertools import islice
 
 from juststorage.domain import Locator
 from juststorage.errors import Invalid
 from juststorage.ports import PlacedBlob, StagedEntry
 from juststorage_localfs._errors import translate, translated
-from juststorage_localfs._layout import STAGING, hash_of, may_hold_blobs, parse_staged
+from juststorage_localfs._layout import STAGING, hash_of, is_locator, may_hold_blobs, parse_staged
 from juststorage_localfs._volume import Volume
 
-__all__ = ["discard", "placed", "staged"]
+__all__ = ["discard", "placed", "sizes", "staged"]
 
 
 def placed(volume: Volume, *, after: Locator | None, limit: int) -> list[PlacedBlob]:
@@ -60,25 +61,34 @@ def _sorted_entries(volume: Volume, above: str) -> list[str]:
         return []
 
 
-def staged(volume: Volume, *, older_than_s: float, limit: int) -> list[StagedEntry]:
-    """Up to `limit` staging files whose last write is at least that long ago."""
-    found: list[StagedEntry] = []
+def sizes(volume: Volume, locators: Sequence[Locator]) -> dict[Locator, int | None]:
+    """The size of each, in one go."""
+    return {each: volume.size(each) if is_locator(each) else None for each in locators}
+
+
+def staged(
+    volume: Volume, *, older_than_s: float, limit: int, after: str | None
+) -> list[StagedEntry]:
+    """The first `limit` staging files behind `after` whose last write is that long ago."""
     until = time.time() - older_than_s
     with (
         translated(),
         closing(volume.ops.entries(STAGING, dir_fd=volume.root_fd)) as entries,
     ):
-        for name, is_directory in entries:
-            if len(found) >= limit:
-                break
-            upload_id = parse_staged(name)
-            if upload_id is None or is_directory:
-                continue
-            with suppress(FileNotFoundError):
-                facts = volume.ops.stat(f"{STAGING}/{name}", dir_fd=volume.root_fd)
-                if facts.st_mtime <= until:
-                    found.append(StagedEntry(upload_id, name))
-    return found
+        old = (
+            StagedEntry(upload_id, name)
+            for name, is_directory in entries
+            if not is_directory and (after is None or name > after)
+            if (upload_id := parse_staged(name)) is not None and _is_older(volume, name, until)
+        )
+        return nsmallest(limit, old, key=lambda entry: entry.entry)
+
+
+def _is_older(volume: Volume, name: str, until: float) -> bool:
+    try:
+        return volume.ops.stat(f"{STAGING}/{name}", dir_fd=volume.root_fd).st_mtime <= until
+    except FileNotFoundError:
+        return False
 
 
 def discard(volume: Volume, entries: Sequence[StagedEntry]) -> None:

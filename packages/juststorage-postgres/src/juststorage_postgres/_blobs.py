@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final
 
 from juststorage.domain import Blob, BlobKey, Locator, StorageClass
 from juststorage.ports import BlobRepository, CountDrift, Removal
@@ -16,6 +16,7 @@ from juststorage_postgres._work import LOCK_BLOBS
 __all__ = ["PostgresBlobRepository"]
 
 _LOOKED_AT_PER_CLAIM: Final = 10
+_LONG_AGO: Final = datetime(1, 1, 2, tzinfo=UTC)
 
 _KEYS: Final = "unnest($1::text[], $2::text[]) AS k (content_hash, storage_class)"
 
@@ -25,22 +26,35 @@ SELECT {columns(blobs, "b.")} FROM {_KEYS} JOIN blobs b USING (content_hash, sto
 _LOCATORS: Final = """
 SELECT locator FROM blobs WHERE storage_class = $1 AND locator = ANY ($2::text[])"""
 
-# Rows that someone holds are skipped, so this waits for nobody and no deadlock can come of an order
-# of locks that is not that of the keys.
+# Not locked yet: a lock is written to the page, and a policy may keep a million of these for long.
+# The bound on zero_since alone, besides that on the whole, is the one that the index knows.
 CANDIDATES: Final = f"""
 SELECT {columns(blobs)}, clock_timestamp() AS now FROM blobs
 WHERE zero_since IS NOT NULL AND ref_count = 0
     AND zero_since <= clock_timestamp() - make_interval(secs => $1)
     AND (claimed_until IS NULL OR claimed_until <= clock_timestamp())
-    AND ($3::timestamptz IS NULL OR (zero_since, content_hash, storage_class) > ($3, $4, $5))
+    AND zero_since >= $3 AND (zero_since, content_hash, storage_class) > ($3, $4, $5)
 ORDER BY zero_since, content_hash, storage_class
-LIMIT $2 FOR UPDATE SKIP LOCKED"""  # noqa: S608
+LIMIT $2"""  # noqa: S608
 
-_CLAIM: Final = f"""
+# What has changed since the look is none of our business any more. Rows that someone holds are
+# skipped, so this waits for nobody and no deadlock can come of an order of locks that is not that
+# of the keys.
+CLAIM: Final = """
+WITH picked AS MATERIALIZED (
+    SELECT b.content_hash, b.storage_class
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+        AS k (content_hash, storage_class, zero_since)
+    JOIN blobs b USING (content_hash, storage_class)
+    WHERE b.ref_count = 0 AND b.zero_since = k.zero_since
+        AND (b.claimed_until IS NULL OR b.claimed_until <= clock_timestamp())
+    FOR UPDATE OF b SKIP LOCKED
+)
 UPDATE blobs b SET
-    stored_at = NULL, claimed_until = clock_timestamp() + make_interval(secs => $3)
-FROM {_KEYS}
-WHERE b.content_hash = k.content_hash AND b.storage_class = k.storage_class"""  # noqa: S608
+    stored_at = NULL, claimed_until = clock_timestamp() + make_interval(secs => $4)
+FROM picked p
+WHERE b.content_hash = p.content_hash AND b.storage_class = p.storage_class
+RETURNING b.content_hash, b.storage_class"""
 
 # The look that drift cannot fool. A statement of its own: it begins once the rows are locked, so it
 # sees every reference that was taken before; none can be taken while they are.
@@ -74,6 +88,19 @@ FROM dead WHERE o.id = dead.id AND o.status = 'DELETING'"""  # noqa: S608
 
 _DISTRUST: Final = """
 UPDATE blobs SET stored_at = NULL WHERE content_hash = $1 AND storage_class = $2"""
+
+# An object that is on its way to COMMITTED or from it holds the row's lock, or waits for ours.
+_CONFIRM: Final = """
+UPDATE blobs b SET stored_at = clock_timestamp(), locator = $4
+WHERE b.content_hash = $1 AND b.storage_class = $2 AND b.first_seen_at = $3
+    AND b.stored_at IS NULL
+    AND (b.claimed_until IS NULL OR b.claimed_until <= clock_timestamp())
+    AND EXISTS (
+        SELECT 1 FROM objects o
+        WHERE o.blob_hash = b.content_hash AND o.storage_class = b.storage_class
+            AND o.status = 'COMMITTED'
+    )
+RETURNING 1"""
 
 _ADOPT: Final = """
 INSERT INTO blobs (
@@ -122,23 +149,35 @@ class PostgresBlobRepository(BlobRepository):
         claim_s: float,
         limit: int,
         agree: Callable[[Blob, datetime], bool],
+        after: Blob | None = None,
     ) -> list[Blob]:
         async def run(connection: Connection) -> list[Blob]:
-            claimed: list[Blob] = []
-            after: Sequence[Any] = (None, None, None)
+            agreed: list[Blob] = []
+            edge = _edge(after)
             for _ in range(_LOOKED_AT_PER_CLAIM):
-                rows = await connection.fetch(CANDIDATES, float(grace_s), limit, *after)
+                rows = await connection.fetch(CANDIDATES, float(grace_s), limit, *edge)
                 for row in rows:
                     blob = blob_of(row)
-                    if len(claimed) < limit and agree(blob, row["now"]):
-                        claimed.append(blob)
-                if len(rows) < limit or len(claimed) == limit:
+                    if len(agreed) < limit and agree(blob, row["now"]):
+                        agreed.append(blob)
+                if len(rows) < limit or len(agreed) == limit:
                     break
                 last = rows[-1]
-                after = (last["zero_since"], last["content_hash"], last["storage_class"])
-            keys = _arrays([blob.key for blob in claimed])
-            await connection.execute(_CLAIM, *keys, float(claim_s))
-            return claimed
+                edge = (last["zero_since"], last["content_hash"], last["storage_class"])
+            if not agreed:
+                return []
+            claimed = await connection.fetch(
+                CLAIM,
+                *_arrays([blob.key for blob in agreed]),
+                [blob.zero_since for blob in agreed],
+                float(claim_s),
+            )
+            keys = {(row["content_hash"], row["storage_class"]) for row in claimed}
+            return [
+                blob
+                for blob in agreed
+                if (str(blob.key.content_hash), str(blob.key.storage_class)) in keys
+            ]
 
         return await self._pool.attempt(run)
 
@@ -186,6 +225,16 @@ class PostgresBlobRepository(BlobRepository):
 
         await self._pool.attempt(run, single=True)
 
+    async def confirm(self, blob: Blob, locator: Locator) -> bool:
+        async def run(connection: Connection) -> bool:
+            key = blob.key
+            done = await connection.fetchval(
+                _CONFIRM, key.content_hash, key.storage_class, blob.first_seen_at, locator
+            )
+            return done is not None
+
+        return await self._pool.attempt(run, single=True)
+
     # -- audit --------------------------------------------------------------------------------
 
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
@@ -225,6 +274,14 @@ async def _holders(connection: Connection, keys: Sequence[BlobKey]) -> dict[Blob
     counts = await connection.fetch(HOLDERS, *_arrays(keys))
     by_text = {(row["content_hash"], row["storage_class"]): row["holders"] for row in counts}
     return {key: by_text[str(key.content_hash), str(key.storage_class)] for key in keys}
+
+
+def _edge(after: Blob | None) -> tuple[datetime, str, str]:
+    """Where the look begins: behind this one, or before all."""
+    if after is None:
+        return _LONG_AGO, "", ""
+    assert after.zero_since is not None, "a candidate has no references"
+    return after.zero_since, after.key.content_hash, after.key.storage_class
 
 
 def _arrays(keys: Collection[BlobKey]) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from juststorage.domain import ObjectId, ObjectStatus, StoredObject
+from juststorage.domain import BlobKey, ObjectId, ObjectStatus, StoredObject
 from juststorage.ports import ObjectRepository
 from juststorage_postgres._pool import Connection, Pool
 from juststorage_postgres._rows import object_of, object_row_of
@@ -56,6 +56,14 @@ WHERE $1::text IS NULL OR o.id > $1::text::uuid
 ORDER BY o.id LIMIT $2"""  # noqa: S608
 
 
+_HOLDERS: Final = f"""
+SELECT {columns(objects, "o.")}, b.locator
+FROM objects o
+LEFT JOIN blobs b ON b.content_hash = o.blob_hash AND b.storage_class = o.storage_class
+WHERE o.blob_hash = $1 AND o.storage_class = $2 AND o.status = 'COMMITTED'
+ORDER BY o.id LIMIT $3"""  # noqa: S608
+
+
 class Housekeeping(ObjectRepository):
     """The part of `ObjectRepository` that nobody asks for by name."""
 
@@ -96,6 +104,11 @@ class Housekeeping(ObjectRepository):
             return len(await connection.fetch(statement, *arguments))
 
         return await self._pool.attempt(run, single=True)
+
+    async def holders(self, key: BlobKey, *, limit: int) -> list[StoredObject]:
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(_HOLDERS, key.content_hash, key.storage_class, limit)
+        return [object_of(row, row["locator"]) for row in rows]
 
     async def scan(self, *, after: ObjectId | None, limit: int) -> list[StoredObject]:
         async with self._pool.connection() as connection:

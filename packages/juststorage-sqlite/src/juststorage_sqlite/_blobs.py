@@ -42,10 +42,11 @@ class SqliteBlobRepository(BlobRepository):
         claim_s: float,
         limit: int,
         agree: Callable[[Blob, datetime], bool],
+        after: Blob | None = None,
     ) -> list[Blob]:
         async with self._writer.session() as session:
             found, asked_at = await session.run(
-                lambda db, now: _garbage.candidates(db, now, grace_s, limit)
+                lambda db, now: _garbage.candidates(db, now, grace_s, limit, after)
             )
             # Here and not in the thread: what the policy touches belongs to the event loop.
             claimed = list(islice((blob for blob in found if agree(blob, asked_at)), limit))
@@ -78,6 +79,9 @@ class SqliteBlobRepository(BlobRepository):
 
     async def distrust(self, key: BlobKey) -> None:
         await self._writer.run(lambda db, now: _garbage.distrust(db, key))
+
+    async def confirm(self, blob: Blob, locator: Locator) -> bool:
+        return await self._writer.run(lambda db, now: _garbage.confirm(db, now, blob, locator))
 
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
         return await self._reader.run(lambda db: _scan(db, after, limit))

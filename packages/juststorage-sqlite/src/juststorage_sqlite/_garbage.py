@@ -20,13 +20,14 @@ from juststorage_sqlite._rows import (
     json_rows,
     keys_json,
 )
-from juststorage_sqlite._times import from_micros, micros
+from juststorage_sqlite._times import from_micros, micros, to_micros
 
 __all__ = [
     "OF_KEYS",
     "Locked",
     "adopt",
     "candidates",
+    "confirm",
     "distrust",
     "finish_removal",
     "lock_for_removal",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 _LOOKED_AT_PER_CLAIM: Final = 10
+_LONG_AGO: Final = -(2**62)
 
 OF_KEYS: Final = (
     "json_each(?1) AS keys CROSS JOIN blobs AS b"
@@ -51,6 +53,7 @@ _GARBAGE: Final = json_rows(
     BLOB_COLUMNS,
     f"SELECT {BLOB_COLUMNS} FROM blobs WHERE ref_count = 0 AND zero_since <= ?1"
     " AND (claimed_until IS NULL OR claimed_until <= ?2)"
+    " AND (zero_since, content_hash, storage_class) > (?4, ?5, ?6)"
     " ORDER BY zero_since, content_hash, storage_class LIMIT ?3",
 )
 _IN_KEYS: Final = (
@@ -61,10 +64,14 @@ _CLAIM: Final = f"UPDATE blobs SET stored_at = NULL, claimed_until = ?2 WHERE {_
 
 
 def candidates(
-    db: sqlite3.Connection, now: int, grace_s: float, limit: int
+    db: sqlite3.Connection, now: int, grace_s: float, limit: int, after: Blob | None
 ) -> tuple[list[Blob], datetime]:
     """Garbage that may be claimed, the oldest first, and the time that it was looked at."""
-    values = (now - micros(grace_s), now, limit * _LOOKED_AT_PER_CLAIM)
+    edge: tuple[int, str, str] = (_LONG_AGO, "", "")
+    if after is not None:
+        assert after.zero_since is not None, "a candidate has no references"
+        edge = (to_micros(after.zero_since), after.key.content_hash, after.key.storage_class)
+    values = (now - micros(grace_s), now, limit * _LOOKED_AT_PER_CLAIM, *edge)
     (found,) = db.execute(_GARBAGE, values).fetchone()
     return blobs_of(found), from_micros(now)
 
@@ -151,6 +158,23 @@ _DISTRUST: Final = (
 def distrust(db: sqlite3.Connection, key: BlobKey) -> None:
     """The next upload of these bytes places its own copy."""
     db.execute(_DISTRUST, (key.content_hash, key.storage_class))
+
+
+_CONFIRM: Final = (
+    "UPDATE blobs SET stored_at = ?1, locator = ?2"
+    " WHERE content_hash = ?3 AND storage_class = ?4 AND first_seen_at = ?5"
+    " AND stored_at IS NULL AND (claimed_until IS NULL OR claimed_until <= ?1)"
+    " AND EXISTS (SELECT 1 FROM objects o WHERE o.blob_hash = ?3 AND o.storage_class = ?4"
+    " AND o.status = 'COMMITTED')"
+)
+
+
+def confirm(db: sqlite3.Connection, now: int, blob: Blob, locator: Locator) -> bool:
+    """The bytes have turned out whole; see `BlobRepository.confirm`."""
+    key = blob.key
+    first = to_micros(blob.first_seen_at)
+    values = (now, locator, key.content_hash, key.storage_class, first)
+    return db.execute(_CONFIRM, values).rowcount == 1
 
 
 _COUNTS: Final = json_rows(

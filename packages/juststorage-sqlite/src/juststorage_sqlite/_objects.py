@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from juststorage.domain import (
     UNCONDITIONAL,
+    BlobKey,
     Change,
     Conditions,
     Locator,
@@ -181,8 +183,22 @@ class SqliteObjectRepository(ObjectRepository):
             lambda db, now: _changes.purge_tombstones(db, now, older_than_s, limit)
         )
 
+    async def holders(self, key: BlobKey, *, limit: int) -> list[StoredObject]:
+        return await self._reader.run(lambda db: _holders(db, key, limit))
+
     async def scan(self, *, after: ObjectId | None, limit: int) -> list[StoredObject]:
         return await self._reader.run(lambda db: _scan(db, after, limit))
+
+
+_HOLDERS: Final = (
+    f"{LOCATED} WHERE o.blob_hash = ?1 AND o.storage_class = ?2 AND o.status = 'COMMITTED'"
+    " ORDER BY o.id LIMIT ?3"
+)
+
+
+def _holders(db: sqlite3.Connection, key: BlobKey, limit: int) -> list[StoredObject]:
+    rows = db.execute(_HOLDERS, (key.content_hash, key.storage_class, limit))
+    return [object_of(row) for row in rows]
 
 
 def _live_uploads(db: sqlite3.Connection, upload_ids: Sequence[ObjectId]) -> set[ObjectId]:

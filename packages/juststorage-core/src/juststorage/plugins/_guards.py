@@ -283,8 +283,10 @@ class _BlobStoreGuard(_Guard, BlobStore):
     async def restore(self, locator: Locator) -> bool:
         return bool(await self._with_trash("restore", locator))
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
-        found = await self._with_trash("trash", older_than_s=older_than_s, limit=limit)
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
+        found = await self._with_trash("trash", older_than_s=older_than_s, limit=limit, after=after)
         return cast("list[TrashedBlob]", found)
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:

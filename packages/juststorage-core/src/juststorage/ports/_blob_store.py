@@ -225,6 +225,10 @@ class BlobStore(ABC):
     async def stat(self, locator: Locator) -> int | None:
         """The size in bytes of what is at `locator`, or None for nothing."""
 
+    async def sizes(self, locators: Sequence[Locator]) -> dict[Locator, int | None]:
+        """`stat` of many. Concrete, so that a store needs it only where one call is cheaper."""
+        return {locator: await self.stat(locator) for locator in locators}
+
     @abstractmethod
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         """Move blobs to the trash, or delete them where the store has none.
@@ -245,21 +249,38 @@ class BlobStore(ABC):
         """
         raise UnsupportedOperation("this blob store has no trash")
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
-        """Up to `limit` blobs that have been in the trash for longer (capability `trash`)."""
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
+        """Up to `limit` blobs that have been in the trash for longer (capability `trash`).
+
+        In the order of the store's choosing, which stays the same from call to call; with `after`,
+        an entry that was listed before, only those behind it, whether it is still there or not.
+        """
         raise UnsupportedOperation("this blob store has no trash")
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
-        """Delete from the trash for good (capability `trash`). Absent entries are fine."""
+        """Delete from the trash for good (capability `trash`). Absent entries are fine.
+
+        One failure never stops the rest; the first is raised once all have been tried.
+        """
         raise UnsupportedOperation("this blob store has no trash")
 
     @abstractmethod
-    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
-        """Up to `limit` staged entries that were last written to longer ago, of any process."""
+    async def staged(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[StagedEntry]:
+        """Up to `limit` staged entries that were last written to longer ago, of any process.
+
+        Ascending by entry; with `after`, only those behind that entry.
+        """
 
     @abstractmethod
     async def discard(self, entries: Sequence[StagedEntry]) -> None:
-        """Delete staged entries. Absent ones are fine."""
+        """Delete staged entries. Absent ones are fine.
+
+        One failure never stops the rest; the first is raised once all have been tried.
+        """
 
     @abstractmethod
     async def scan(self, *, after: Locator | None, limit: int) -> list[PlacedBlob]:

@@ -57,14 +57,19 @@ class BlobRepository(ABC):
         claim_s: float,
         limit: int,
         agree: Callable[[Blob, datetime], bool],
+        after: Blob | None = None,
     ) -> list[Blob]:
         """Claim garbage for removal: step a of the collection.
 
         Candidates have ref_count 0, zero_since at least `grace_s` ago, and no claim that still
-        runs; they are taken oldest first, skipping rows that another transaction has locked.
-        `agree` is asked inside the transaction, sync, once for each; those it refuses stay as they
-        are and do not count toward `limit` (at most ten times `limit` are looked at). For the
-        others stored_at becomes NULL and the claim runs for `claim_s` seconds.
+        runs; they are taken in the order of (zero_since, key), oldest first, skipping rows that
+        another transaction has locked. `agree` is asked inside the transaction, sync, in that
+        order, once for each (again when the transaction is attempted again); those it refuses stay
+        as they are and do not count toward `limit` (at most ten times `limit` are looked at). For
+        the others stored_at becomes NULL and the claim runs for `claim_s` seconds.
+
+        With `after`, only candidates behind that one: whoever passes the last one that `agree` was
+        asked about comes past all of them, however many are refused.
 
         Returns:
             The claimed blobs, as they were before (with their stored_at).
@@ -104,6 +109,18 @@ class BlobRepository(ABC):
         Nobody loses a reference by it, and readers go on as before; but the next upload of these
         bytes places its own copy instead of counting on what is not there, and thereby heals every
         object that refers to them. An absent row is fine.
+        """
+
+    @abstractmethod
+    async def confirm(self, blob: Blob, locator: Locator) -> bool:
+        """Set stored_at again: the bytes have turned out whole and durable at `locator`.
+
+        The way back from `distrust`, and from a claim that was dropped because of drift. It happens
+        only while the row is the one that `blob` was read from (its first_seen_at tells), has no
+        stored_at, is not claimed, and a COMMITTED object holds it.
+
+        Returns:
+            Whether it was set.
         """
 
     @abstractmethod

@@ -24,11 +24,14 @@ class Decision(Enum):
 class GarbageCandidate(msgspec.Struct, frozen=True, gc=False):
     """A blob without references whose grace period is over, and the room on its volume.
 
-    `space` is None where the blob store cannot tell.
+    `space` is what the volume had when the run began, None where the blob store has no such notion.
+    `freed_bytes` is what the run has taken from that volume since: it is free once the trash is
+    purged. Candidates come oldest first, so that a policy can stop once there is enough.
     """
 
     blob: Blob
     space: Space | None
+    freed_bytes: int = 0
 
 
 class GCPolicy(ABC):

@@ -9,6 +9,7 @@ import msgspec
 
 from juststorage.domain import (
     UNCONDITIONAL,
+    BlobKey,
     Change,
     Conditions,
     ContentHash,
@@ -293,6 +294,13 @@ class ObjectRepository(ABC):
 
         Returns:
             How many, up to `limit`.
+        """
+
+    @abstractmethod
+    async def holders(self, key: BlobKey, *, limit: int) -> list[StoredObject]:
+        """Up to `limit` COMMITTED objects of any tenant that hold the blob, by ascending id.
+
+        For the auditor, which says whose bytes are lost.
         """
 
     @abstractmethod

@@ -67,6 +67,11 @@ class WrappedBlobStore(BlobStore):
         await self.on("stat")
         return await self.inner.stat(locator)
 
+    async def sizes(self, locators: Sequence[Locator]) -> dict[Locator, int | None]:
+        """See `BlobStore`."""
+        await self.on("sizes")
+        return await self.inner.sizes(locators)
+
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         """See `BlobStore`."""
         await self.on("remove")
@@ -77,20 +82,24 @@ class WrappedBlobStore(BlobStore):
         await self.on("restore")
         return await self.inner.restore(locator)
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
         """See `BlobStore`."""
         await self.on("trash")
-        return await self.inner.trash(older_than_s=older_than_s, limit=limit)
+        return await self.inner.trash(older_than_s=older_than_s, limit=limit, after=after)
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
         """See `BlobStore`."""
         await self.on("purge")
         await self.inner.purge(trashed)
 
-    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
+    async def staged(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[StagedEntry]:
         """See `BlobStore`."""
         await self.on("staged")
-        return await self.inner.staged(older_than_s=older_than_s, limit=limit)
+        return await self.inner.staged(older_than_s=older_than_s, limit=limit, after=after)
 
     async def discard(self, entries: Sequence[StagedEntry]) -> None:
         """See `BlobStore`."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from juststorage.domain import StorageClass
-from juststorage.errors import JustStorageError
-from juststorage.ports import BlobStore, Clock, GCPolicy, MetadataStore
-from juststorage.usecases._collection import CollectionLimits, CollectionReport
+import anyio
+
+from juststorage.errors import JustStorageError, Unavailable
+from juststorage.ports import Clock, GCPolicy, MetadataStore
+from juststorage.usecases._collection import CollectionLimits, CollectionReport, Deadline, Stores
 from juststorage.usecases._purge_trash import PurgeTrash
 from juststorage.usecases._remove_garbage import RemoveGarbage
 from juststorage.usecases._sweep import Sweep
@@ -23,13 +26,14 @@ class CollectGarbage:
     """Reap, remove, purge, sweep, adopt, bury, forget; in this order.
 
     Every step stands alone: one that fails is counted, logged and tried again in the next run, and
-    the others go on. Any number of processes may run this at the same time.
+    the others go on. Any number of processes may run this at the same time; of one instance there
+    is one run at a time, and whoever asks for another waits for it.
     """
 
     def __init__(
         self,
         metadata: MetadataStore,
-        blobs: Mapping[StorageClass, BlobStore],
+        blobs: Stores,
         policy: GCPolicy,
         *,
         clock: Clock,
@@ -40,38 +44,74 @@ class CollectGarbage:
         self._garbage = RemoveGarbage(metadata, blobs, policy, clock=clock, limits=limits)
         self._trash = PurgeTrash(metadata, blobs, limits=limits)
         self._sweep = Sweep(metadata, blobs, limits=limits)
+        self._running = anyio.Lock()
 
-    async def run(self, *, dry_run: bool = False, grace_s: float | None = None) -> CollectionReport:
+    async def run(
+        self,
+        *,
+        dry_run: bool = False,
+        grace_s: float | None = None,
+        seconds_max: float | None = None,
+        wait_s: float | None = None,
+    ) -> CollectionReport:
         """Collect once.
 
         Args:
             dry_run: Only count the garbage.
             grace_s: Instead of the configured grace; 0 is safe.
+            seconds_max: From when the run ends, with `more`, once the page in hand is done.
+            wait_s: How long to wait for a run of this instance that goes on; None for as long as
+                it takes.
+
+        Raises:
+            Unavailable: Another run of this instance went on for longer than `wait_s`.
 
         Cancellation: between any two steps; what was done stays done, what was moved and not
         removed is put back.
         """
-        grace = self._limits.grace_s if grace_s is None else grace_s
-        report = CollectionReport(dry_run=dry_run, started_at=self._clock.now())
+        grace_s = self._limits.grace_s if grace_s is None else grace_s
         if dry_run:
-            await self._garbage.preview(report, grace_s=grace)
-        else:
-            # Uploads that died first: their references are what makes the next step's garbage.
-            await self._step("reap", self._sweep.reap, report)
-            await self._step("remove", lambda r: self._garbage.run(r, grace_s=grace), report)
-            await self._step("purge", self._trash.run, report)
-            await self._step("staging", self._sweep.staging, report)
-            await self._step("orphans", self._sweep.orphans, report)
-            await self._step("rows", self._sweep.rows, report)
+            return await self._preview(grace_s, seconds_max)
+        await self._begin(wait_s)
+        try:
+            return await self._run(grace_s, seconds_max)
+        finally:
+            self._running.release()
+
+    async def _begin(self, wait_s: float | None) -> None:
+        with suppress(anyio.WouldBlock):
+            self._running.acquire_nowait()
+            return
+        try:
+            with anyio.fail_after(wait_s):
+                await self._running.acquire()
+        except TimeoutError as error:
+            raise Unavailable("another collection is going on in this process") from error
+
+    async def _preview(self, grace_s: float, seconds_max: float | None) -> CollectionReport:
+        report = CollectionReport(dry_run=True, started_at=self._clock.now())
+        deadline = Deadline(self._clock, seconds_max)
+        await self._garbage.preview(report, deadline, grace_s=grace_s)
         report.finished_at = self._clock.now()
         return report
 
-    @staticmethod
-    async def _step(
-        name: str, run: Callable[[CollectionReport], Awaitable[None]], report: CollectionReport
-    ) -> None:
-        try:
-            await run(report)
-        except JustStorageError:
-            report.errors += 1
-            _log.exception("collection_step_failed", extra={"step": name})
+    async def _run(self, grace_s: float, seconds_max: float | None) -> CollectionReport:
+        report = CollectionReport(dry_run=False, started_at=self._clock.now())
+        deadline = Deadline(self._clock, seconds_max)
+        steps: dict[str, Callable[[CollectionReport, Deadline], Awaitable[None]]] = {
+            # Uploads that died first: their references are what makes the next step's garbage.
+            "reap": self._sweep.reap,
+            "remove": partial(self._garbage.run, grace_s=grace_s),
+            "purge": self._trash.run,
+            "staging": self._sweep.staging,
+            "orphans": self._sweep.orphans,
+            "rows": self._sweep.rows,
+        }
+        for name, step in steps.items():
+            try:
+                await step(report, deadline)
+            except JustStorageError:
+                report.errors += 1
+                _log.exception("collection_step_failed", extra={"step": name})
+        report.finished_at = self._clock.now()
+        return report

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["CollectionLimits", "CollectionReport"]
+from juststorage.domain import StorageClass
+from juststorage.ports import BlobStore, Clock
+
+__all__ = ["CollectionLimits", "CollectionReport", "Deadline", "Stores"]
+
+Stores: TypeAlias = Mapping[StorageClass, BlobStore]
+"""The blob store of each class that is offered here."""
 
 
 class CollectionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,3 +75,20 @@ class CollectionReport(msgspec.Struct, kw_only=True):
     forgotten: int = 0
     errors: int = 0
     more: bool = False
+
+
+class Deadline:
+    """When a run has to come to its end, with what is left for the next one.
+
+    Args:
+        seconds_max: From now on; None for no end.
+    """
+
+    def __init__(self, clock: Clock, seconds_max: float | None = None) -> None:
+        self._clock = clock
+        self._until = None if seconds_max is None else clock.monotonic() + seconds_max
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has passed. Asked between two pages, so a run goes on for one longer."""
+        return self._until is not None and self._clock.monotonic() >= self._until

@@ -15,34 +15,39 @@ What keeps an upload's bytes from a collector, in the order in which they meet:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import anyio
 
-from juststorage.domain import Blob, BlobKey, Locator, StorageClass
+from juststorage.domain import Blob, BlobKey, Locator
 from juststorage.errors import JustStorageError, UnsupportedOperation
-from juststorage.ports import (
-    BlobStore,
-    Clock,
-    Decision,
-    GarbageCandidate,
-    GCPolicy,
-    MetadataStore,
-    Space,
-)
-from juststorage.usecases._collection import CollectionLimits, CollectionReport
+from juststorage.ports import BlobStore, Clock, GCPolicy, MetadataStore
+from juststorage.usecases._collection import CollectionLimits, CollectionReport, Deadline, Stores
+from juststorage.usecases._judging import Judging, rooms_of
 
 __all__ = ["RemoveGarbage"]
 
+_log: Final = logging.getLogger("juststorage.gc")
+
+_PREVIEWED: Final = 100
+_LOOKED_AT_PER_BLOB: Final = 10
+"""Candidates that a run looks at, for each that it may remove."""
+
 
 class RemoveGarbage:
-    """Steps a and b of a collection. Constant memory: one batch at a time."""
+    """Steps a and b of a collection. Constant memory: one batch at a time.
+
+    A run looks at each candidate once, from the oldest on, and never at one again: what a policy
+    keeps hides nothing that is younger, and what cannot be removed is not claimed over and over.
+    Where a policy keeps very many, a run ends after a share of them; the next one goes on there.
+    """
 
     def __init__(
         self,
         metadata: MetadataStore,
-        blobs: Mapping[StorageClass, BlobStore],
+        blobs: Stores,
         policy: GCPolicy,
         *,
         clock: Clock,
@@ -53,58 +58,69 @@ class RemoveGarbage:
         self._policy = policy
         self._clock = clock
         self._limits = limits
+        self._left_off: Blob | None = None
 
-    async def preview(self, report: CollectionReport, *, grace_s: float) -> None:
-        """Count what a run would claim, and change nothing.
+    @property
+    def _looked_at_max(self) -> int:
+        return self._limits.run_blobs_max * _LOOKED_AT_PER_BLOB
 
-        The count ends where one claiming statement would stop looking.
-        """
-        space = await self._space()
+    async def preview(
+        self, report: CollectionReport, deadline: Deadline, *, grace_s: float
+    ) -> None:
+        """Count what a run would claim, and change nothing."""
+        judging = Judging(self._policy, await rooms_of(self._stores, report), only_looks=True)
+        while True:
+            asked = judging.asked
+            await self._rows.claim(
+                grace_s=grace_s,
+                claim_s=0,
+                limit=_PREVIEWED,
+                agree=judging.agrees,
+                after=judging.last,
+            )
+            judging.settle(())
+            report.claimed = report.removed = judging.agreed
+            report.bytes_removed = judging.agreed_bytes
+            if judging.asked == asked:
+                return
+            if deadline.is_over or judging.asked >= self._looked_at_max:
+                report.more = True
+                return
 
-        def count(blob: Blob, now: datetime) -> bool:
-            if self._agrees(blob, now, space):
-                report.claimed += 1
-                report.removed += 1
-                report.bytes_removed += blob.size_bytes
-            return False
-
-        await self._rows.claim(
-            grace_s=grace_s, claim_s=0, limit=self._limits.run_blobs_max, agree=count
-        )
-
-    async def run(self, report: CollectionReport, *, grace_s: float) -> None:
-        """Claim and remove batch after batch, until no garbage or the run's limit is left.
-
-        A blob is claimed once in a run. What could not be removed may be garbage still by the look
-        of its row: a count that drifted to 0 while an object holds the blob stays 0, and claiming
-        it again at once would go on until the limit.
-        """
-        space = await self._space()
-        left: set[BlobKey] = set()
-        while report.claimed < self._limits.run_blobs_max:
-            started = self._clock.monotonic()
+    async def run(self, report: CollectionReport, deadline: Deadline, *, grace_s: float) -> None:
+        """Claim and remove batch after batch, until no garbage or a limit is left."""
+        judging = Judging(self._policy, await rooms_of(self._stores, report), after=self._left_off)
+        self._left_off = None
+        while report.claimed < self._limits.run_blobs_max and not deadline.is_over:
+            started, asked = self._clock.monotonic(), judging.asked
             claimed = await self._rows.claim(
                 grace_s=grace_s,
                 claim_s=self._limits.claim_s,
-                limit=self._limits.batch_size,
-                agree=lambda blob, now: blob.key not in left and self._agrees(blob, now, space),
+                limit=min(self._limits.batch_size, self._limits.run_blobs_max - report.claimed),
+                agree=judging.agrees,
+                after=judging.last,
             )
-            if not claimed:
+            judging.settle(claimed)
+            if judging.asked == asked:
                 return
-            report.claimed += len(claimed)
-            left.update(await self._remove(claimed, report))
-            await self._keep_rate(len(claimed), started)
+            if claimed:
+                report.claimed += len(claimed)
+                judging.give_back(await self._remove(claimed, report))
+                await self._keep_rate(len(claimed), started)
+            if judging.asked >= self._looked_at_max:
+                self._left_off = judging.last
+                return
         report.more = True
 
-    async def _remove(self, claimed: Sequence[Blob], report: CollectionReport) -> set[BlobKey]:
-        """Remove a batch; the keys of those that are not removed."""
-        keys = {blob.key for blob in claimed}
-        moved: list[Blob] = []
+    async def _remove(self, claimed: Sequence[Blob], report: CollectionReport) -> list[Blob]:
+        """Remove a batch; those that are not removed."""
+        moving: list[Blob] = []
 
         async def move(locked: Sequence[Blob]) -> Collection[BlobKey]:
-            gone = await self._to_trash(locked)
-            moved.extend(blob for blob in locked if blob.key in gone)
-            return gone
+            # Before the first of them moves: whatever ends this, cancellation included, what has
+            # moved by then must be among those that are put back.
+            moving.extend(locked)
+            return await self._to_trash(locked)
 
         try:
             removal = await self._rows.remove([blob.key for blob in claimed], move)
@@ -112,17 +128,25 @@ class RemoveGarbage:
             # The rows may still be there, so their bytes must be: put back what was moved. Where
             # the transaction did happen, the bytes are an orphan, which is adopted later.
             report.errors += len(claimed)
+            _log.exception("removal_failed", extra={"blobs": len(claimed)})
             with anyio.CancelScope(shield=True):
-                await self._put_back(moved)
-            return keys
+                await self._put_back(moving)
+            return list(claimed)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._put_back(moved)
+                await self._put_back(moving)
             raise
         report.removed += len(removal.removed)
         report.bytes_removed += sum(blob.size_bytes for blob in removal.removed)
         report.errors += len(removal.failed)
-        return keys - {blob.key for blob in removal.removed}
+        if len(removal.removed) == len(claimed):
+            return []
+        failed, taken_back = set(removal.failed), set(removal.taken_back)
+        # A store that failed as a whole may have moved some of them.
+        await self._put_back(blob for blob in moving if blob.key in failed)
+        await self._confirm([blob for blob in claimed if blob.key in taken_back], report)
+        removed = {blob.key for blob in removal.removed}
+        return [blob for blob in claimed if blob.key not in removed]
 
     async def _to_trash(self, locked: Sequence[Blob]) -> set[BlobKey]:
         """Move the bytes of these blobs to the trash; the keys of those that are gone."""
@@ -136,11 +160,12 @@ class RemoveGarbage:
             try:
                 failures = await store.remove(locators) if locators else {}
             except JustStorageError:
+                _log.exception("move_failed", extra={"blobs": len(locators)})
                 continue
             gone.update(key for key, place in places.items() if place not in failures)
         return gone
 
-    async def _put_back(self, moved: Sequence[Blob]) -> None:
+    async def _put_back(self, moved: Iterable[Blob]) -> None:
         for blob in moved:
             store = self._stores[blob.key.storage_class]
             place = _place(store, blob)
@@ -155,22 +180,20 @@ class RemoveGarbage:
             except JustStorageError:
                 continue  # it stays in the trash, where a reader and the purge look for it
 
-    async def _space(self) -> dict[StorageClass, Space | None]:
-        space: dict[StorageClass, Space | None] = {}
-        for storage_class, store in self._stores.items():
-            try:
-                space[storage_class] = await store.space()
-            except JustStorageError:
-                space[storage_class] = None
-        return space
+    async def _confirm(self, taken_back: Sequence[Blob], report: CollectionReport) -> None:
+        """Trust again what a claim distrusted for nothing (R04).
 
-    def _agrees(
-        self, blob: Blob, now: datetime, space: Mapping[StorageClass, Space | None]
-    ) -> bool:
-        if blob.key.storage_class not in self._stores:
-            return False  # its volume is not configured here: its bytes could not be removed
-        candidate = GarbageCandidate(blob, space[blob.key.storage_class])
-        return self._policy.decide(candidate, now) is Decision.COLLECT
+        The count had drifted: an object holds the blob, so its row never went, and its bytes stayed
+        where they were. Where it is an upload that holds it, its commit does this.
+        """
+        for blob in taken_back:
+            if blob.stored_at is None or blob.locator is None:
+                continue
+            try:
+                await self._rows.confirm(blob, blob.locator)
+            except JustStorageError:
+                report.errors += 1
+                _log.exception("confirm_failed")
 
     async def _keep_rate(self, count: int, started: float) -> None:
         if self._limits.rate_max_blobs_s > 0:

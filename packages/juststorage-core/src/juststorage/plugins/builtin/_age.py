@@ -48,6 +48,8 @@ class AgePolicy(GCPolicy):
         if now - since >= self._keep:
             return Decision.COLLECT
         space = candidate.space
-        if space is not None and space.free_bytes < space.total_bytes * self._free_ratio_min:
-            return Decision.COLLECT
-        return Decision.KEEP
+        if space is None:
+            return Decision.KEEP
+        free_bytes = space.free_bytes + candidate.freed_bytes
+        short = free_bytes < space.total_bytes * self._free_ratio_min
+        return Decision.COLLECT if short else Decision.KEEP

@@ -159,10 +159,17 @@ class MemoryBlobStore(BlobStore):
                 return True
         return False
 
-    async def trash(self, *, older_than_s: float, limit: int) -> list[TrashedBlob]:
+    async def trash(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[TrashedBlob]:
         await checkpoint()
         until = self.clock.now() - timedelta(seconds=older_than_s)
-        old = (trashed.blob for trashed in self._trash.values() if trashed.since <= until)
+        edge = 0 if after is None else int(after)
+        old = (
+            trashed.blob
+            for entry, trashed in self._trash.items()
+            if trashed.since <= until and int(entry) > edge
+        )
         return list(islice(old, limit))
 
     async def purge(self, trashed: Sequence[TrashedBlob]) -> None:
@@ -170,13 +177,15 @@ class MemoryBlobStore(BlobStore):
         for blob in trashed:
             self._trash.pop(blob.entry, None)
 
-    async def staged(self, *, older_than_s: float, limit: int) -> list[StagedEntry]:
+    async def staged(
+        self, *, older_than_s: float, limit: int, after: str | None = None
+    ) -> list[StagedEntry]:
         await checkpoint()
         until = self.clock.now() - timedelta(seconds=older_than_s)
         old = (
             StagedEntry(staging.upload_id, entry)
-            for entry, staging in self.staging.items()
-            if staging.written_at <= until
+            for entry, staging in sorted(self.staging.items())
+            if staging.written_at <= until and (after is None or entry > after)
         )
         return list(islice(old, limit))
 

@@ -47,11 +47,12 @@ class MemoryBlobRepository(BlobRepository):
         claim_s: float,
         limit: int,
         agree: Callable[[Blob, datetime], bool],
+        after: Blob | None = None,
     ) -> list[Blob]:
         await checkpoint()
         rows = self._rows
         now = rows.now()
-        candidates = sorted(self._candidates(now - timedelta(seconds=grace_s), now))
+        candidates = sorted(self._candidates(now - timedelta(seconds=grace_s), now, after))
         claimed: list[Blob] = []
         for _, key in candidates[: limit * _LOOKED_AT_PER_CLAIM]:
             if len(claimed) == limit:
@@ -63,12 +64,19 @@ class MemoryBlobRepository(BlobRepository):
             rows.blobs[blob.key] = replace(blob, stored_at=None, claimed_until=claimed_until)
         return claimed
 
-    def _candidates(self, zero_until: datetime, now: datetime) -> list[tuple[datetime, BlobKey]]:
+    def _candidates(
+        self, zero_until: datetime, now: datetime, after: Blob | None
+    ) -> list[tuple[datetime, BlobKey]]:
         """Garbage that may be claimed, each with its age to sort by."""
+        edge = None
+        if after is not None:
+            assert after.zero_since is not None, "a candidate has no references"
+            edge = (after.zero_since, after.key)
         return [
             (blob.zero_since, key)
             for key, blob in self._rows.blobs.items()
             if blob.zero_since is not None and blob.zero_since <= zero_until
+            if edge is None or (blob.zero_since, key) > edge
             if blob.claimed_until is None or blob.claimed_until <= now
             if not self._rows.is_locked(key)
         ]
@@ -134,6 +142,25 @@ class MemoryBlobRepository(BlobRepository):
         await self._rows.unlocked([key])
         if key in self._rows.blobs:
             self._rows.blobs[key] = replace(self._rows.blobs[key], stored_at=None)
+
+    async def confirm(self, blob: Blob, locator: Locator) -> bool:
+        await checkpoint()
+        await self._rows.unlocked([blob.key])
+        row = self._rows.blobs.get(blob.key)
+        if row is None or row.first_seen_at != blob.first_seen_at:
+            return False
+        now = self._rows.now()
+        is_claimed = row.claimed_until is not None and row.claimed_until > now
+        if row.stored_at is not None or is_claimed or not self._is_committed(blob.key):
+            return False
+        self._rows.blobs[blob.key] = replace(row, stored_at=now, locator=locator)
+        return True
+
+    def _is_committed(self, key: BlobKey) -> bool:
+        return any(
+            row.held == key and row.object.status is ObjectStatus.COMMITTED
+            for row in self._rows.objects.values()
+        )
 
     async def scan(self, *, after: BlobKey | None, limit: int) -> list[Blob]:
         await checkpoint()

@@ -382,6 +382,16 @@ class MemoryObjectRepository(ObjectRepository):
             self._rows.drop(row)
         return len(old)
 
+    async def holders(self, key: BlobKey, *, limit: int) -> list[StoredObject]:
+        await checkpoint()
+        rows = self._rows.objects
+        held = sorted(
+            object_id
+            for object_id, row in rows.items()
+            if row.held == key and row.object.status is ObjectStatus.COMMITTED
+        )
+        return [self._rows.seen(rows[object_id]) for object_id in held[:limit]]
+
     async def scan(self, *, after: ObjectId | None, limit: int) -> list[StoredObject]:
         await checkpoint()
         ids = sorted(each for each in self._rows.objects if after is None or each > after)

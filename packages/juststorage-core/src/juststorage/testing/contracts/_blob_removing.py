@@ -128,6 +128,20 @@ class BlobRemoving(BlobTests):
         for trashed in found:
             assert trashed.content_hash in (None, hash_of(data[trashed.locator]))
 
+    async def test_the_trash_is_walked_page_by_page(self, store: BlobStore) -> None:
+        """Behind an entry come the others, each once, whether that entry is still there or not."""
+        self._need_trash()
+        locators = {await put(store, pattern(100, seed=turn)) for turn in range(7)}
+        await store.remove(sorted(locators))
+        seen: list[Locator] = []
+        after: str | None = None
+        while page := await store.trash(older_than_s=0, limit=2, after=after):
+            seen += [trashed.locator for trashed in page]
+            after = page[-1].entry
+            await store.purge(page[1:])
+        assert sorted(seen) == sorted(locators)
+        assert len(await store.trash(older_than_s=0, limit=9)) == 4
+
     async def test_purging_twice_is_fine(self, store: BlobStore) -> None:
         """Absent entries are no error, and only what was named goes."""
         self._need_trash()

@@ -10,6 +10,7 @@ from juststorage.testing.contracts._blob_base import (
     hash_of,
     pattern,
     place,
+    put,
     read,
     scan_all,
 )
@@ -80,6 +81,30 @@ class BlobStaging(BlobTests):
         finally:
             for staged in uploads:
                 await staged.aclose()
+
+    async def test_staged_entries_are_walked_page_by_page(self, store: BlobStore) -> None:
+        """Behind an entry come the others, each once, so that live uploads hide no dead one."""
+        uploads = [await store.stage(ObjectId.new()) for _ in range(5)]
+        try:
+            seen: list[StagedEntry] = []
+            after: str | None = None
+            while page := await store.staged(older_than_s=0, limit=2, after=after):
+                seen += page
+                after = page[-1].entry
+            assert len(seen) == 5
+            assert seen == sorted(seen, key=lambda entry: entry.entry)
+            assert seen == await store.staged(older_than_s=0, limit=9)
+        finally:
+            for staged in uploads:
+                await staged.aclose()
+
+    async def test_sizes_of_many(self, store: BlobStore) -> None:
+        """The size of each that was asked for, None for what is absent."""
+        locators = [await put(store, pattern(size)) for size in (0, 1, 1000)]
+        await store.remove([locators[1]])
+        found = await store.sizes(locators)
+        assert found == {locators[0]: 0, locators[1]: None, locators[2]: 1000}
+        assert await store.sizes([]) == {}
 
     async def test_discarding_twice_is_fine(self, store: BlobStore) -> None:
         """Absent entries are no error."""

@@ -121,6 +121,45 @@ class MetadataCollecting(MetadataTests):
         assert await store.blobs.claim(grace_s=0, claim_s=60, limit=2, agree=agree) == []
         assert len(asked) <= 20
 
+    async def test_what_is_kept_hides_nothing(self, store: MetadataStore) -> None:
+        """Going on behind the last one that was asked about comes past every candidate, once."""
+        contents = await garbage(store, *(f"g{turn}" for turn in range(25)))
+        wanted = set(map(blob_key, contents[-3:]))
+        asked: list[Blob] = []
+
+        def agree(blob: Blob, now: datetime) -> bool:
+            asked.append(blob)
+            return blob.key in wanted
+
+        claimed: list[Blob] = []
+        after: Blob | None = None
+        for _ in range(25):
+            before = len(asked)
+            claimed += await store.blobs.claim(
+                grace_s=0, claim_s=60, limit=1, agree=agree, after=after
+            )
+            if len(asked) == before:
+                break
+            after = asked[-1]
+        assert {blob.key for blob in claimed} == wanted
+        assert [blob.key for blob in asked] == [
+            key for _, key in sorted((blob.zero_since, blob.key) for blob in asked)
+        ]
+        assert sorted(blob.key for blob in asked) == sorted(map(blob_key, contents))
+
+    async def test_going_on_behind_garbage_of_the_same_instant(self, store: MetadataStore) -> None:
+        """Objects that one call deletes leave garbage of one time: the key decides then."""
+        objects = [(await store_object(store)).object for _ in range(7)]
+        await store.objects.delete_many(TENANT, [each.id for each in objects])
+        seen: list[BlobKey] = []
+        after: Blob | None = None
+        while found := await store.blobs.claim(
+            grace_s=0, claim_s=60, limit=2, agree=always, after=after
+        ):
+            seen += [blob.key for blob in found]
+            after = found[-1]
+        assert len(seen) == len(set(seen)) == 7
+
     async def test_collecting_ends_blob_and_objects(self, store: MetadataStore) -> None:
         """The row goes, and the DELETING objects of the blob become tombstones."""
         content = make_content("gone")

@@ -20,6 +20,7 @@ from juststorage.testing.contracts._metadata_base import (
     blob_of,
     collect,
     garbage,
+    move_all,
     reserve,
     scan_objects,
     status_of,
@@ -116,6 +117,51 @@ class MetadataKeeping(MetadataTests):
         """Nothing happens: its row went meanwhile."""
         await store.blobs.distrust(blob_key(make_content("unknown")))
         assert await store.blobs.scan(after=None, limit=9) == []
+
+    async def test_bytes_that_turned_out_whole_are_trusted_again(
+        self, store: MetadataStore
+    ) -> None:
+        """Confirming is the way back from a loss that was mended."""
+        content = make_content("mended")
+        found = (await store_object(store, None, content)).object
+        await store.blobs.distrust(blob_key(content))
+        row = await blob_of(store, content)
+        assert await store.blobs.confirm(row, "placed/mended") is True
+        assert (await blob_of(store, content)).stored_at is not None
+        mended = await store.objects.find(found.tenant_id, found.id)
+        assert mended is not None and mended.locator == "placed/mended"
+        assert await store.blobs.confirm(row, "placed/again") is False
+        assert (await blob_of(store, content)).locator == "placed/mended"
+
+    async def test_what_must_not_be_confirmed(self, store: MetadataStore) -> None:
+        """Neither a claimed blob, nor what only an upload holds, nor a row that came later."""
+        (content,) = await garbage(store, "claimed")
+        await store.blobs.claim(grace_s=0, claim_s=60, limit=9, agree=always)
+        claimed = await blob_of(store, content)
+        assert await store.blobs.confirm(claimed, "placed/late") is False
+        removal = await store.blobs.remove([claimed.key], move_all)
+        assert len(removal.removed) == 1
+        assert await store.blobs.confirm(claimed, "placed/late") is False
+        reservation = await reserve(store, make_intent(), content)
+        again = await blob_of(store, content)
+        assert await store.blobs.confirm(again, "placed/late") is False
+        await store.objects.commit(reservation.lease, "placed/own")
+        await store.blobs.distrust(again.key)
+        assert await store.blobs.confirm(claimed, "placed/late") is False
+        assert await store.blobs.confirm(again, "placed/own") is True
+
+    async def test_who_holds_a_blob(self, store: MetadataStore) -> None:
+        """The COMMITTED objects of all tenants, by id, up to a limit; nobody else."""
+        content = make_content("shared")
+        held = [(await store_object(store, None, content)).object for _ in range(3)]
+        gone = (await store_object(store, None, content)).object
+        await store.objects.delete(gone.tenant_id, gone.id)
+        await reserve(store, make_intent(), content)
+        await store_object(store)
+        found = await store.objects.holders(blob_key(content), limit=9)
+        assert found == sorted(held, key=lambda each: each.id)
+        assert await store.objects.holders(blob_key(content), limit=2) == found[:2]
+        assert await store.objects.holders(blob_key(make_content("unknown")), limit=9) == []
 
     async def test_locators_in_use(self, store: MetadataStore) -> None:
         """Those that a row of that class names, garbage included."""
