@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from juststorage_sqlite._prepare import current_revision, prepare
 from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._revisions import REVISIONS
 from juststorage_sqlite._thread import DatabaseThread
+from juststorage_sqlite._turnstile import Turnstile
 from juststorage_sqlite._writer import Writer
 from juststorage_sqlite.plugin import SqliteOptions
 
@@ -115,6 +116,7 @@ async def open_store(
             partial(prepare, how, auto_migrate=options.auto_migrate, create=context.create)
         )
         connection = await _connection(stack, writing, how, read_only=False)
+        turnstile = stack.enter_context(closing(Turnstile.beside(how.path)))
         writer = await stack.enter_async_context(
             Writer(
                 writing,
@@ -122,6 +124,7 @@ async def open_store(
                 context.clock,
                 batch_max=options.batch_max,
                 busy_timeout_s=options.busy_timeout_s,
+                turnstile=turnstile,
             )
         )
         workers = []

@@ -26,6 +26,7 @@ from juststorage_sqlite._connection import patiently
 from juststorage_sqlite._errors import commit_failure, our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
+from juststorage_sqlite._turnstile import Turnstile
 
 __all__ = ["Session", "Work", "Writer"]
 
@@ -64,6 +65,7 @@ class Writer:
         clock: The time that work is given.
         batch_max: Requests that share a transaction, at most.
         busy_timeout_s: How long to wait for another process's transaction.
+        turnstile: Orders the transactions of all processes.
     """
 
     def __init__(
@@ -74,11 +76,13 @@ class Writer:
         *,
         batch_max: int,
         busy_timeout_s: float,
+        turnstile: Turnstile,
     ) -> None:
         self._thread = thread
         self._connection = connection
         self._clock = clock
         self._busy_timeout_s = busy_timeout_s
+        self._turnstile = turnstile
         # Who holds it has the connection. First come, first served.
         self._turn: Final = asyncio.Lock()
         self._gatherer = Gatherer[Work[Any], Any](self._batch, batch_max=batch_max)
@@ -120,16 +124,25 @@ class Writer:
         async with self._turn:
             run = self._thread.run_to_end
             try:
-                await run(lambda: _begin(self._connection, self._busy_timeout_s))
+                await run(self._begin)
                 yield Session(self._thread, self._connection, self._now)
                 await run(lambda: _commit(self._connection))
             except BaseException:
                 await run(lambda: _roll_back(self._connection))
                 raise
+            finally:
+                await run(self._turnstile.leave)
 
     async def _batch(self, works: Sequence[Work[Any]]) -> Sequence[Any]:
         async with self._turn:
             return await self._thread.run_to_end(lambda: self._transaction(works))
+
+    def _begin(self) -> None:
+        """Begin once no other process writes."""
+        self._turnstile.enter(self._busy_timeout_s)
+        with our_errors():
+            # Migrations, backups and other people's tools do not know the turnstile.
+            patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._busy_timeout_s)
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
@@ -141,13 +154,15 @@ class Writer:
             JustStorageError: The transaction failed as a whole.
         """
         try:
-            _begin(self._connection, self._busy_timeout_s)
+            self._begin()
             with our_errors():
                 answers = [self._item(work) for work in works]
             _commit(self._connection)
         except BaseException:
             _roll_back(self._connection)
             raise
+        finally:
+            self._turnstile.leave()
         return answers
 
     def _item(self, work: Work[Any]) -> Any:
@@ -168,12 +183,6 @@ class Writer:
             connection.execute("ROLLBACK TO item")
         connection.execute("RELEASE item")
         return answer
-
-
-def _begin(connection: sqlite3.Connection, timeout_s: float) -> None:
-    """Begin once no other process writes."""
-    with our_errors():
-        patiently(lambda: connection.execute("BEGIN IMMEDIATE"), timeout_s)
 
 
 def _commit(connection: sqlite3.Connection) -> None:

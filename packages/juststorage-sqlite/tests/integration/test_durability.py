@@ -50,10 +50,15 @@ async def test_readers_cannot_write(sqlite_store: SqliteMetadataStore) -> None:
 
 
 async def test_closing_leaves_one_file(path: Path, clock: FakeClock) -> None:
-    """After the last store has closed, the log is part of the database: one file to copy."""
+    """After the last store has closed, the log is part of the database: one file to copy.
+
+    The turnstile's two files are empty, and made again when they are missing.
+    """
     async with open_backend(SQLITE, SqliteOptions(path=str(path)), clock=clock) as store:
         await store_object(store)
-    assert sorted(each.name for each in path.parent.iterdir()) == [path.name]
+    sizes = {each.name: each.stat().st_size for each in path.parent.iterdir()}
+    assert sizes.pop(path.name) > 0
+    assert sizes == {f"{path.name}-waiting": 0, f"{path.name}-writing": 0}
 
 
 async def test_damage_at_run_time_is_corrupt(store: MetadataStore, path: Path) -> None:

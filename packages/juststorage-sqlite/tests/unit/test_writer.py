@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from juststorage.errors import Corrupt, NotFound, StorageFull, Unavailable
 from juststorage.testing import FakeClock
 from juststorage_sqlite._thread import DatabaseThread
+from juststorage_sqlite._turnstile import Turnstile
 from juststorage_sqlite._writer import Work, Writer
 
 
@@ -42,11 +43,22 @@ def told(connection: sqlite3.Connection) -> Statements:
 
 
 @pytest.fixture
-async def writer(connection: sqlite3.Connection, clock: FakeClock) -> AsyncIterator[Writer]:
+def turnstile(path: Path) -> Iterator[Turnstile]:
+    """The turnstile beside the file."""
+    with closing(Turnstile.beside(path)) as turnstile:
+        yield turnstile
+
+
+@pytest.fixture
+async def writer(
+    connection: sqlite3.Connection, clock: FakeClock, turnstile: Turnstile
+) -> AsyncIterator[Writer]:
     """A writer on the connection."""
     async with (
         DatabaseThread("test") as thread,
-        Writer(thread, connection, clock, batch_max=10, busy_timeout_s=0.05) as writer,
+        Writer(
+            thread, connection, clock, batch_max=10, busy_timeout_s=0.05, turnstile=turnstile
+        ) as writer,
     ):
         yield writer
     connection.close()
@@ -216,10 +228,14 @@ async def test_a_cancelled_request_leaves_the_writer_usable(writer: Writer, path
     assert await writer.run(insert(2)) == 2
 
 
-async def test_a_closed_writer_says_so(connection: sqlite3.Connection, clock: FakeClock) -> None:
+async def test_a_closed_writer_says_so(
+    connection: sqlite3.Connection, clock: FakeClock, turnstile: Turnstile
+) -> None:
     """Requests after the end are refused, not lost in silence."""
     async with DatabaseThread("test") as thread:
-        async with Writer(thread, connection, clock, batch_max=10, busy_timeout_s=0.05) as writer:
+        async with Writer(
+            thread, connection, clock, batch_max=10, busy_timeout_s=0.05, turnstile=turnstile
+        ) as writer:
             pass
         with pytest.raises(Unavailable):
             await writer.run(insert(1))
