@@ -12,7 +12,7 @@ from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection
 from juststorage_postgres._schema import metadata
 
-__all__ = ["check_database", "current_revision"]
+__all__ = ["check_changeable", "check_database", "current_revision"]
 
 _VERSION_MIN: Final = 140000
 
@@ -43,13 +43,7 @@ async def check_database(connection: Connection, options: PostgresOptions, where
     for reason in (_unfit(settings), None if options.allow_unsafe_settings else _unsafe(settings)):
         if reason is not None:
             raise Misconfigured(f"{where}: {reason}")
-    try:
-        revision = await current_revision(connection)
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise Misconfigured(
-            f"{where}: the user lacks the right SELECT on the table {VERSION_TABLE}"
-        ) from error
-    _check_revision(revision, where)
+    _check_revision(await current_revision(connection, where), where)
     lacking = await connection.fetchrow(_RIGHTS, [table.name for table in metadata.sorted_tables])
     if lacking is not None:
         raise Misconfigured(
@@ -79,11 +73,33 @@ def _unsafe(settings: Any) -> str | None:
     return None
 
 
-async def current_revision(connection: Connection) -> str | None:
-    """The revision of the schema; None where there is none."""
+async def check_changeable(connection: Connection, where: str) -> None:
+    """Refuse a database whose schema cannot be changed, or is not worth it.
+
+    Raises:
+        Misconfigured: With the reason.
+    """
+    reason = _unfit(await connection.fetchrow(_SETTINGS))
+    if reason is not None:
+        raise Misconfigured(f"{where}: {reason}")
+
+
+async def current_revision(connection: Connection, where: str = "the database") -> str | None:
+    """The revision of the schema; None where there is none.
+
+    Raises:
+        Misconfigured: The user may not look.
+    """
     if await connection.fetchval("SELECT to_regclass($1)", VERSION_TABLE) is None:
         return None
-    revision: str | None = await connection.fetchval(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608
+    try:
+        revision: str | None = await connection.fetchval(
+            f"SELECT version_num FROM {VERSION_TABLE}"  # noqa: S608
+        )
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Misconfigured(
+            f"{where}: the user lacks the right SELECT on the table {VERSION_TABLE}"
+        ) from error
     return revision
 
 

@@ -30,6 +30,9 @@ __all__ = ["connect", "opened_pool", "where"]
 _PAUSE_S: Final = 0.5
 """Between two attempts to connect at start-up."""
 
+_TELL_S: Final = 5.0
+"""Between two lines of the log that say so."""
+
 _REPORT_S: Final = 0.5
 """For the server's own report of a timeout to arrive."""
 
@@ -52,9 +55,14 @@ def where(options: PostgresOptions) -> str:
     parts = urlsplit(options.url.reveal())
     server = parts.netloc.rpartition("@")[2]
     # A password with an unescaped slash or question mark ends up in other parts: then show nothing.
-    if not server or "@" in parts.path + parts.query + parts.fragment:
+    if "@" in parts.path + parts.query + parts.fragment:
         return "the configured database"
-    return f"the database at {server}{parts.path}"
+    if server:
+        return f"the database at {server}{parts.path}"
+    socket = dict(parse_qsl(parts.query)).get("host", "")
+    if socket.startswith("/"):
+        return f"the database {parts.path.removeprefix('/')} at the socket in {socket}"
+    return "the configured database"
 
 
 def connect_arguments(options: PostgresOptions) -> dict[str, Any]:
@@ -132,6 +140,7 @@ async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> 
     """Connect, waiting for a database that is still away."""
     clock, logger = context.clock, context.logger
     until = clock.monotonic() + options.connect_wait_s
+    told_s = math.inf
     while True:
         try:
             return await connect(options)
@@ -141,12 +150,14 @@ async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> 
                 raise Unavailable(
                     f"{where(options)} did not answer within {options.connect_wait_s:g} s"
                 ) from error.__cause__
-            logger.warning(
-                "%s does not answer (%s); trying again for %.0f s",
-                where(options),
-                type(error.__cause__).__name__,
-                left_s,
-            )
+            if told_s - left_s >= _TELL_S:
+                told_s = left_s
+                logger.warning(
+                    "%s does not answer (%s); trying again for %.0f s",
+                    where(options),
+                    type(error.__cause__).__name__,
+                    left_s,
+                )
         await clock.sleep(min(_PAUSE_S, left_s))
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from juststorage.errors import JustStorageError, Misconfigured, Unavailable
 from juststorage.plugins import MigrationStatus, Migrator
-from juststorage_postgres._checks import current_revision
+from juststorage_postgres._checks import check_changeable, current_revision
 from juststorage_postgres._connect import connect, where
 from juststorage_postgres._errors import DRIVER_ERRORS, translate
 from juststorage_postgres._migrations import REVISIONS
@@ -81,17 +81,25 @@ class PostgresMigrator(Migrator):
             command.upgrade(configured(output), f"{current or 'base'}:head", sql=True)
         return output.getvalue()
 
-    async def _current(self) -> str | None:
-        connection = await connect(self._options)
+    async def _current(self, *, is_to_change: bool = False) -> str | None:
+        place = where(self._options)
+        try:
+            connection = await connect(self._options)
+        except Unavailable as error:
+            raise Unavailable(f"{place} does not answer") from error.__cause__
         try:
             async with connection.transaction():
-                return await current_revision(connection)
+                if is_to_change or await current_revision(connection, place) is None:
+                    await check_changeable(connection, place)
+                return await current_revision(connection, place)
         except DRIVER_ERRORS as error:
             raise translate(error) from error
         finally:
             connection.terminate()
 
     def _migrate(self, run: Callable[[Config], None]) -> None:
+        _run(lambda: self._current(is_to_change=True))
+
         def migrate(connection: Connection) -> None:
             config = configured()
             config.attributes.update(connection=connection, lock=_lock)

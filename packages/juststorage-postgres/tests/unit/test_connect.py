@@ -23,6 +23,8 @@ from juststorage_postgres._options import PostgresOptions, SslMode
         ("postgresql://u:se#secret@h/d", "the configured database"),
         ("postgresql://h/d?password=a@secret", "the configured database"),
         ("postgresql:///d", "the configured database"),
+        ("postgresql://u:secret@/d?host=/run/pg", "the database d at the socket in /run/pg"),
+        ("postgresql:///d?host=secret", "the configured database"),
     ],
 )
 def test_the_place_is_told_without_secrets(url: str, told: str) -> None:

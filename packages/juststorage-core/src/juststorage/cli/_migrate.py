@@ -6,12 +6,12 @@ import click
 import msgspec
 
 from juststorage.cli._options import ConfigSource, config_options
-from juststorage.errors import Misconfigured
+from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import MigrationStatus, Migrator
 
 __all__ = ["command"]
 
-_EXIT_CODES = "\b\nExit codes: 0 done; 1 it failed, nothing was changed; 2 wrong configuration."
+_EXIT_CODES = "\b\nExit codes: 0 done; 1 it failed, nothing was changed; 2 it could not begin."
 
 
 @click.group(name="migrate", epilog="\b\nExample:\n  juststorage migrate status")
@@ -32,7 +32,7 @@ def up(source: ConfigSource) -> None:
     migrator = make_migrator(config)
     if config.embedded_default:
         make_data_dir(config.data_dir)
-    before = migrator.status()
+    before = _status(migrator)
     migrator.up()
     _say(before, migrator.status())
 
@@ -47,7 +47,7 @@ def down(source: ConfigSource, revision: str, yes: bool) -> None:
     What only the newer schema can hold is lost, so back up first, and say so with --yes.
     """
     migrator = _migrator(source)
-    before = migrator.status()
+    before = _status(migrator)
     if before.current not in {None, revision} and not yes:
         raise Misconfigured(f"{_loss(before.current, revision)}; back up, then repeat with --yes")
     migrator.down(revision)
@@ -56,14 +56,14 @@ def down(source: ConfigSource, revision: str, yes: bool) -> None:
 
 @command.command(
     epilog="\b\nExample:\n  juststorage migrate status --json\n\n"
-    "\b\nExit codes: 0 up to date; 1 there is something to do; 2 wrong configuration."
+    "\b\nExit codes: 0 up to date; 1 there is something to do; 2 it could not be told."
 )
 @config_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def status(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Show where the schema stands."""
-    found = _migrator(source).status()
+    found = _status(_migrator(source))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
@@ -89,6 +89,19 @@ def _migrator(source: ConfigSource) -> Migrator:
     migrator = make_migrator(config)
     require_data_dir(config)
     return migrator
+
+
+def _status(migrator: Migrator) -> MigrationStatus:
+    """Where the schema stands.
+
+    Raises:
+        Misconfigured: Also where the database does not answer: nothing has begun, and exit code 1
+            would read like a migration that failed, or one that is due.
+    """
+    try:
+        return migrator.status()
+    except Unavailable as error:
+        raise Misconfigured(error.detail) from error
 
 
 def _loss(current: str | None, revision: str) -> str:

@@ -101,8 +101,11 @@ def migrate(url: str) -> None:
 
 
 @contextmanager
-def own_server() -> Iterator[LocalServer]:
+def own_server(replica_of: LocalServer | None = None) -> Iterator[LocalServer]:
     """A server for one test alone, which it may stop, start and fill.
+
+    Args:
+        replica_of: Make it a read-only replica of this one.
 
     Raises:
         RuntimeError: There are no server binaries on this machine.
@@ -110,7 +113,7 @@ def own_server() -> Iterator[LocalServer]:
     found = found_binaries()
     if found is None:
         raise RuntimeError("a test that stops its server needs server binaries on this machine")
-    with local_server(found[0]) as server:
+    with local_server(found[0], replica_of=replica_of) as server:
         yield server
 
 

@@ -47,7 +47,11 @@ _SETTINGS: Final = {
 }
 
 # Roles in this group must have a password, for tests of wrong ones; nobody else needs any.
-_HBA: Final = "local all +needs_password scram-sha-256\nlocal all all trust\n"
+_HBA: Final = """\
+local all +needs_password scram-sha-256
+local all all trust
+local replication all trust
+"""
 
 
 class LocalServer:
@@ -71,19 +75,30 @@ class LocalServer:
 
     def initialize(self) -> None:
         """Make the data directory."""
-        made = subprocess.run(  # noqa: S603 - a server that we found
-            [
-                self.binaries / "initdb",
-                *("--pgdata", self._data, "--username", "postgres", "--auth", "trust"),
-                *("--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
-            ],
+        self._run(
+            "initdb",
+            *("--pgdata", self._data, "--username", "postgres", "--auth", "trust"),
+            *("--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"),
+        )
+        (self._data / "pg_hba.conf").write_text(_HBA)
+
+    def replicate(self, primary: LocalServer) -> None:
+        """Make the data directory that of a read-only replica, which follows a server that runs."""
+        self._run(
+            "pg_basebackup",
+            *("--pgdata", self._data, "--host", primary.root, "--username", "postgres"),
+            *("--write-recovery-conf", "--checkpoint", "fast", "--no-sync"),
+        )
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        ran = subprocess.run(  # noqa: S603 - a program of a server that we found
+            [self.binaries / program, *arguments],
             check=False,
             capture_output=True,
             **self._as_user,
         )
-        if made.returncode:
-            raise RuntimeError(f"initdb failed: {made.stderr.decode(errors='replace')}")
-        (self._data / "pg_hba.conf").write_text(_HBA)
+        if ran.returncode:
+            raise RuntimeError(f"{program} failed: {ran.stderr.decode(errors='replace')}")
 
     def start(self, **settings: str) -> None:
         """Start it and wait until it answers. `settings` are those of postgresql.conf."""
@@ -127,6 +142,10 @@ class LocalServer:
             process.send_signal(_SIGNALS[mode])
             process.wait(_READY_S)
 
+    def is_running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._process is not None
+
     def pause(self) -> None:
         """Freeze the postmaster: connections are accepted by the system, and nobody answers."""
         assert self._process is not None
@@ -162,7 +181,7 @@ def _die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def local_server(binaries: Path) -> Iterator[LocalServer]:
+def local_server(binaries: Path, *, replica_of: LocalServer | None = None) -> Iterator[LocalServer]:
     """A server that runs, for as long as the block lasts."""
     is_short = len(tempfile.gettempdir()) < _SOCKET_PATH_MAX
     parent = Path(tempfile.gettempdir() if is_short else "/tmp")  # noqa: S108 - mkdtemp is safe
@@ -172,7 +191,10 @@ def local_server(binaries: Path) -> Iterator[LocalServer]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = LocalServer(binaries, root)
         try:
-            server.initialize()
+            if replica_of is None:
+                server.initialize()
+            else:
+                server.replicate(replica_of)
             server.start()
             yield server
         finally:
