@@ -14,7 +14,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from juststorage.domain import Namespace, NewObject, ObjectId, ObjectKey, StorageClass, TenantId
+from juststorage.domain import (
+    BlobKey,
+    Namespace,
+    NewObject,
+    ObjectId,
+    ObjectKey,
+    StorageClass,
+    TenantId,
+)
+from juststorage.errors import Misconfigured
 from juststorage.ports import Content, UploadIntent
 from juststorage.runtime import Runtime, open_runtime
 from juststorage.usecases import (
@@ -177,72 +186,98 @@ def _abandoned(store: Store, *, reserved: bool) -> None:
     anyio.from_thread.run(begin)
 
 
+def _lost_garbage(store: Store) -> None:
+    async def lose() -> None:
+        gone = await store.upload(b"garbage")
+        await store.runtime.metadata.objects.delete(TenantId("t"), gone)
+
+    anyio.from_thread.run(lose)
+    digest = hashlib.sha256(b"garbage").hexdigest()
+    (store.root / "hot" / digest[:2] / digest[2:4] / digest).unlink()
+
+
 HOT = f"content_hash = 'sha256:{hashlib.sha256(CONTENT).hexdigest()}'"
 NOBODY = "01900000-0000-7000-8000-000000000000"
 
-# name: (damage, invariants that break, whether repair mends all of it)
-DAMAGE: dict[str, tuple[Callable[[Store], object], set[str], bool]] = {
-    "bytes are gone": (lambda s: s.file.unlink(), {"I2"}, False),
-    "bytes are in the trash": (_trash, {"I2"}, True),
-    "a shard is gone": (lambda s: shutil.rmtree(s.file.parent.parent), {"I2"}, False),
-    "bytes are truncated": (_truncate, {"I2"}, False),
-    "bytes have grown": (_grow, {"I2"}, False),
-    "a bit has flipped": (_flip_a_bit, {"I2"}, False),
-    "a directory is in their place": (_replace_by_directory, {"I2"}, False),
+# name: (damage, invariants that break, repairs that mend all of it; 0 for damage that stays)
+DAMAGE: dict[str, tuple[Callable[[Store], object], set[str], int]] = {
+    "bytes are gone": (lambda s: s.file.unlink(), {"I2"}, 0),
+    "bytes are in the trash": (_trash, {"I2"}, 1),
+    "a shard is gone": (lambda s: shutil.rmtree(s.file.parent.parent), {"I2"}, 0),
+    "bytes are truncated": (_truncate, {"I2"}, 0),
+    "bytes have grown": (_grow, {"I2"}, 0),
+    "a bit has flipped": (_flip_a_bit, {"I2"}, 0),
+    "a directory is in their place": (_replace_by_directory, {"I2"}, 0),
     "the locator is wrong": (
         lambda s: s.sql(
             f"UPDATE blobs SET locator = 'ab/cd/' || substr({HOT[:12]}, 8) WHERE {HOT}"
         ),
         {"I2"},
-        False,
+        0,
     ),
     "the count is too high": (
         lambda s: s.sql(f"UPDATE blobs SET ref_count = 7 WHERE {HOT}"),
         {"I3"},
-        True,
+        1,
     ),
     "the count is too low": (
         lambda s: s.sql(f"UPDATE blobs SET ref_count = 1 WHERE {HOT}"),
         {"I3"},
-        True,
+        1,
     ),
     "the count is zero": (
         lambda s: s.sql(f"UPDATE blobs SET ref_count = 0, zero_since = 1 WHERE {HOT}"),
         {"I3"},
-        True,
+        1,
     ),
-    "the row is gone": (lambda s: s.sql(f"DELETE FROM blobs WHERE {HOT}"), {"I1", "I4"}, False),
+    "the row is gone": (lambda s: s.sql(f"DELETE FROM blobs WHERE {HOT}"), {"I1", "I4"}, 2),
     "the row has another size": (
         lambda s: s.sql(f"UPDATE blobs SET size_bytes = 5 WHERE {HOT}"),
         {"I1", "I2"},
-        False,
+        0,
     ),
     "an object has another size": (
         lambda s: s.sql("UPDATE objects SET size_bytes = 5 WHERE key = 'key'"),
         {"I1"},
-        False,
+        0,
     ),
     "an object has another class": (
         lambda s: s.sql("UPDATE objects SET storage_class = 'cold' WHERE key = 'key'"),
         {"I1", "I3"},
-        False,
+        0,
     ),
     "the row is not stored": (
         lambda s: s.sql(f"UPDATE blobs SET stored_at = NULL WHERE {HOT}"),
         {"I1"},
-        False,
+        1,
     ),
-    "a hot file has no row": (lambda s: _orphan(s, "hot"), {"I4"}, True),
-    "a cold file has no row": (lambda s: _orphan(s, "cold"), {"I4"}, True),
-    "staged without an upload": (lambda s: _staged(s, NOBODY), {"I5"}, True),
-    "an upload lost its lease": (lambda s: _abandoned(s, reserved=False), {"I6"}, True),
-    "a reservation lost its lease": (lambda s: _abandoned(s, reserved=True), {"I6"}, True),
+    "the row is not stored, and its bytes are in the trash": (
+        lambda s: (_trash(s), s.sql(f"UPDATE blobs SET stored_at = NULL WHERE {HOT}")),
+        {"I1"},
+        1,
+    ),
+    "the row is not stored, and a bit has flipped": (
+        lambda s: (_flip_a_bit(s), s.sql(f"UPDATE blobs SET stored_at = NULL WHERE {HOT}")),
+        {"I1"},
+        0,
+    ),
+    "the row is not stored, and its bytes are gone": (
+        lambda s: (s.file.unlink(), s.sql(f"UPDATE blobs SET stored_at = NULL WHERE {HOT}")),
+        {"I1"},
+        0,
+    ),
+    "garbage is gone": (_lost_garbage, {"I2"}, 1),
+    "a hot file has no row": (lambda s: _orphan(s, "hot"), {"I4"}, 1),
+    "a cold file has no row": (lambda s: _orphan(s, "cold"), {"I4"}, 1),
+    "staged without an upload": (lambda s: _staged(s, NOBODY), {"I5"}, 1),
+    "an upload lost its lease": (lambda s: _abandoned(s, reserved=False), {"I6"}, 1),
+    "a reservation lost its lease": (lambda s: _abandoned(s, reserved=True), {"I6"}, 1),
     "a key is held twice": (
         lambda s: s.sql(
             "DROP INDEX uq_objects_key; UPDATE objects SET key = 'key' WHERE key IS NULL"
         ),
         {"I7"},
-        False,
+        0,
     ),
 }
 
@@ -263,12 +298,74 @@ async def test_planted_damage_is_found_and_mended(store: Store, name: str) -> No
     assert not any(finding.repaired for finding in found)
     repaired = await store.audit(deep=True, repair=True)
     if mended:
+        assert all(finding.repaired for finding in repaired) is (mended == 1)
+        for _ in range(mended - 1):  # a repair may lay bare the next thing to repair
+            repaired = await store.audit(deep=True, repair=True)
         assert all(finding.repaired for finding in repaired)
         assert await store.audit(deep=True, repair=True) == []
     else:
-        await store.audit(deep=True, repair=True)  # a repair may lay bare the next thing to repair
+        await store.audit(deep=True, repair=True)
         left = await store.audit(deep=True, repair=True)
         assert left and not any(finding.repaired for finding in left)
+
+
+async def test_what_is_lost_is_told_until_it_is_healed(store: Store) -> None:
+    """A blob that is known to be lost is never clean, names who suffers, and an upload heals it."""
+    for _ in range(11):
+        await store.upload(CONTENT)
+    store.file.unlink()
+    [found] = await store.audit()
+    assert (found.invariant, found.detail) == ("I2", "its bytes are missing")
+    [repaired] = await store.audit(repair=True)
+    assert not repaired.repaired
+    for repair in (False, True, False):
+        [lost] = await store.audit(repair=repair)
+        assert (lost.invariant, lost.repaired) == ("I1", False)
+        assert lost.detail.endswith("its bytes are missing")
+        for each in (found, lost):
+            assert (len(each.affected), each.affected_count) == (10, 13)
+            assert {(one.tenant_id, one.namespace) for one in each.affected} == {("t", "n")}
+    assert {one.key for one in lost.affected} == {None, "key"}
+    await store.upload(CONTENT)
+    assert await store.audit(deep=True) == []
+
+
+async def test_a_reader_that_finds_a_loss_makes_it_known(store: Store) -> None:
+    """What a download distrusts is a finding as well."""
+    store.file.unlink()
+    await store.runtime.metadata.blobs.distrust(
+        BlobKey(store.runtime.hasher.hash(CONTENT), StorageClass.HOT)
+    )
+    assert [found.invariant for found in await store.audit()] == ["I1"]
+
+
+async def test_a_class_that_is_not_configured_is_no_clean_audit(store: Store) -> None:
+    """Whether bytes are there cannot be told without their store: the audit says so and fails."""
+    runtime = store.runtime
+    audit = AuditStore(
+        runtime.metadata,
+        {StorageClass.COLD: runtime.blobs[StorageClass.COLD]},
+        runtime.hashers,
+        clock=runtime.clock,
+        limits=AuditLimits(),
+    )
+    with pytest.raises(Misconfigured, match=r"blobs\.hot"):
+        [found async for found in audit.findings()]
+
+
+async def test_more_staged_bytes_than_a_page(store: Store) -> None:
+    """Live uploads, however many, hide nothing that is dead; all of it is found."""
+    runtime = store.runtime
+    staging = store.root / "hot" / ".staging"
+    for number in range(600):
+        intent = store.intent()
+        await runtime.metadata.objects.begin(intent, lease_s=3600)
+        (staging / f"{intent.new.id}.{number:08x}").write_bytes(b"alive")
+        (staging / f"ffffffff-ffff-7fff-bfff-{number:012x}.00000000").write_bytes(b"dead")
+    assert len(await store.audit()) == 600
+    assert all(found.repaired for found in await store.audit(repair=True))
+    assert await store.audit() == []
+    assert len(list(staging.iterdir())) == 600
 
 
 async def test_a_store_in_use_raises_no_alarm(store: Store) -> None:

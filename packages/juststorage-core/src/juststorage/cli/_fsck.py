@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import anyio
 import click
 import msgspec
@@ -9,6 +11,7 @@ import msgspec
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.errors import JustStorageError
+from juststorage.usecases import Finding
 
 __all__ = ["command"]
 
@@ -50,7 +53,7 @@ def command(
         click.echo(f"juststorage: {error.detail}", err=True)
         ctx.exit(2)
     if not as_json:
-        click.echo("clean" if not found else f"{found} findings")
+        click.echo(_counted(found))
     ctx.exit(1 if found else 0)
 
 
@@ -65,6 +68,24 @@ async def _audit(config: Config, deep: bool, bytes_s: int, repair: bool, as_json
             if as_json:
                 click.echo(msgspec.json.encode(finding).decode())
             else:
-                mended = " (repaired)" if finding.repaired else ""
-                click.echo(f"{finding.invariant} {finding.subject}: {finding.detail}{mended}")
+                for line in _lines(finding):
+                    click.echo(line)
     return found
+
+
+def _counted(found: int) -> str:
+    if not found:
+        return "clean"
+    return "1 finding" if found == 1 else f"{found} findings"
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    """A finding for a person, then the objects that suffer from it."""
+    mended = " (repaired)" if finding.repaired else ""
+    yield f"{finding.invariant} {finding.subject}: {finding.detail}{mended}"
+    for each in finding.affected:
+        key = "" if each.key is None else f", key {each.key!r}"
+        yield f"  object {each.id}: tenant {each.tenant_id}, namespace {each.namespace}{key}"
+    more = finding.affected_count - len(finding.affected)
+    if more > 0:
+        yield f"  and {more} more"

@@ -5,7 +5,9 @@ service ends with it. It reads page by page, so memory does not grow with the st
 false alarm next to running uploads and collectors: what looks wrong is looked at again, from the
 row on, and only what is still wrong, with the row unchanged, is a finding.
 
-- I1: every COMMITTED object has its blob row, same class and size. No row is ever invented.
+- I1: every COMMITTED object has its blob row, same class and size, stored. No row is ever invented.
+  Repair confirms a blob whose bytes turn out whole. What is known to be lost is a finding of every
+  audit until an upload of the same bytes heals it.
 - I2: every stored blob has its bytes (deep: with its hash). Repair looks for them in the trash, and
   else withdraws `stored_at`, so that the next upload of the same bytes mends it.
 - I3: ref_count is the number of objects that hold the blob. Repair sets it, under the row's lock.
@@ -20,59 +22,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
-import anyio.to_thread
-import msgspec
+import anyio
 
 from juststorage.domain import (
     Blob,
     BlobKey,
-    ContentHash,
     Locator,
     ObjectId,
+    ObjectKey,
     ObjectStatus,
     StorageClass,
     StoredObject,
 )
-from juststorage.errors import NotFound, UnsupportedOperation
-from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore
+from juststorage.errors import JustStorageError
+from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, StagedEntry
+from juststorage.usecases._audit_bytes import BytesAudit
+from juststorage.usecases._finding import AFFECTED_MAX, Affected, AuditLimits, Finding
 
 __all__ = ["AuditLimits", "AuditStore", "Finding"]
 
 _PAGE: Final = 500
-
-
-class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How an audit goes about it.
-
-    Args:
-        deep: Read every stored blob and compare its hash with its name.
-        deep_bytes_s: Bytes per second that a deep audit reads at most; 0 for no limit.
-        repair: Mend what can be mended without removing bytes that a row names.
-        staging_grace_s: Age from which staged bytes without a live upload are a finding.
-        lease_grace_s: Time after the end of a lease from which a WRITING object is a finding.
-    """
-
-    deep: bool = False
-    deep_bytes_s: int = 0
-    repair: bool = False
-    staging_grace_s: float = 3600.0
-    lease_grace_s: float = 3600.0
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One breach of one invariant.
-
-    Args:
-        invariant: `I1` to `I7`.
-        subject: What it is about: an object id, a blob, a locator, an upload id.
-        detail: What is wrong, in one sentence.
-        repaired: Whether this audit mended it.
-    """
-
-    invariant: str
-    subject: str
-    detail: str
-    repaired: bool = False
 
 
 class AuditStore:
@@ -90,15 +59,15 @@ class AuditStore:
         self._objects = metadata.objects
         self._rows = metadata.blobs
         self._stores = blobs
-        self._hashers = hashers
-        self._clock = clock
         self._limits = limits
+        self._bytes = BytesAudit(blobs, hashers, clock, bytes_s=limits.deep_bytes_s)
 
     async def findings(self) -> AsyncIterator[Finding]:
         """Every breach, as it is found.
 
         Raises:
             Unavailable: A part does not answer, so that the audit cannot go on.
+            Misconfigured: There are blobs of a class that is not configured here.
         """
         async for finding in self._audit_objects():
             yield finding
@@ -120,18 +89,15 @@ class AuditStore:
             after = page[-1].id
             committed = [each for each in page if each.status is ObjectStatus.COMMITTED]
             rows = await self._rows.find({_blob_of(each) for each in committed})
+            others = await self._holders_of_keys(committed)
             for each in committed:
-                if self._disagrees(each, rows) and (wrong := await self._still_wrong(each)):
-                    yield Finding(invariant="I1", subject=each.id, detail=wrong)
-                if each.key is not None and await self._shares_key(each):
-                    yield Finding(
-                        invariant="I7", subject=each.id, detail="another object holds its key too"
-                    )
-
-    @staticmethod
-    def _disagrees(stored: StoredObject, rows: Mapping[BlobKey, Blob]) -> bool:
-        row = rows.get(_blob_of(stored))
-        return row is None or row.size_bytes != stored.size_bytes or row.stored_at is None
+                row = rows.get(_blob_of(each))
+                if (row is None or row.size_bytes != each.size_bytes) and (
+                    wrong := await self._still_wrong(each)
+                ):
+                    yield _of_object("I1", each, wrong)
+                if each.id in others and await self._still_has_its_key(each):
+                    yield _of_object("I7", each, "another object holds its key too")
 
     async def _still_wrong(self, stored: StoredObject) -> str | None:
         """What is wrong with the object now; None if nothing is, or it is gone."""
@@ -144,94 +110,121 @@ class AuditStore:
             return "it is COMMITTED and has no blob row"
         if row.size_bytes != stored.size_bytes:
             return f"it has {stored.size_bytes} bytes and its blob {row.size_bytes}"
-        return None if row.stored_at is not None else "it is COMMITTED and its blob is not stored"
+        return None
 
-    async def _shares_key(self, stored: StoredObject) -> bool:
-        assert stored.key is not None
-        holder = await self._objects.find_by_key(stored.tenant_id, stored.namespace, stored.key)
-        if holder is None or holder.id == stored.id:
-            return False
+    async def _holders_of_keys(self, stored: Sequence[StoredObject]) -> set[ObjectId]:
+        """Those whose key leads to another object. Asked at once: a store gathers what waits."""
+        found: set[ObjectId] = set()
+        errors: list[JustStorageError] = []
+
+        async def ask(each: StoredObject, key: ObjectKey) -> None:
+            try:
+                holder = await self._objects.find_by_key(each.tenant_id, each.namespace, key)
+            except JustStorageError as error:
+                errors.append(error)
+                return
+            if holder is not None and holder.id != each.id:
+                found.add(each.id)
+
+        async with anyio.create_task_group() as tasks:
+            for each in stored:
+                if each.key is not None:
+                    tasks.start_soon(ask, each, each.key)
+        for error in errors:
+            raise error
+        return found
+
+    async def _still_has_its_key(self, stored: StoredObject) -> bool:
         again = await self._objects.find(stored.tenant_id, stored.id)
         return again is not None and again.key == stored.key
 
-    # -- blobs: I2, I3 ------------------------------------------------------------------------
+    # -- blobs: I1, I2, I3 --------------------------------------------------------------------
 
     async def _audit_blobs(self) -> AsyncIterator[Finding]:
         after: BlobKey | None = None
         while page := await self._rows.scan(after=after, limit=_PAGE):
             after = page[-1].key
-            drifts = await self._rows.recount([row.key for row in page], repair=self._limits.repair)
+            repair = self._limits.repair
+            drifts = await self._rows.recount([row.key for row in page], repair=repair)
             for drift in drifts:
                 yield Finding(
                     invariant="I3",
                     subject=_name(drift.key),
                     detail=f"it counts {drift.recorded} references and has {drift.actual}",
-                    repaired=self._limits.repair,
+                    repaired=repair,
                 )
+            counts = {row.key: row.ref_count for row in page}
+            counts |= {drift.key: drift.actual for drift in drifts}
+            suspects = {row.key for row in await self._bytes.suspects(page)}
             for row in page:
-                if row.stored_at is not None and (finding := await self._audit_bytes(row)):
+                count, finding = counts[row.key], None
+                if row.stored_at is None:
+                    finding = await self._audit_unconfirmed(row, count) if count else None
+                elif row.key in suspects or self._limits.deep:
+                    finding = await self._audit_bytes(row, count)
+                if finding is not None:
                     yield finding
 
-    async def _audit_bytes(self, row: Blob) -> Finding | None:
-        store = self._stores.get(row.key.storage_class)
-        if store is None or row.locator is None:
-            return None
-        wrong = await self._wrong_bytes(store, row)
+    async def _audit_bytes(self, row: Blob, count: int) -> Finding | None:
+        """I2: a stored blob whose bytes are not there, or not its own."""
+        wrong = await self._bytes.wrong(row, deep=self._limits.deep)
         if wrong is None:
             return None
         current = (await self._rows.find([row.key])).get(row.key)
         if current is None or current.stored_at != row.stored_at or current.locator != row.locator:
             return None  # collected, or placed anew, while we looked
-        wrong = await self._wrong_bytes(store, row)
+        wrong = await self._bytes.wrong(row, deep=self._limits.deep)
         if wrong is None:
             return None
+        held = await self._objects.holders(row.key, limit=AFFECTED_MAX)
         repaired = False
         if self._limits.repair:
-            repaired = await self._restored(store, row)
+            repaired = await self._bytes.restored(row)
             if not repaired:
                 await self._rows.distrust(row.key)
-        return Finding(invariant="I2", subject=_name(row.key), detail=wrong, repaired=repaired)
+                repaired = not held  # nobody misses them, and nobody counts on them any more
+        return Finding(
+            invariant="I2",
+            subject=_name(row.key),
+            detail=wrong,
+            repaired=repaired,
+            affected=_affected(held),
+            affected_count=max(count, len(held)),
+        )
 
-    async def _wrong_bytes(self, store: BlobStore, row: Blob) -> str | None:
-        assert row.locator is not None
-        size = await store.stat(row.locator)
-        if size is None:
-            return "its bytes are missing"
-        if size != row.size_bytes:
-            return f"it has {size} bytes instead of {row.size_bytes}"
-        if self._limits.deep and not await self._has_its_hash(store, row.locator, row.key):
-            return "its bytes do not have its hash"
-        return None
+    async def _audit_unconfirmed(self, row: Blob, count: int) -> Finding | None:
+        """I1: COMMITTED objects whose blob is not stored; lost, as far as anybody knows.
 
-    async def _has_its_hash(self, store: BlobStore, locator: Locator, key: BlobKey) -> bool:
-        hasher = self._hashers.get(key.content_hash.algorithm)
-        if hasher is None:
-            return True  # named by a hasher that is not installed here
-        state, started, read = hasher.new(), self._clock.monotonic(), 0
-        try:
-            async with await store.open(locator) as reader:
-                async for part in reader.chunks(0, reader.size_bytes):
-                    await anyio.to_thread.run_sync(state.update, part)
-                    read += len(part)
-                    await self._keep_rate(read, started)
-        except NotFound:
-            return False
-        return ContentHash.of(hasher.algorithm, state.digest()) == key.content_hash
+        (An upload that has reserved, and not committed yet, holds such a row rightfully.)
+        """
+        held = await self._objects.holders(row.key, limit=AFFECTED_MAX)
+        current = (await self._rows.find([row.key])).get(row.key)
+        if current is None or current.stored_at is not None or not held:
+            return None
+        if not await self._is_still_there(held):
+            return None
+        wrong = await self._bytes.wrong(row, deep=self._limits.deep)
+        repaired = False
+        if self._limits.repair:
+            await self._bytes.restored(row)
+            place = await self._bytes.placed_anew(row)
+            repaired = place is not None and await self._rows.confirm(current, place)
+        return Finding(
+            invariant="I1",
+            subject=_name(row.key),
+            detail="objects are COMMITTED and their blob is not stored: "
+            + (wrong or "nobody has confirmed its bytes"),
+            repaired=repaired,
+            affected=_affected(held),
+            affected_count=max(count, len(held)),
+        )
 
-    async def _keep_rate(self, read: int, started: float) -> None:
-        if self._limits.deep_bytes_s > 0:
-            due = read / self._limits.deep_bytes_s - (self._clock.monotonic() - started)
-            if due > 0:
-                await self._clock.sleep(due)
-
-    async def _restored(self, store: BlobStore, row: Blob) -> bool:
-        assert row.locator is not None
-        if await store.stat(row.locator) is not None:
-            return False  # wrong bytes in place stay: they may be all that a person can recover
-        try:
-            return await store.restore(row.locator)
-        except UnsupportedOperation:
-            return False
+    async def _is_still_there(self, held: Sequence[StoredObject]) -> bool:
+        """Whether one of these is COMMITTED even now: then it was all along."""
+        for each in held:
+            if await self._objects.find(each.tenant_id, each.id) is not None:
+                return True
+        return False
 
     # -- stores: I4, I5, I6 -------------------------------------------------------------------
 
@@ -263,24 +256,38 @@ class AuditStore:
                 )
 
     async def _audit_staged(self, store: BlobStore) -> AsyncIterator[Finding]:
-        entries = await store.staged(older_than_s=self._limits.staging_grace_s, limit=_PAGE)
-        alive = await self._objects.live_uploads([entry.upload_id for entry in entries])
-        dead = [entry for entry in entries if entry.upload_id not in alive]
-        if self._limits.repair:
+        grace_s, after = self._limits.staging_grace_s, None
+        while page := await store.staged(older_than_s=grace_s, limit=_PAGE, after=after):
+            alive = await self._objects.live_uploads([entry.upload_id for entry in page])
+            dead = [entry for entry in page if entry.upload_id not in alive]
+            if dead:
+                # An upload that has committed meanwhile was alive when it was listed.
+                again = await store.staged(older_than_s=grace_s, limit=_PAGE, after=after)
+                dead = [entry for entry in dead if entry in again]
+            repaired = self._limits.repair and await self._discarded(store, dead)
+            for entry in dead:
+                yield Finding(
+                    invariant="I5",
+                    subject=entry.upload_id,
+                    detail="it is staged and its upload is not alive",
+                    repaired=repaired,
+                )
+            after = page[-1].entry
+
+    @staticmethod
+    async def _discarded(store: BlobStore, dead: Sequence[StagedEntry]) -> bool:
+        try:
             await store.discard(dead)
-        for entry in dead:
-            yield Finding(
-                invariant="I5",
-                subject=entry.upload_id,
-                detail="it is staged and its upload is not alive",
-                repaired=self._limits.repair,
-            )
+        except JustStorageError:
+            return False
+        return True
 
     async def _audit_leases(self) -> AsyncIterator[Finding]:
         expired = await self._objects.expired(older_than_s=self._limits.lease_grace_s, limit=_PAGE)
-        repaired: Sequence[ObjectId] = []
+        repaired: set[ObjectId] = set()
         if expired and self._limits.repair:
-            repaired = await self._objects.reap(limit=_PAGE)
+            while reaped := await self._objects.reap(limit=_PAGE):
+                repaired.update(reaped)
         for upload_id in expired:
             yield Finding(
                 invariant="I6",
@@ -297,3 +304,25 @@ def _blob_of(stored: StoredObject) -> BlobKey:
 
 def _name(key: BlobKey) -> str:
     return f"{key.storage_class}/{key.content_hash}"
+
+
+def _affected(held: Sequence[StoredObject]) -> list[Affected]:
+    return [
+        Affected(
+            id=str(each.id),
+            tenant_id=str(each.tenant_id),
+            namespace=str(each.namespace),
+            key=None if each.key is None else str(each.key),
+        )
+        for each in held
+    ]
+
+
+def _of_object(invariant: str, stored: StoredObject, detail: str) -> Finding:
+    return Finding(
+        invariant=invariant,
+        subject=stored.id,
+        detail=detail,
+        affected=_affected([stored]),
+        affected_count=1,
+    )

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from juststorage.cli._fsck import _counted, _lines
 from juststorage.cli._main import juststorage
+from juststorage.usecases import Finding
+from juststorage.usecases._finding import Affected
 
 
 @pytest.fixture
@@ -47,6 +50,36 @@ def test_fsck_of_a_clean_store_exits_0(config: str) -> None:
     assert (result.exit_code, result.stdout) == (0, "clean\n")
     quiet = CliRunner().invoke(juststorage, ["fsck", "--json", "--config", config])
     assert (quiet.exit_code, quiet.stdout) == (0, "")
+
+
+def test_a_finding_names_who_suffers_and_counts_the_rest() -> None:
+    """Ten objects are named, with tenant, namespace and key; the others are a number."""
+    named = [
+        Affected(id=f"id-{number}", tenant_id="t", namespace="n", key=None if number else "a b")
+        for number in range(10)
+    ]
+    lost = Finding(
+        invariant="I2",
+        subject="hot/sha256:00",
+        detail="its bytes are missing",
+        affected=named,
+        affected_count=13,
+    )
+    lines = list(_lines(lost))
+    assert lines[0] == "I2 hot/sha256:00: its bytes are missing"
+    assert lines[1] == "  object id-0: tenant t, namespace n, key 'a b'"
+    assert lines[2] == "  object id-1: tenant t, namespace n"
+    assert lines[-1] == "  and 3 more" and len(lines) == 12
+    mended = Finding(invariant="I4", subject="ab/cd/abcd", detail="it is placed", repaired=True)
+    assert list(_lines(mended)) == ["I4 ab/cd/abcd: it is placed (repaired)"]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(0, "clean"), (1, "1 finding"), (2, "2 findings"), (11, "11 findings")]
+)
+def test_findings_are_counted_in_english(found: int, said: str) -> None:
+    """One is one."""
+    assert _counted(found) == said
 
 
 @pytest.mark.parametrize("command", [["gc", "run"], ["gc", "status"], ["fsck"]])
