@@ -15,6 +15,7 @@ from litestar.exceptions import (
 from juststorage.errors import Invalid, NotFound
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import MethodNotAllowed
+from juststorage_api._routes._head import allowed_with_head, as_get
 from juststorage_api._routes.api_keys import api_key_routes
 from juststorage_api._routes.health import health_routes
 from juststorage_api._routes.objects import object_routes
@@ -45,8 +46,12 @@ class Routes:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope, send = as_get(scope, send)
         try:
             await self._litestar(scope, receive, send)  # type: ignore[arg-type]
+        except MethodNotAllowedException as error:
+            allowed = (error.headers or {}).get("allow", "")
+            raise MethodNotAllowed(allowed_with_head(scope, allowed)) from error
         except HTTPException as error:
             raise _translated(error) from error
 
@@ -59,8 +64,6 @@ def _raise_again(request: Request[Any, Any, Any], error: Exception) -> NoReturn:
 def _translated(error: HTTPException) -> Exception:
     if isinstance(error, NotFoundException):
         return NotFound("there is no such resource")
-    if isinstance(error, MethodNotAllowedException):
-        return MethodNotAllowed((error.headers or {}).get("allow", ""))
     if 400 <= error.status_code < 500:
         return Invalid(_said(error))
     return error

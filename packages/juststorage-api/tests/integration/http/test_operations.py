@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 
@@ -23,6 +24,30 @@ def test_readiness_names_its_parts(api: Any) -> None:
     parts = {part["name"]: part for part in answer.json["parts"]}
     assert {"metadata", "blobs.hot", "blobs.cold"} <= set(parts)
     assert all(part["ok"] for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health", "/health/ready", "/schema", "/schema/openapi.json", "/schema/reference.css"],
+)
+def test_head_answers_like_get(api: Any, path: str) -> None:
+    """Probes that ask with HEAD get GET's status and fields, and no body."""
+    get, head = (api.call(method, path, key=None) for method in ("GET", "HEAD"))
+    assert (head.status, head.body) == (200, b"")
+    # The latencies of readiness differ in length.
+    own = {"x-request-id", "date"} | ({"content-length"} if path == "/health/ready" else set())
+    assert {name: value for name, value in head.headers.items() if name not in own} == {
+        name: value for name, value in get.headers.items() if name not in own
+    }
+    assert int(head.headers["content-length"]) > 0
+
+
+def test_head_refuses_like_get(api: Any) -> None:
+    """A typo in a probe's parameters is heard; other methods are told which ones there are."""
+    assert api.call("HEAD", "/health?verbose=1", key=None).status == 400
+    answer = api.call("POST", "/health/ready", key=None)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert {"GET", "HEAD"} <= set(answer.headers["allow"].split(", "))
 
 
 def test_the_document_is_valid(api: Any) -> None:
