@@ -29,8 +29,6 @@ from juststorage.runtime import Runtime, open_runtime
 from juststorage.usecases import (
     AuditLimits,
     AuditStore,
-    CollectGarbage,
-    CollectionLimits,
     Finding,
     UploadLimits,
     UploadObject,
@@ -92,16 +90,6 @@ class Store:
             limits=AuditLimits(deep=deep, repair=repair, staging_grace_s=0, lease_grace_s=0),
         )
         return [finding async for finding in audit.findings()]
-
-    async def collect(self) -> None:
-        limits = CollectionLimits(grace_s=0, trash_retention_s=3600, staging_grace_s=3600)
-        await CollectGarbage(
-            self.runtime.metadata,
-            self.runtime.blobs,
-            self.runtime.gc_policy,
-            clock=self.runtime.clock,
-            limits=limits,
-        ).run()
 
 
 @pytest.fixture
@@ -366,34 +354,3 @@ async def test_more_staged_bytes_than_a_page(store: Store) -> None:
     assert all(found.repaired for found in await store.audit(repair=True))
     assert await store.audit() == []
     assert len(list(staging.iterdir())) == 600
-
-
-async def test_a_store_in_use_raises_no_alarm(store: Store) -> None:
-    """Uploads, deletes and collections beside the audit never look like damage."""
-    done = anyio.Event()
-
-    async def churn(number: int) -> None:
-        for turn in range(40):
-            uploaded = await store.upload(b"%d" % ((turn + number) % 5))
-            await store.runtime.metadata.objects.delete(TenantId("t"), uploaded)
-
-    async def collect() -> None:
-        while not done.is_set():
-            await store.collect()
-            await anyio.lowlevel.checkpoint()
-
-    found: list[Finding] = []
-
-    async def audit() -> None:
-        while not done.is_set():
-            found.extend(await store.audit(deep=True))
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(collect)
-        tasks.start_soon(audit)
-        async with anyio.create_task_group() as uploads:
-            for number in range(4):
-                uploads.start_soon(churn, number)
-        done.set()
-    transient = {"I5", "I6"}  # with a grace of 0 an upload under way is neither
-    assert [finding for finding in found if finding.invariant not in transient] == []
