@@ -47,6 +47,7 @@ _REFUSALS: Final = {
     "28000": "the database user is not allowed to connect",
     "3D000": "the database does not exist",
     "42501": "the database user lacks the right to connect",
+    "08P01": "it refuses settings of a connection, as PgBouncer does; set pgbouncer = true",
 }
 
 

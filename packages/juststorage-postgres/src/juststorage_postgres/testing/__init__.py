@@ -22,6 +22,7 @@ import pytest
 
 from juststorage.plugins import Secret
 from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres.testing._bouncer import bouncer_source, running_pgbouncer
 from juststorage_postgres.testing._server import LocalServer, local_server
 from juststorage_postgres.testing._sources import (
     PostgresServer,
@@ -44,6 +45,7 @@ __all__ = [
     "postgres_url",
     "pytest_report_header",
     "run_sql",
+    "running_pgbouncer",
 ]
 
 _HANG_UP: Final = """
@@ -53,9 +55,9 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 _EMPTY: Final = "TRUNCATE objects, blobs, api_keys, secrets"
 
 
-def pytest_report_header() -> str:
-    """Say which PostgreSQL the tests run on."""
-    return f"postgresql: {source()}"
+def pytest_report_header() -> list[str]:
+    """Say which PostgreSQL the tests run on, and which PgBouncer."""
+    return [f"postgresql: {source()}", f"pgbouncer: {bouncer_source()}"]
 
 
 def run_sql(url: str, *statements: str) -> None:

@@ -108,9 +108,16 @@ class LocalServer:
             for name, value in {**_SETTINGS, **settings}.items()
             for word in ("-c", f"{name}={value}")
         ]
+        self._process = self.spawn(
+            self.binaries / "postgres", "-D", self._data, "-k", self.root, *options
+        )
+        self._wait_until_ready(self._process)
+
+    def spawn(self, *command: str | Path) -> subprocess.Popen[bytes]:
+        """Start a program as the server's user. It ends with this process, if not before."""
         with (self.root / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
-                [self.binaries / "postgres", "-D", self._data, "-k", self.root, *options],
+            return subprocess.Popen(  # noqa: S603 - a program that we found
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -119,7 +126,14 @@ class LocalServer:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks that it needs
                 **self._as_user,
             )
-        self._wait_until_ready(self._process)
+
+    def make_directory(self, name: str) -> Path:
+        """Make a directory that the server's user may write to; it goes with the server."""
+        path = self.root / name
+        path.mkdir()
+        owner = self.root.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+        return path
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + _READY_S
