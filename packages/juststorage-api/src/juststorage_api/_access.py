@@ -6,8 +6,9 @@
 - A caller that is confined to namespaces and names another one is refused like one that names a
   foreign tenant: 403 `tenant_forbidden`. What it names it knows already, so nothing is given away.
 - An object that is found by id in another tenant or namespace is 404, as one that never existed:
-  `FindObject` and `DeleteObject` see to that, given `tenant_id` and `namespaces`.
-- A list without a namespace shows those that the caller holds.
+  the use cases see to that, given `tenant_id` and `namespaces`.
+- A list or a search without a namespace shows those that the caller holds.
+- A copy needs the scope to read its source and the one to write the copy.
 - API keys are no tenant's: `ManageApiKeys` shows and changes those whose tenants, namespaces and
   scopes are all within the caller's own, and answers 404 for the others.
 """
@@ -30,6 +31,10 @@ class Call(Enum):
     DOWNLOAD = "download"
     READ_METADATA = "read metadata"
     LIST = "list"
+    SEARCH = "search"
+    CHANGE = "change"
+    COPY_FROM = "copy from"
+    COPY_TO = "copy to"
     DELETE = "delete"
     CREATE_API_KEY = "create API key"
     LIST_API_KEYS = "list API keys"
@@ -43,6 +48,10 @@ NEEDS: Final = {
     Call.DOWNLOAD: Scope.OBJECTS_READ,
     Call.READ_METADATA: Scope.OBJECTS_READ,
     Call.LIST: Scope.OBJECTS_READ,
+    Call.SEARCH: Scope.OBJECTS_READ,
+    Call.CHANGE: Scope.OBJECTS_WRITE,
+    Call.COPY_FROM: Scope.OBJECTS_READ,
+    Call.COPY_TO: Scope.OBJECTS_WRITE,
     Call.DELETE: Scope.OBJECTS_DELETE,
     Call.CREATE_API_KEY: Scope.KEYS_MANAGE,
     Call.LIST_API_KEYS: Scope.KEYS_MANAGE,
@@ -62,6 +71,10 @@ OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
     "deleteObjectByKey": (Call.DELETE,),
     "listObjects": (Call.LIST,),
     "getObjectMetadata": (Call.READ_METADATA,),
+    "searchObjects": (Call.SEARCH,),
+    "changeObject": (Call.CHANGE,),
+    "copyObject": (Call.COPY_FROM, Call.COPY_TO),
+    "deleteObjects": (Call.DELETE,),
     "createApiKey": (Call.CREATE_API_KEY,),
     "listApiKeys": (Call.LIST_API_KEYS,),
     "getApiKey": (Call.READ_API_KEY,),
@@ -74,7 +87,7 @@ that test."""
 
 
 def require(caller: Principal, call: Call) -> None:
-    """Let `caller` make a `call` that acts for no tenant.
+    """Let `caller` make a `call` that acts for no tenant, or whose tenant is in a body to come.
 
     Raises:
         ScopeMissing: The caller lacks the scope.

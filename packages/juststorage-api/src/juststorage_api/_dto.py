@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, cast
 import msgspec
 from msgspec import Meta
 
-from juststorage.domain import ObjectStatus, StorageClass, StoredObject
+from juststorage.domain import ObjectStatus, Principal, StorageClass, StoredObject
 
-__all__ = ["ObjectDto", "ObjectPage", "encode", "object_dto"]
+__all__ = ["ObjectDto", "ObjectPage", "encode", "location_of", "object_dto"]
 
 
 class ObjectDto(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -78,3 +78,12 @@ def object_dto(stored: StoredObject) -> ObjectDto:
         created_at=stored.created_at,
         updated_at=stored.updated_at,
     )
+
+
+def location_of(caller: Principal, stored: StoredObject) -> str:
+    """Where the caller finds the object."""
+    location = f"/v1/objects/{stored.id}"
+    if caller.tenants is None or len(caller.tenants) != 1:
+        # Who holds several tenants must name one, also when following this link.
+        location += f"?tenant_id={stored.tenant_id}"
+    return location

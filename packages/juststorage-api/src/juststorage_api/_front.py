@@ -33,6 +33,8 @@ _log = logging.getLogger("juststorage.api")
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
+_OF_MANY: Final = frozenset({b"/v1/objects/delete", b"/v1/objects/search"})
+
 _LINGER_S: Final = 2.0
 _LINGER_BYTES_MAX: Final = 64 * 1024 * 1024
 """How long, and for how much, a refused body is read and dropped. Closing at once would make the
@@ -61,8 +63,11 @@ class Front:
         self._by_id: Mapping[str, Handler] = {
             "GET": downloads.by_id,
             "HEAD": downloads.by_id,
+            "PATCH": self._route,
             "DELETE": deletes.by_id,
         }
+        # What is asked of many objects at once; their names are no ids.
+        self._of_many: Mapping[str, Handler] = {"POST": self._route}
         self._by_key: Mapping[str, Handler] = {
             "GET": downloads.by_key,
             "HEAD": downloads.by_key,
@@ -105,6 +110,8 @@ class Front:
         if path.startswith(OBJECTS_PREFIX):
             if path.startswith(BY_KEY_PREFIX):
                 handlers = self._by_key
+            elif path in _OF_MANY:
+                handlers = self._of_many
             elif b"/" not in path[len(OBJECTS_PREFIX) :] and len(path) > len(OBJECTS_PREFIX):
                 handlers = self._by_id
             else:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from juststorage.domain import (
+    UNCHANGED,
     UNCONDITIONAL,
     Change,
     Conditions,
@@ -40,12 +41,7 @@ class Changes(ObjectRepository):
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         async def run(connection: Connection) -> StoredObject:
-            keys: list[KeyName] = []
-            if change.key is not msgspec.UNSET and change.key is not None:
-                # An object never changes its namespace, so the look beforehand cannot go stale.
-                namespace = await connection.fetchval(_NAMESPACE, object_id, tenant_id)
-                if namespace is not None:
-                    keys.append((tenant_id, namespace, change.key))
+            keys = await _keys_of(connection, tenant_id, object_id, change)
             work = Work(connection)
             await work.lock([object_id], keys=keys)
             row = visible(work, tenant_id, object_id, conditions)
@@ -61,20 +57,34 @@ class Changes(ObjectRepository):
         locator: Locator,
         *,
         object_id: ObjectId,
+        change: Change = UNCHANGED,
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         async def run(connection: Connection) -> StoredObject:
+            keys = await _keys_of(connection, lease.object.tenant_id, object_id, change)
             work = Work(connection)
-            await work.lock([lease.object.id, object_id])
+            await work.lock([lease.object.id, object_id], keys=keys)
             upload = reserved_row(work, lease)
             row = visible(work, upload.object.tenant_id, object_id, conditions)
             if row.object.content_hash != upload.object.content_hash:
                 raise InvalidState("the object has other content than the upload")
+            _update(work, row, change)
             _move(work, upload, row, locator)
             await work.flush()
             return work.seen(row)
 
         return await self._pool.attempt(run)
+
+
+async def _keys_of(
+    connection: Connection, tenant_id: TenantId, object_id: ObjectId, change: Change
+) -> list[KeyName]:
+    """The key that a change asks for, with its tenant and namespace."""
+    if change.key is msgspec.UNSET or change.key is None:
+        return []
+    # An object never changes its namespace, so the look beforehand cannot go stale.
+    namespace = await connection.fetchval(_NAMESPACE, object_id, tenant_id)
+    return [] if namespace is None else [(tenant_id, namespace, change.key)]
 
 
 def _update(work: Work, row: ObjectRow, change: Change) -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "reap",
     "to_bury",
     "update",
+    "visible",
 ]
 
 _BY_ID: Final = f"{LOCATED} WHERE o.id = ? AND o.tenant_id = ? AND o.status = 'COMMITTED'"
@@ -49,9 +50,10 @@ _BY_KEY: Final = (
 )
 
 
-def _visible(
+def visible(
     db: sqlite3.Connection, tenant_id: TenantId, object_id: ObjectId, conditions: Conditions
 ) -> StoredObject:
+    """The tenant's COMMITTED object, for which the conditions hold."""
     row = db.execute(_BY_ID, (object_id, tenant_id)).fetchone()
     if row is None:
         raise NotFound("there is no such object")
@@ -75,7 +77,7 @@ def update(
     conditions: Conditions,
 ) -> StoredObject:
     """Key, content type, metadata."""
-    before = _visible(db, tenant_id, object_id, conditions)
+    before = visible(db, tenant_id, object_id, conditions)
     metadata = change.merged(before.metadata)
     key = before.key if change.key is UNSET else change.key
     if key != before.key:
@@ -102,7 +104,7 @@ def delete(
     conditions: Conditions,
 ) -> StoredObject:
     """COMMITTED -> DELETING by id."""
-    return _delete(db, now, _visible(db, tenant_id, object_id, conditions))
+    return _delete(db, now, visible(db, tenant_id, object_id, conditions))
 
 
 def delete_by_key(

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from juststorage.domain import (
+    UNCHANGED,
     UNCONDITIONAL,
     BlobKey,
     Change,
@@ -31,7 +32,7 @@ from juststorage.ports import (
     Reservation,
     UploadIntent,
 )
-from juststorage_sqlite import _changes, _uploads
+from juststorage_sqlite import _changes, _moving, _uploads
 from juststorage_sqlite._lookups import ByKey
 from juststorage_sqlite._pages import page
 from juststorage_sqlite._reader import Reader
@@ -116,11 +117,18 @@ class SqliteObjectRepository(ObjectRepository):
         locator: Locator,
         *,
         object_id: ObjectId,
+        change: Change = UNCHANGED,
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         return await self._writer.run(
-            lambda db, now: _uploads.commit_move(
-                db, now, lease, locator, object_id=object_id, conditions=conditions
+            lambda db, now: _moving.commit_move(
+                db,
+                now,
+                lease,
+                locator,
+                object_id=object_id,
+                change=change,
+                conditions=conditions,
             )
         )
 

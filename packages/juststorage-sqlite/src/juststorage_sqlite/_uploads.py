@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from juststorage.domain import Conditions, Locator, ObjectId, StoredObject
-from juststorage.errors import InvalidState, NotFound, UploadExpired
+from juststorage.domain import Locator, ObjectId, StoredObject
+from juststorage.errors import InvalidState, UploadExpired
 from juststorage.ports import Committed, Content, Lease, Reservation, UploadIntent
 from juststorage_sqlite._moves import (
     Holder,
@@ -19,12 +19,11 @@ from juststorage_sqlite._moves import (
     delete_object,
     find_holder,
     hold,
-    release,
 )
 from juststorage_sqlite._rows import LOCATED, object_of
 from juststorage_sqlite._times import from_micros, micros
 
-__all__ = ["abort", "begin", "begin_reserved", "commit", "commit_move", "renew", "reserve"]
+__all__ = ["abort", "begin", "begin_reserved", "commit", "renew", "reserve", "reserved"]
 
 _FIRST_EPOCH: Final = 1
 
@@ -154,11 +153,12 @@ def reserve(db: sqlite3.Connection, now: int, lease: Lease, content: Content) ->
         "UPDATE objects SET content_hash = ?2, blob_hash = ?2, size_bytes = ?3 WHERE id = ?1",
         (lease.object.id, content.content_hash, content.size_bytes),
     )
-    reserved = lease.object.with_content(content.content_hash, content.size_bytes)
-    return Reservation(replace(lease, object=reserved), locator)
+    held = lease.object.with_content(content.content_hash, content.size_bytes)
+    return Reservation(replace(lease, object=held), locator)
 
 
-def _reserved(db: sqlite3.Connection, lease: Lease) -> Any:
+def reserved(db: sqlite3.Connection, lease: Lease) -> Any:
+    """The same, once its content is reserved."""
     row = _leased(db, lease)
     if row[0] is None:
         raise InvalidState("the upload has not reserved its content")
@@ -174,7 +174,7 @@ _COMMIT: Final = (
 def commit(db: sqlite3.Connection, now: int, lease: Lease, locator: Locator) -> Committed:
     """WRITING -> COMMITTED, and the key with it."""
     each = lease.object
-    blob_hash, claims_key = _reserved(db, lease)
+    blob_hash, claims_key = reserved(db, lease)
     replaced = None
     if each.key is None:
         check_conditions(lease.intent.conditions, None)
@@ -212,42 +212,3 @@ def abort(db: sqlite3.Connection, now: int, lease: Lease) -> None:
     """WRITING -> DELETED, if the lease is still its lease."""
     if db.execute(_LEASED, (lease.object.id, lease.epoch)).fetchone() is not None:
         abandon(db, now, [lease.object.id])
-
-
-_MOVE: Final = (
-    "UPDATE objects SET storage_class = ?2, blob_hash = ?3, updated_at = ?4 WHERE id = ?1"
-)
-
-
-def commit_move(
-    db: sqlite3.Connection,
-    now: int,
-    lease: Lease,
-    locator: Locator,
-    *,
-    object_id: ObjectId,
-    conditions: Conditions,
-) -> StoredObject:
-    """Hand the upload's reference to the object, and release the one that it had."""
-    upload = lease.object
-    blob_hash, _ = _reserved(db, lease)
-    row = db.execute(
-        f"{LOCATED} WHERE o.id = ? AND o.tenant_id = ? AND o.status = 'COMMITTED'",
-        (object_id, upload.tenant_id),
-    ).fetchone()
-    if row is None:
-        raise NotFound("there is no such object")
-    before = object_of(row)
-    check_conditions(conditions, before.content_hash)
-    if before.content_hash != blob_hash:
-        raise InvalidState("the object has other content than the upload")
-    locator = confirm(db, now, blob_hash, upload.storage_class, locator)
-    # Ending the upload releases a reference, so the object takes one of its own first.
-    assert before.content_hash is not None and before.size_bytes is not None
-    hold(db, now, Content(before.content_hash, before.size_bytes), upload.storage_class)
-    db.execute(_MOVE, (object_id, upload.storage_class, blob_hash, now))
-    release(db, now, blob_hash, before.storage_class)
-    abandon(db, now, [upload.id])
-    return replace(
-        before, storage_class=upload.storage_class, locator=locator, updated_at=from_micros(now)
-    )

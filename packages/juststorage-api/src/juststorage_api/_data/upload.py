@@ -17,7 +17,7 @@ from juststorage.ports import Committed, UploadIntent
 from juststorage_api._access import Call, held_namespace, tenant_for
 from juststorage_api._data._body import RequestBody, read_whole
 from juststorage_api._data._target import keyed
-from juststorage_api._dto import encode, object_dto
+from juststorage_api._dto import encode, location_of, object_dto
 from juststorage_api._exchange import Exchange
 from juststorage_api._http.conditions import write_conditions
 from juststorage_api._http.digests import announced_digests
@@ -135,16 +135,11 @@ def _has_no_body(exchange: Exchange) -> bool:
 
 async def _answer(exchange: Exchange, committed: Committed) -> None:
     stored = committed.object
-    location = b"/v1/objects/%b" % stored.id.encode()
-    tenants = exchange.caller.tenants
-    if tenants is None or len(tenants) != 1:
-        # Who holds several tenants must name one, also when following this link.
-        location += b"?tenant_id=%b" % stored.tenant_id.encode()
     await exchange.answer(
         201 if committed.replaced is None else 200,
         [
             (b"content-type", b"application/json"),
-            (b"location", location),
+            (b"location", location_of(exchange.caller, stored).encode()),
             (b"etag", b'"%b"' % (stored.content_hash or "").encode()),
         ],
         encode(object_dto(stored)),

@@ -22,6 +22,7 @@ __all__ = [
     "body_length",
     "content_type",
     "fields_of",
+    "media_type",
     "object_metadata",
     "refuse_coding",
     "refuse_form",
@@ -98,6 +99,17 @@ def content_type(fields: Mapping[bytes, bytes]) -> str:
     """
     text = fields.get(b"content-type")
     return DEFAULT_CONTENT_TYPE if not text else _media_type(text)
+
+
+def media_type(text: str) -> str:
+    """A content type that comes as text.
+
+    Raises:
+        Invalid: As `content_type`; an empty one too.
+    """
+    if not text.isascii():
+        raise Invalid("a content type must be ASCII")
+    return _media_type(text.encode())
 
 
 @lru_cache(maxsize=512)

@@ -8,7 +8,10 @@ import msgspec
 from litestar.openapi.spec import OpenAPIMediaType, Reference, RequestBody
 
 from juststorage_api._http.media import JSON, MERGE_PATCH
+from juststorage_api._openapi.examples import OBJECT_ID
 from juststorage_api._routes.api_keys import ApiKeyAsked, ApiKeyPatch
+from juststorage_api._routes.changes import ObjectCopy, ObjectPatch, ObjectsToDelete
+from juststorage_api._routes.search import ObjectSearch
 
 __all__ = ["body_schemas", "request_bodies"]
 
@@ -26,15 +29,34 @@ _BODIES: Final[dict[str, tuple[str, type[msgspec.Struct], dict[str, Any]]]] = {
             "expires_at": "2027-11-25T00:00:00Z",
         },
     ),
+    "changeObject": (
+        MERGE_PATCH,
+        ObjectPatch,
+        {"metadata": {"owner": "search-team", "draft": None}, "storage_class": "cold"},
+    ),
+    "copyObject": (JSON, ObjectCopy, {"namespace": "archive", "key": "bert/2026/weights.bin"}),
+    "deleteObjects": (JSON, ObjectsToDelete, {"tenant_id": "acme", "ids": [OBJECT_ID]}),
+    "searchObjects": (
+        JSON,
+        ObjectSearch,
+        {
+            "tenant_id": "acme",
+            "key_prefix": "bert/",
+            "size_range": {"min": 1},
+            "metadata": {"owner": "ml-team"},
+            "sort_by": "size_bytes",
+        },
+    ),
     "changeApiKey": (MERGE_PATCH, ApiKeyPatch, {"expires_at": None, "is_active": True}),
 }
+_OPTIONAL: Final = frozenset({"copyObject"})
 
 
 def request_bodies() -> dict[str, RequestBody]:
     """The body of each operation that has one."""
     return {
         operation: RequestBody(
-            required=True,
+            required=operation not in _OPTIONAL,
             content={
                 media_type: OpenAPIMediaType(
                     schema=Reference(ref=_SCHEMAS.format(name=kind.__name__)), example=example

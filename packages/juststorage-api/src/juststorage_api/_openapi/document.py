@@ -25,7 +25,7 @@ from juststorage_api import __version__
 from juststorage_api._access import NEEDS, OPERATIONS
 from juststorage_api._openapi import parameters as p
 from juststorage_api._openapi.examples import API_KEY_ID
-from juststorage_api._openapi.headers import REQUEST_ID, Headers, text_header
+from juststorage_api._openapi.headers import REQUEST_ID, UPLOADED, Headers, text_header
 from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
 from juststorage_api._openapi.reads import delete, download, head
 from juststorage_api._openapi.uploads import POST_OBJECT, PUT_BY_KEY
@@ -51,9 +51,21 @@ _TAGS: Final = [
 _READ: Final = ("tenant_forbidden", "scope_missing", "invalid_request", "invalid_name")
 _KEYS: Final = ("scope_missing", "invalid_request")
 _BODY: Final = ("body_too_large", "unsupported_media_type", "upload_too_slow")
+_MOVED: Final = (
+    "not_found",
+    "key_conflict",
+    "upload_expired",
+    "precondition_failed",
+    "blob_missing",
+    "storage_full",
+)
 _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "listObjects": (*COMMON, *_READ, "invalid_cursor"),
     "getObjectMetadata": (*COMMON, *_READ, "not_found"),
+    "changeObject": (*COMMON, *_READ, *_BODY, *_MOVED, "invalid_metadata"),
+    "copyObject": (*COMMON, *_READ, *_BODY, *_MOVED),
+    "deleteObjects": (*COMMON, *_READ, *_BODY),
+    "searchObjects": (*COMMON, *_READ, *_BODY, "invalid_cursor"),
     "createApiKey": (*COMMON, *_KEYS, "invalid_name", "tenant_forbidden", *_BODY),
     "listApiKeys": (*COMMON, *_KEYS, "invalid_cursor"),
     "getApiKey": (*COMMON, *_KEYS, "not_found"),
@@ -67,6 +79,10 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
 _PARAMETERS: Final[dict[str, list[Parameter]]] = {
     "listObjects": [p.NAMESPACE_FILTER, p.TENANT_IN_QUERY, p.PREFIX, p.LIMIT, p.CURSOR],
     "getObjectMetadata": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
+    "changeObject": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
+    "copyObject": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
+    "deleteObjects": [],
+    "searchObjects": [],
     "createApiKey": [],
     "listApiKeys": [p.LIMIT, p.CURSOR],
     "getApiKey": [p.API_KEY_ID_IN_PATH],
@@ -78,10 +94,18 @@ _PARAMETERS: Final[dict[str, list[Parameter]]] = {
 """Their parameters, in the words that the other calls use."""
 
 
+_FIELDS: Final[dict[str, list[Parameter]]] = {
+    "changeObject": [p.IF_MATCH, p.IF_NONE_MATCH],
+    "copyObject": [p.IF_NONE_MATCH],
+}
+"""Header fields that they look at."""
+
 _HEADERS: Final[dict[str, dict[str, Headers]]] = {
+    "changeObject": {"200": {"ETag": UPLOADED["ETag"]}},
+    "copyObject": {"201": {"Location": UPLOADED["Location"], "ETag": UPLOADED["ETag"]}},
     "createApiKey": {
         "201": {"Location": text_header("Where the key is", f"/v1/api-keys/{API_KEY_ID}")}
-    }
+    },
 }
 """What their answers carry besides the request id, by status."""
 
@@ -171,7 +195,8 @@ def _complete(operation: Operation, path: str) -> None:
     parameters = _PARAMETERS[operation.operation_id]
     generated = {each.name for each in operation.parameters or () if isinstance(each, Parameter)}
     assert generated == {each.name for each in parameters}, operation.operation_id
-    operation.parameters = [*parameters, p.REQUEST_ID_FIELD]
+    fields = _FIELDS.get(operation.operation_id, [])
+    operation.parameters = [*parameters, *fields, p.REQUEST_ID_FIELD]
     if not path.startswith("/v1/"):
         operation.security = []
 
@@ -189,9 +214,9 @@ def _declare_scopes(document: OpenAPI) -> None:
 def _add_data_calls(document: OpenAPI) -> None:
     assert document.paths is not None
     document.paths["/v1/objects"].post = POST_OBJECT
-    document.paths["/v1/objects/{id}"] = PathItem(
-        get=download(by_key=False), head=head(by_key=False), delete=delete(by_key=False)
-    )
+    by_id = document.paths["/v1/objects/{id}"]
+    by_id.get, by_id.head = download(by_key=False), head(by_key=False)
+    by_id.delete = delete(by_key=False)
     document.paths["/v1/objects/by-key/{namespace}/{tenant_id}/{key}"] = PathItem(
         put=PUT_BY_KEY,
         get=download(by_key=True),

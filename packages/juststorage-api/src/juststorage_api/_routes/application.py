@@ -17,14 +17,22 @@ from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import MethodNotAllowed
 from juststorage_api._routes._head import allowed_with_head, as_get
 from juststorage_api._routes.api_keys import api_key_routes
+from juststorage_api._routes.changes import change_routes
 from juststorage_api._routes.health import health_routes
 from juststorage_api._routes.objects import object_routes
 from juststorage_api._routes.schema import schema_routes
+from juststorage_api._routes.search import search_routes
 from juststorage_api._services import Services
 
 __all__ = ["DOCUMENTED", "Routes"]
 
-DOCUMENTED: Final = [*object_routes, *api_key_routes, *health_routes]
+DOCUMENTED: Final = [
+    *object_routes,
+    *change_routes,
+    *search_routes,
+    *api_key_routes,
+    *health_routes,
+]
 """The routes that the OpenAPI document describes."""
 
 

@@ -28,6 +28,7 @@ from juststorage.domain._names import (
 from juststorage.domain._object import DEFAULT_CONTENT_TYPE, Locator, NewObject, StoredObject
 from juststorage.domain._object_id import ObjectId
 from juststorage.domain._queries import (
+    UNCHANGED,
     UNCONDITIONAL,
     Change,
     Conditions,
@@ -50,6 +51,7 @@ __all__ = [
     "OBJECT_BYTES_MAX",
     "PAGE_SIZE_DEFAULT",
     "PAGE_SIZE_MAX",
+    "UNCHANGED",
     "UNCONDITIONAL",
     "ApiKey",
     "ApiKeySecret",

@@ -16,6 +16,7 @@ from juststorage.domain._object import StoredObject
 from juststorage.domain._states import StorageClass
 
 __all__ = [
+    "UNCHANGED",
     "UNCONDITIONAL",
     "Change",
     "Conditions",
@@ -133,6 +134,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if self.merge_metadata is None:
             return ObjectMetadata.EMPTY
         return ObjectMetadata.of(_merge(metadata.value, self.merge_metadata))
+
+
+UNCHANGED = Change()
 
 
 def _merge(target: Any, patch: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from juststorage.domain import (
+    UNCHANGED,
     UNCONDITIONAL,
     BlobKey,
     Change,
@@ -198,19 +199,21 @@ class ObjectRepository(ABC):
         locator: Locator,
         *,
         object_id: ObjectId,
+        change: Change = UNCHANGED,
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         """Give a reserved upload's reference to a COMMITTED object of the same content.
 
         How an object changes its storage class: an upload without a key reserves and places a copy
         in the other class, then this hands the reference over (storage class, blob, updated_at),
-        releases the old one and ends the upload as DELETED, in one transaction.
+        releases the old one, ends the upload as DELETED and makes `change`, in one transaction.
 
         Raises:
             UploadExpired: The lease was lost.
             NotFound: The object of that id is not COMMITTED, or not of the lease's tenant.
             PreconditionFailed: The conditions do not hold.
             InvalidState: The content hashes differ.
+            KeyConflict, InvalidMetadata: As `update`.
         """
 
     # -- delete -------------------------------------------------------------------------------

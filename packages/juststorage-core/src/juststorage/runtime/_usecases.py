@@ -10,8 +10,11 @@ from juststorage.runtime._runtime import Runtime
 from juststorage.usecases import (
     AuditLimits,
     AuditStore,
+    BlobCopier,
+    ChangeObject,
     CollectGarbage,
     CollectionLimits,
+    CopyObject,
     CursorCodec,
     DeleteObject,
     DownloadObject,
@@ -32,6 +35,8 @@ class UseCases:
     upload: UploadObject
     download: DownloadObject
     find: FindObject
+    change: ChangeObject
+    copy: CopyObject
     delete: DeleteObject
     list: ListObjects
     keys: ManageApiKeys
@@ -45,6 +50,13 @@ class UseCases:
             Unavailable: The metadata store does not answer.
         """
         metadata, blobs, hashers = runtime.metadata, runtime.blobs, runtime.hashers
+        copier = BlobCopier(
+            metadata,
+            blobs,
+            hashers,
+            clock=runtime.clock,
+            limits=_upload_limits(runtime.config.uploads),
+        )
         return cls(
             upload=UploadObject(
                 metadata,
@@ -56,6 +68,8 @@ class UseCases:
             ),
             download=DownloadObject(metadata, blobs, hashers),
             find=FindObject(metadata),
+            change=ChangeObject(metadata, copier),
+            copy=CopyObject(metadata, copier),
             delete=DeleteObject(metadata),
             list=ListObjects(metadata, CursorCodec(await metadata.secret("cursor"))),
             keys=await make_key_manager(runtime),

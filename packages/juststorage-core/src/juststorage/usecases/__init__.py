@@ -1,10 +1,13 @@
 """What JustStorage does, in terms of the ports: no framework, no driver, no file."""
 
 from juststorage.usecases._audit import AuditLimits, AuditStore, Finding
+from juststorage.usecases._change import ChangeObject
 from juststorage.usecases._collect import CollectGarbage
 from juststorage.usecases._collection import CollectionLimits, CollectionReport
+from juststorage.usecases._copy import CopyObject, CopyTarget
+from juststorage.usecases._copying import BlobCopier
 from juststorage.usecases._cursor import CursorCodec
-from juststorage.usecases._delete import DeleteObject
+from juststorage.usecases._delete import Deleted, DeleteObject
 from juststorage.usecases._download import DownloadObject
 from juststorage.usecases._find import FindObject
 from juststorage.usecases._list import Listing, ListObjects
@@ -21,11 +24,16 @@ __all__ = [
     "ApiKeyListing",
     "AuditLimits",
     "AuditStore",
+    "BlobCopier",
+    "ChangeObject",
     "CollectGarbage",
     "CollectionLimits",
     "CollectionReport",
+    "CopyObject",
+    "CopyTarget",
     "CursorCodec",
     "DeleteObject",
+    "Deleted",
     "DownloadObject",
     "FindObject",
     "Finding",

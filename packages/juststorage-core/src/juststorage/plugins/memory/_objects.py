@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from juststorage.domain import (
+    UNCHANGED,
     UNCONDITIONAL,
     BlobKey,
     Change,
@@ -245,13 +246,17 @@ class MemoryObjectRepository(ObjectRepository):
     ) -> StoredObject:
         await checkpoint()
         row = self._visible(tenant_id, object_id, conditions)
+        self._change(row, self._changed(row, change))
+        return self._rows.seen(row)
+
+    def _changed(self, row: ObjectRow, change: Change) -> StoredObject:
+        """What the object would be, if nothing speaks against it."""
         before = row.object
         metadata = change.merged(before.metadata)
         key = before.key if change.key is msgspec.UNSET else change.key
         if key != before.key:
             self._check_key_free(before.tenant_id, before.namespace, key)
-            self._rows.free_key(row)
-        row.object = replace(
+        return replace(
             before,
             key=key,
             content_type=(
@@ -260,8 +265,12 @@ class MemoryObjectRepository(ObjectRepository):
             metadata=metadata,
             updated_at=self._rows.now(),
         )
+
+    def _change(self, row: ObjectRow, changed: StoredObject) -> None:
+        if changed.key != row.object.key:
+            self._rows.free_key(row)
+        row.object = changed
         self._take_key(row)
-        return self._rows.seen(row)
 
     async def commit_move(
         self,
@@ -269,6 +278,7 @@ class MemoryObjectRepository(ObjectRepository):
         locator: Locator,
         *,
         object_id: ObjectId,
+        change: Change = UNCHANGED,
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         await checkpoint()
@@ -277,12 +287,12 @@ class MemoryObjectRepository(ObjectRepository):
         row = self._visible(upload.object.tenant_id, object_id, conditions)
         if row.object.content_hash != upload.object.content_hash:
             raise InvalidState("the object has other content than the upload")
+        changed = self._changed(row, change)
         locator = self._confirm(upload, locator)
         rows.release(row, now)
         row.held, upload.held = upload.held, None
-        row.object = replace(
-            row.object, storage_class=upload.object.storage_class, locator=locator, updated_at=now
-        )
+        moved = replace(changed, storage_class=upload.object.storage_class, locator=locator)
+        self._change(row, moved)
         rows.abandon(upload, now)
         return rows.seen(row)
 

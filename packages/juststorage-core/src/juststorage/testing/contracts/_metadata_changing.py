@@ -248,6 +248,49 @@ class MetadataChanging(MetadataTests):
         assert (hot.ref_count, cold.ref_count) == (0, 1)
         assert hot.zero_since is not None and cold.stored_at is not None
 
+    async def test_moving_with_other_changes(self, store: MetadataStore) -> None:
+        """All of them happen in the transaction of the move, or none does."""
+        content = make_content("moving")
+        intent = make_intent("k", metadata={"a": 1})
+        stored = (await store_object(store, intent, content)).object
+        held = (await store_object(store, make_intent("held"))).object
+        upload = await reserve(store, make_intent(storage_class=StorageClass.COLD), content)
+        before = await scan_objects(store)
+        for change, error in (
+            (Change(key=ObjectKey("held"), content_type="x/y"), KeyConflict),
+            (Change(key=ObjectKey("new"), merge_metadata={"b": "x" * 20_000}), InvalidMetadata),
+        ):
+            with pytest.raises(error):
+                await store.objects.commit_move(
+                    upload.lease, "cold/1", object_id=stored.id, change=change
+                )
+            assert await scan_objects(store) == before
+        change = Change(key=ObjectKey("new"), content_type="x/y", merge_metadata={"b": 2})
+        moved = await store.objects.commit_move(
+            upload.lease, "cold/1", object_id=stored.id, change=change
+        )
+        assert (moved.key, moved.content_type, moved.storage_class) == ("new", "x/y", "cold")
+        assert moved.metadata.value == {"a": 1, "b": 2}
+        assert await store.objects.find(TENANT, stored.id) == moved
+        assert await store.objects.find_by_key(TENANT, NAMESPACE, ObjectKey("new")) == moved
+        assert await store.objects.find_by_key(TENANT, NAMESPACE, ObjectKey("k")) is None
+        assert await store.objects.find(TENANT, held.id) == held
+
+    async def test_two_moves_at_once(self, store: MetadataStore) -> None:
+        """Both copies were reserved; the second hands its reference over as well, and none leaks."""
+        content = make_content("moving")
+        stored = (await store_object(store, make_intent("k"), content)).object
+        uploads = [
+            await reserve(store, make_intent(storage_class=StorageClass.COLD), content)
+            for _ in range(2)
+        ]
+        assert (await blob_of(store, content, StorageClass.COLD)).ref_count == 2
+        for upload in uploads:
+            moved = await store.objects.commit_move(upload.lease, "cold/1", object_id=stored.id)
+            assert moved.storage_class is StorageClass.COLD
+        hot, cold = await blob_of(store, content), await blob_of(store, content, StorageClass.COLD)
+        assert (hot.ref_count, cold.ref_count) == (0, 1)
+
     async def test_moving_onto_a_copy_that_is_there(self, store: MetadataStore) -> None:
         """The other class may hold these bytes already; the count there rises by one."""
         content = make_content("moving")
