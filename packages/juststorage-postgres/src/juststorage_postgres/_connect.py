@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -49,6 +50,10 @@ _REFUSALS: Final = {
     "42501": "the database user lacks the right to connect",
     "08P01": "it refuses settings of a connection, as PgBouncer does; set pgbouncer = true",
 }
+
+
+_NO_TLS: Final = "rejected SSL upgrade"
+"""The driver's words for a server that answers a wish for TLS with no."""
 
 
 def where(options: PostgresOptions) -> str:
@@ -104,14 +109,22 @@ def _dsn(options: PostgresOptions) -> str:
         raise Misconfigured("the database url must begin with postgresql://")
     wanted = {"sslmode": options.sslmode, "sslrootcert": options.sslrootcert}
     if options.sslrootcert is not None:
-        if not Path(options.sslrootcert).is_file():
-            raise Misconfigured(f"sslrootcert: there is no file {options.sslrootcert}")
+        _check_certificates(options.sslrootcert)
         wanted["sslmode"] = options.sslmode or "verify-full"
     added = {name: value for name, value in wanted.items() if value is not None}
     if not added:
         return url
     query = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **added}
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _check_certificates(file: str) -> None:
+    if not Path(file).is_file():
+        raise Misconfigured(f"sslrootcert: there is no file {file}")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except OSError as error:
+        raise Misconfigured(f"sslrootcert: no certificates can be read from {file}") from error
 
 
 async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Connection:
@@ -128,13 +141,28 @@ async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Conn
         return await asyncpg.connect(**arguments)
     except asyncpg.PostgresError as error:
         reason = _REFUSALS.get(str(error.sqlstate))
-        if reason is not None:
-            raise Misconfigured(f"{where(options)}: {reason}") from error
-        raise translate(error) from error
+        if reason is None:
+            raise translate(error) from error
+        if error.sqlstate == "28000" and _is_plain(options):
+            reason = f"{reason} without TLS, which sslmode disables"
+        raise Misconfigured(f"{where(options)}: {reason}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Misconfigured(
+            f"{where(options)}: the server's certificate is not accepted: {error.verify_message}"
+        ) from error
     except (ValueError, asyncpg.ClientConfigurationError) as error:
         raise Misconfigured("the database url, or an ssl setting, is not valid") from error
     except DRIVER_ERRORS as error:
+        if _NO_TLS in str(error):
+            raise Misconfigured(
+                f"{where(options)}: the server does not offer TLS, which sslmode asks for"
+            ) from error
         raise translate(error) from error
+
+
+def _is_plain(options: PostgresOptions) -> bool:
+    query = dict(parse_qsl(urlsplit(options.url.reveal()).query))
+    return (options.sslmode or query.get("sslmode")) == "disable"
 
 
 async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> Connection:

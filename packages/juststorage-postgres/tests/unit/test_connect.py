@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trustme
 
 from juststorage.errors import Misconfigured
 from juststorage.plugins import Secret
@@ -63,7 +64,7 @@ def test_behind_pgbouncer_nothing_stays_on_a_connection() -> None:
 def test_tls(tmp_path: Path, sslmode: SslMode | None, has_file: bool, query: str) -> None:
     """The options go into the URL; a file of certificates alone means full verification."""
     file = tmp_path / "ca.pem"
-    file.touch()
+    trustme.CA().cert_pem.write_to_path(str(file))
     options = PostgresOptions(
         url=Secret("postgresql://h/d?a=1"),
         sslmode=sslmode,

@@ -135,6 +135,14 @@ class LocalServer:
         os.chown(path, owner.st_uid, owner.st_gid)
         return path
 
+    def write(self, path: Path, content: bytes) -> None:
+        """Write a file that the server's user alone can read, as it wants its keys."""
+        path.touch()
+        path.chmod(0o600)
+        path.write_bytes(content)
+        owner = self.root.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + _READY_S
         while time.monotonic() < until and process.poll() is None:
