@@ -1,0 +1,123 @@
+"""Stands between a service and its database, and cuts a connection at a chosen moment."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, Self
+
+__all__ = ["Proxy"]
+
+Cut = Literal["before", "after"]
+
+
+class Proxy:
+    """Passes bytes on between two Unix sockets. A context manager that leaves no thread behind.
+
+    Args:
+        directory: Where its socket is to be.
+        target: The server's socket.
+    """
+
+    def __init__(self, directory: Path, target: Path) -> None:
+        self.directory = directory
+        self._target = target
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(directory / target.name))
+        self._listener.listen()
+        self._ends: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._lock = threading.Lock()
+        self._cut: Cut | None = None
+        self._answers_to_pass = 0
+        self._marker = b""
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A listening socket that is only closed would leave its thread in accept.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
+        self._listener.close()
+        for end in self._ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        for end in self._ends:
+            end.close()
+
+    def cut(self, when: Cut, *, answers_to_pass: int = 0, marker: bytes = b"") -> None:
+        """Cut the connection once: with a request, before the server has it, or with its answer.
+
+        Args:
+            when: Which of the two is lost.
+            answers_to_pass: Answers that come through before that.
+            marker: Count only requests with these bytes, and answers to them.
+        """
+        with self._lock:
+            self._cut, self._answers_to_pass, self._marker = when, answers_to_pass, marker
+
+    @property
+    def has_cut(self) -> bool:
+        """Whether it has done so."""
+        return self._cut is None
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            self._ends += [client, server]
+            try:
+                server.connect(str(self._target))
+            except OSError:
+                client.shutdown(socket.SHUT_RDWR)
+                continue
+            thread = threading.Thread(target=self._converse, args=(client, server))
+            self._threads.append(thread)
+            thread.start()
+
+    def _converse(self, client: socket.socket, server: socket.socket) -> None:
+        """One request, its answer, and so on: a client of PostgreSQL waits for each."""
+        answers = threading.Thread(target=self._pass_back, args=(client, server))
+        self._threads.append(answers)
+        answers.start()
+        with suppress(OSError):
+            while request := client.recv(1 << 20):
+                if self._loses("before", request):
+                    break
+                server.sendall(request)
+        _end(client, server)
+
+    def _pass_back(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError):
+            while answer := server.recv(1 << 20):
+                if self._loses("after", answer):
+                    break
+                client.sendall(answer)
+        _end(client, server)
+
+    def _loses(self, when: Cut, message: bytes) -> bool:
+        with self._lock:
+            if self._cut is None or self._marker not in message:
+                return False
+            if self._answers_to_pass:
+                self._answers_to_pass -= when == "after" or bool(self._marker)
+                return False
+            if self._cut != when:
+                return False
+            self._cut = None
+            return True
+
+
+def _end(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
