@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from juststorage.plugins.builtin import AGE, SHA256
+from juststorage.plugins.builtin import AGE, MIN_FREE, SHA256
 from juststorage.testing import GCPolicyContract, HasherContract, PluginContract
 
 pytest_plugins = ["juststorage.testing.fixtures"]
@@ -18,6 +18,10 @@ class TestSha256(HasherContract):
 
 class TestAge(GCPolicyContract):
     backend = AGE
+
+
+class TestMinFree(GCPolicyContract):
+    backend = MIN_FREE
 
 
 class TestCorePlugin(PluginContract):

@@ -148,13 +148,23 @@ class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool, Meta(description="Collect in the background of `juststorage serve`")
     ] = True
     interval_s: Annotated[
-        float, Meta(ge=0, le=86_400, description="Time between two runs, give or take a tenth")
+        float, Meta(ge=0, le=86_400, description="Time from the end of a run to the next one")
     ] = 60.0
+    jitter_ratio: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the interval by which it varies, both ways, so that processes"
+            " that started together drift apart; 0 for none",
+        ),
+    ] = 0.1
     grace_s: Annotated[
         Retention, Meta(description="Time that bytes without references are kept; 0 is safe")
     ] = 3600.0
     claim_s: Annotated[
-        PositiveSeconds, Meta(description="Time for which a claim keeps other collectors away")
+        float,
+        Meta(ge=0, le=86_400, description="Time for which a claim keeps other collectors away"),
     ] = 300.0
     trash_retention_s: Annotated[
         Retention,

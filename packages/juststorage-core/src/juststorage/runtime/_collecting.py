@@ -16,11 +16,10 @@ __all__ = ["collect_forever"]
 
 _log: Final = logging.getLogger("juststorage.gc")
 
-_JITTER: Final = 0.1
-"""Of the interval, both ways: collectors that started together drift apart."""
 
-
-async def collect_forever(collect: CollectGarbage, clock: Clock, interval_s: float) -> NoReturn:
+async def collect_forever(
+    collect: CollectGarbage, clock: Clock, interval_s: float, *, jitter_ratio: float = 0.1
+) -> NoReturn:
     """Run, pause, and so on. The pause follows the run, so that two never overlap here.
 
     A run that its limit ended is followed by the next one at once. An error of a backend is logged,
@@ -36,7 +35,7 @@ async def collect_forever(collect: CollectGarbage, clock: Clock, interval_s: flo
             more = report.more
             log_report(report)
         # At least one yield to the event loop, also with an interval of 0.
-        pause = interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret
+        pause = interval_s * random.uniform(1 - jitter_ratio, 1 + jitter_ratio)  # noqa: S311  no secret
         await clock.sleep(0 if more else pause)
 
 

@@ -260,8 +260,11 @@ class _Opening:
         collector = Supervisor(
             _COLLECTOR, self._tasks, self._clock, logging.getLogger("juststorage.gc"), self._fatal
         )
-        run, interval_s = make_collector(runtime), self._config.gc.interval_s
-        collector("collect garbage", lambda: collect_forever(run, self._clock, interval_s))
+        run, gc = make_collector(runtime), self._config.gc
+        collector(
+            "collect garbage",
+            lambda: collect_forever(run, self._clock, gc.interval_s, jitter_ratio=gc.jitter_ratio),
+        )
         self._supervisors[_COLLECTOR] = collector
         collector.start()
 

@@ -79,7 +79,7 @@ class Story:
 
     def _retold(self, kind: Any, backends: Any, **how: Any) -> Sequence[Any]:
         self.hook_calls += 1
-        (backend,) = list(backends)
+        backend = next(iter(backends))
         if hasattr(backend, "capabilities"):
             how["capabilities"] = backend.capabilities
         if hasattr(backend, "durable"):

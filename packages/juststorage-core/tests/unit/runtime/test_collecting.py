@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
+import pytest
 
 from juststorage.domain import Namespace, NewObject, ObjectId, TenantId
 from juststorage.errors import Unavailable
@@ -86,3 +87,52 @@ async def test_a_limited_run_is_followed_at_once_and_an_error_by_the_next() -> N
             await clock.advance(70)
     assert collector.runs == 4
     assert len(bugs) == 1
+
+
+async def test_a_run_that_overshoots_is_not_restarted_on_top_of_itself() -> None:
+    """The interval counts from the end of a run, however many of them the run took."""
+    clock = FakeClock()
+    running, ended = 0, 0
+
+    class Slow:
+        async def run(self) -> CollectionReport:
+            nonlocal running, ended
+            assert running == 0, "two runs at once"
+            running += 1
+            await clock.sleep(1000)
+            running -= 1
+            ended += 1
+            return CollectionReport(dry_run=False, started_at=clock.now())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: collect_forever(Slow(), clock, 60, jitter_ratio=0))  # type: ignore[arg-type]
+        with anyio.fail_after(10):
+            while ended < 2:
+                await clock.advance(20)
+        assert clock.monotonic() >= 2 * 1000 + 60
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("jitter_ratio", "least", "most"), [(0.0, 60, 60), (1.0, 0, 120)])
+async def test_the_pause_varies_by_its_option(
+    jitter_ratio: float, least: float, most: float
+) -> None:
+    """By nothing, or by as much as the interval itself."""
+
+    class Recording(FakeClock):
+        pauses: ClassVar[list[float]] = []
+
+        async def sleep(self, seconds: float) -> None:
+            self.pauses.append(seconds)
+            if len(self.pauses) == 50:
+                raise KeyError("enough")
+
+    class Idle:
+        async def run(self) -> CollectionReport:
+            return CollectionReport(dry_run=False, started_at=clock.now())
+
+    clock = Recording()
+    with pytest.raises(KeyError):
+        await collect_forever(Idle(), clock, 60, jitter_ratio=jitter_ratio)  # type: ignore[arg-type]
+    assert all(least <= pause <= most for pause in clock.pauses)
+    assert (len(set(clock.pauses)) == 1) is (jitter_ratio == 0)
