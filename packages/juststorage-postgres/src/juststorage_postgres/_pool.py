@@ -21,7 +21,7 @@ from juststorage.errors import JustStorageError
 from juststorage_postgres._errors import is_answer, is_passing, translated
 from juststorage_postgres._silence import Silence
 
-__all__ = ["ATTEMPTS_MAX", "Connection", "Pool"]
+__all__ = ["ATTEMPTS_MAX", "Connection", "Pool", "pause_s"]
 
 ATTEMPTS_MAX: Final = 10
 """Attempts at one transaction that deadlocks, waits too long or loses a key that was free."""
@@ -97,9 +97,7 @@ class Pool:
                     is_last = attempt == ATTEMPTS_MAX or monotonic() > until
                     if is_last or not is_passing(error):
                         raise
-                # Jitter: two that met once must not meet at every attempt.
-                pause_s = min(_PAUSE_MAX_S, _PAUSE_S * 2 ** (attempt - 1))
-                await anyio.sleep(random.random() * pause_s)  # noqa: S311
+                await anyio.sleep(pause_s(attempt))
         raise AssertionError("the last attempt returns or raises")
 
     @asynccontextmanager
@@ -135,6 +133,12 @@ class Pool:
                 raise
             with anyio.CancelScope(shield=True):
                 await connection.execute("COMMIT")
+
+
+def pause_s(attempt: int) -> float:
+    """Seconds to wait after this attempt: two that met once must not meet at every attempt."""
+    limit = min(_PAUSE_MAX_S, _PAUSE_S * 2.0 ** (attempt - 1))
+    return random.random() * limit  # noqa: S311
 
 
 def _is_in_order(error: BaseException) -> bool:
