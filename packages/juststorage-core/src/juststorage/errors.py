@@ -223,9 +223,18 @@ class Misconfigured(JustStorageError):
     """A setting, its environment or an installation is wrong; fix it and start again.
 
     Command lines print the sentence alone and exit with code 2.
+
+    Args:
+        detail: What is wrong.
+        *others: What else is wrong, a sentence each: whoever starts a service wants to hear of all
+            mistakes at once, not of one at each start.
     """
 
     code = "misconfigured"
+
+    def __init__(self, detail: str, *others: str) -> None:
+        super().__init__("; ".join((detail, *others)))
+        self.problems = (detail, *others)
 
 
 class PluginError(JustStorageError):

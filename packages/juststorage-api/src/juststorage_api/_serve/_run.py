@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from juststorage.errors import JustStorageError, Misconfigured
-from juststorage.runtime import log_fields
+from juststorage.runtime import check_selection, log_fields
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._limits import raise_limits
 from juststorage_api._serve._settings import Settings
@@ -53,6 +53,8 @@ def run(settings: Settings) -> int:
                 parent=link.parent,
             ).run()
 
+        # Here and not in each worker: it is told once, a line for each mistake.
+        check_selection(config)
         _preload()
         return Supervisor(
             config.server.workers, work, drain_timeout_s=config.server.drain_timeout_s

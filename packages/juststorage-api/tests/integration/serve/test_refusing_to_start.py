@@ -49,6 +49,23 @@ class TestSettings:
         line = serve.refusal(environment={**MEMORY, "JUSTSTORAGE__SERVER__DRAIN_TIMEOUT_S": "soon"})
         assert "server.drain_timeout_s" in line
 
+    @workers
+    def test_all_mistakes_at_once(self, serve: Any, workers: str) -> None:
+        """Whoever starts a service mends everything in one go: a line for each mistake."""
+        environment = {
+            **MEMORY,
+            "JUSTSTORAGE__METADATA__BACKEND": "oracle",
+            "JUSTSTORAGE__BLOBS__HOT__MEMORY__ROOT": "/",
+            "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP": "x",
+        }
+        server = serve.launch("--workers", workers, environment=environment)
+        assert server.wait_exit() == 2
+        assert [line.split(" ")[:2] for line in server.lines] == [
+            ["juststorage:", "metadata.backend:"],
+            ["juststorage:", "blobs.hot.memory.root:"],
+            ["juststorage:", "auth.api_key.bootstrap:"],
+        ]
+
     def test_an_unknown_setting(self, serve: Any) -> None:
         """A typo is heard."""
         line = serve.refusal(environment={**MEMORY, "JUSTSTORAGE__SERVER__PROT": "80"})

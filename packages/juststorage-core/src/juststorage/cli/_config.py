@@ -35,14 +35,14 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool) -> None:
     known backend is an error here; a server only warns.
     """
     from juststorage.errors import Misconfigured
-    from juststorage.runtime._plan import make_plan, unknown_tables
+    from juststorage.runtime._plan import make_plan, selection_problems, unknown_tables
 
     config = source.load()
     host = _host(config)
     host.require_sound()
+    if problems := [*selection_problems(config, host), *unknown_tables(config, host)]:
+        raise Misconfigured(*problems)
     plan = make_plan(config, host)
-    if unknown := unknown_tables(config, host):
-        raise Misconfigured("; ".join(unknown))
     for warning in host.warnings:
         click.echo(f"warning: {warning}", err=True)
     if opening:

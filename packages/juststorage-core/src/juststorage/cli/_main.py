@@ -98,8 +98,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except JustStorageError as error:
-            # One line: a traceback would bury the only thing to be read.
-            click.echo(f"juststorage: {' '.join(error.detail.split())}", err=True)
+            # One line each: a traceback would bury the only thing to be read.
+            problems = error.problems if isinstance(error, Misconfigured) else (error.detail,)
+            for problem in problems:
+                click.echo(f"juststorage: {' '.join(problem.split())}", err=True)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
 
     def _plugin_commands(self, ctx: click.Context, *, lenient: bool) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from juststorage.config import Config
+from juststorage.errors import Misconfigured
 
 __all__ = ["ConfigSource", "config_options"]
 
@@ -42,12 +43,26 @@ class ConfigSource:
                 win over everything.
 
         Raises:
-            Misconfigured: As `Config.load`.
+            Misconfigured: As `Config.load`; and where it does, also for options of plugins, which
+                otherwise are looked at when they open: all mistakes are told at once.
         """
         tree = dict(overrides or {})
         if self.data_dir is not None:
             tree["data_dir"] = str(self.data_dir)
-        return Config.load(self.file, overrides=tree)
+        config, problems = Config.examine(self.file, overrides=tree)
+        if not problems:
+            return config
+        raise Misconfigured(*problems, *_problems_of_plugins(config, problems))
+
+
+def _problems_of_plugins(config: Config, problems: Sequence[str]) -> list[str]:
+    # Which plugins may be imported is part of what is wrong, then.
+    if any("plugins" in problem.lower() for problem in problems):
+        return []
+    from juststorage.runtime._open import make_host
+    from juststorage.runtime._plan import selection_problems
+
+    return selection_problems(config, make_host(config))
 
 
 def config_options(command: Callable[..., R]) -> Callable[..., R]:

@@ -9,10 +9,17 @@ from typing import Any, Self
 
 import msgspec
 
-from juststorage.config._overlay import Tree, from_environment, from_file, merged, variable
+from juststorage.config._overlay import (
+    PREFIX,
+    Tree,
+    from_environment,
+    from_file,
+    merged,
+    variable,
+)
 from juststorage.config._sections import TABLES, PluginsSection, Section, TopLevel
 from juststorage.errors import Misconfigured
-from juststorage.plugins._binding import bind, field_types, struct_in
+from juststorage.plugins._binding import bind, field_types, sifted, struct_in
 
 __all__ = ["Config"]
 
@@ -56,14 +63,38 @@ class Config(TopLevel, frozen=True, kw_only=True):
             overrides: A tree that wins over both.
 
         Raises:
-            Misconfigured: A setting is wrong, unknown or missing. One sentence that names it.
+            Misconfigured: Settings are wrong, unknown or missing. One sentence names each.
+        """
+        config, problems = cls.examine(file, environment=environment, overrides=overrides)
+        if problems:
+            raise Misconfigured(*problems)
+        return config
+
+    @classmethod
+    def examine(
+        cls,
+        file: Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> tuple[Self, list[str]]:
+        """As `load`, but whatever is wrong is left out of the configuration, and returned.
+
+        For whoever has more to check, and wants to tell all mistakes at once.
+
+        Returns:
+            The configuration; and what is wrong, a sentence each. It may lack its backends then.
+
+        Raises:
+            Misconfigured: The file cannot be read.
         """
         environment = os.environ if environment is None else environment
         file = file or _default_file(environment)
-        tree, selecting = _read(file, environment)
+        tree, selecting, problems = _read(file, environment)
         overrides = overrides or {}
         selecting = selecting or any(name in overrides for name in _SELECTING)
-        return cls._from_tree(merged(tree, overrides), file=file, embedded=not selecting)
+        config, others = cls._examined(merged(tree, overrides), file=file, embedded=not selecting)
+        return config, problems + others
 
     @staticmethod
     def load_gate(
@@ -74,7 +105,9 @@ class Config(TopLevel, frozen=True, kw_only=True):
         Raises:
             Misconfigured: It is wrong, or cannot be read. Other sections are not looked at.
         """
-        tree, _ = _read(file, os.environ if environment is None else environment)
+        tree, _, problems = _read(file, os.environ if environment is None else environment)
+        if own := [problem for problem in problems if f"{PREFIX}PLUGINS" in problem.upper()]:
+            raise Misconfigured(*own)
         plugins = tree.get("plugins", {})
         if not isinstance(plugins, Mapping):
             raise Misconfigured(f"plugins: Expected table, got {type(plugins).__name__}")
@@ -88,7 +121,10 @@ class Config(TopLevel, frozen=True, kw_only=True):
             Misconfigured: As `load`. The backends must be named: this is never the embedded
                 default.
         """
-        return cls._from_tree(dict(tree), file=None, embedded=False)
+        config, problems = cls._examined(dict(tree), file=None, embedded=False)
+        if problems:
+            raise Misconfigured(*problems)
+        return config
 
     def sections(self) -> dict[str, Section]:
         """The sections that select plugins, by their place."""
@@ -102,15 +138,25 @@ class Config(TopLevel, frozen=True, kw_only=True):
         }
 
     @classmethod
-    def _from_tree(cls, tree: Tree, *, file: Path | None, embedded: bool) -> Self:
+    def _examined(cls, tree: Tree, *, file: Path | None, embedded: bool) -> tuple[Self, list[str]]:
         if embedded:
             tree = merged(tree, _EMBEDDED)
-        top = bind(TopLevel, _with_tables(tree, TopLevel), place="")
+        right, problems = sifted(TopLevel, _with_tables(tree, TopLevel), place="")
+        top = bind(TopLevel, right, place="")
         known = {name: getattr(top, name) for name in TopLevel.__struct_fields__}
         config = cls(**known, embedded_default=embedded, file=file)
-        _require(config.metadata.backend, "metadata.backend", "a metadata store", "sqlite")
-        _require(config.blobs.hot.backend, "blobs.hot.backend", "a blob store", "localfs")
-        return config
+        for value, setting, what, example in (
+            (config.metadata.backend, "metadata.backend", "a metadata store", "sqlite"),
+            (config.blobs.hot.backend, "blobs.hot.backend", "a blob store", "localfs"),
+        ):
+            # In a section where something else is wrong, that may be why.
+            section = setting.removesuffix(".backend")
+            if not value and not any(_is_about(problem, section) for problem in problems):
+                problems.append(
+                    f"{setting} is not set: name {what}, such as {example!r},"
+                    f" there or in {variable(setting)}"
+                )
+        return config, problems
 
 
 def _default_file(environment: Mapping[str, str]) -> Path | None:
@@ -118,21 +164,19 @@ def _default_file(environment: Mapping[str, str]) -> Path | None:
     return Path(named) if named else None
 
 
-def _read(file: Path | None, environment: Mapping[str, str]) -> tuple[Tree, bool]:
-    """The merged tree, and whether it has been told which backends to use."""
+def _read(file: Path | None, environment: Mapping[str, str]) -> tuple[Tree, bool, list[str]]:
+    """The merged tree, whether it has been told which backends to use, and wrong variables."""
     file = file or _default_file(environment)
     tree = from_file(file) if file is not None else {}
-    variables = from_environment(environment)
+    variables, problems = from_environment(environment)
     selecting = file is not None or any(name in variables for name in _SELECTING)
-    return merged(tree, variables), selecting
+    return merged(tree, variables), selecting, problems
 
 
-def _require(value: str | None, setting: str, what: str, example: str) -> None:
-    if not value:
-        raise Misconfigured(
-            f"{setting} is not set: name {what}, such as {example!r},"
-            f" there or in {variable(setting)}"
-        )
+def _is_about(problem: str, section: str) -> bool:
+    """Whether a problem is about this section, or what is in it."""
+    place = problem.partition(": ")[0]
+    return section.startswith(place) or place.startswith(section)
 
 
 def _with_tables(tree: Mapping[str, Any], struct: type[msgspec.Struct]) -> Tree:

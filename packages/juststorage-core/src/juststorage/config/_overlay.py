@@ -40,32 +40,42 @@ def from_file(path: Path) -> Tree:
         raise Misconfigured(f"the configuration file {str(path)!r} is not TOML: {error}") from None
 
 
-def from_environment(environment: Mapping[str, str]) -> Tree:
+def from_environment(environment: Mapping[str, str]) -> tuple[Tree, list[str]]:
     """The settings in `JUSTSTORAGE__...` variables, as text. Names are case-insensitive.
 
-    Raises:
-        Misconfigured: A variable's name is malformed, or two variables contradict each other.
+    Returns:
+        The settings; and a sentence for each variable that is none of them, because its name is
+        malformed or it contradicts another one.
     """
     tree: Tree = {}
+    problems: list[str] = []
     origin: dict[tuple[str, ...], str] = {}
     for name in sorted(environment):
         if not name.upper().startswith(PREFIX):
             continue
         parts = tuple(name[len(PREFIX) :].lower().split("__"))
         if not all(_SEGMENT.fullmatch(part) for part in parts):
-            raise Misconfigured(
+            problems.append(
                 f"the environment variable {name} names no setting:"
                 f" expected {PREFIX}SECTION__OPTION with two underscores between the parts"
             )
-        for other, theirs in origin.items():
-            if other[: len(parts)] == parts or parts[: len(other)] == other:
-                raise Misconfigured(f"set only one of {theirs} and {name}: they contradict")
+            continue
+        contradicted = [
+            theirs
+            for other, theirs in origin.items()
+            if other[: len(parts)] == parts or parts[: len(other)] == other
+        ]
+        if contradicted:
+            problems += [
+                f"set only one of {theirs} and {name}: they contradict" for theirs in contradicted
+            ]
+            continue
         origin[parts] = name
         branch = tree
         for part in parts[:-1]:
             branch = branch.setdefault(part, {})
         branch[parts[-1]] = environment[name]
-    return tree
+    return tree, problems
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Tree:

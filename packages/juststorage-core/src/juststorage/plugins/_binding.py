@@ -19,7 +19,15 @@ from juststorage.errors import Misconfigured
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._secret import Secret
 
-__all__ = ["bind", "field_types", "may_hold_secret", "parts_of", "schema_hook", "struct_in"]
+__all__ = [
+    "bind",
+    "field_types",
+    "may_hold_secret",
+    "parts_of",
+    "schema_hook",
+    "sifted",
+    "struct_in",
+]
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -38,15 +46,69 @@ def bind(options: type[StructT], table: Mapping[str, Any], *, place: str) -> Str
         place: Where the table stands in configuration, dotted; "" for the top. Part of errors.
 
     Raises:
-        Misconfigured: A value does not fit, is missing, or is unknown. Names the option.
+        Misconfigured: Values do not fit, are missing, or are unknown. Names each option.
     """
     try:
-        return msgspec.convert(
-            _with_lists(table, options), options, strict=False, dec_hook=_dec_hook
-        )
+        bound: StructT = _converted(_with_lists(table, options), options)
     except msgspec.ValidationError as error:
+        _, problems = sifted(options, table, place=place)
+        # What only the whole struct can tell shows once its fields are right.
         # The cause stays out: its text may hold what the operator wrote into the wrong place.
-        raise Misconfigured(_explain(str(error), options, place)) from None
+        raise Misconfigured(*(problems or [_explain(str(error), options, place)])) from None
+    return bound
+
+
+def sifted(
+    options: type[msgspec.Struct], table: Mapping[str, Any], *, place: str
+) -> tuple[dict[str, Any], list[str]]:
+    """What of a table fits the fields of `options`, each looked at by itself.
+
+    Args:
+        options: The struct.
+        table: The values, possibly as text.
+        place: As for `bind`.
+
+    Returns:
+        The table without what is wrong; and what is wrong, a sentence each.
+    """
+    types = field_types(options)
+    right: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in _with_lists(table, options).items():
+        kind = types.get(name)
+        if kind is None:
+            if options.__struct_config__.forbid_unknown_fields:
+                unknown = f"Object contains unknown field `{name}`"
+                problems.append(_explain(unknown, options, place))
+            continue
+        inner = struct_in(kind)
+        if inner is not None and isinstance(value, Mapping) and parts_of(kind) == [inner]:
+            dotted = f"{place}.{name}" if place else name
+            right[name], others = sifted(inner, value, place=dotted)
+            problems += others
+            continue
+        try:
+            _converted(value, kind)
+        except msgspec.ValidationError as error:
+            problems.append(_explain(_under(name, str(error)), options, place))
+        else:
+            right[name] = value
+    problems += [
+        _explain(f"Object missing required field `{field.encode_name}`", options, place)
+        for field in msgspec.structs.fields(options)
+        if field.required and field.encode_name not in table
+    ]
+    return right, problems
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    return msgspec.convert(value, kind, strict=False, dec_hook=_dec_hook)
+
+
+def _under(name: str, message: str) -> str:
+    """The message about a field's value, as one about the struct that has the field."""
+    text, at, path = message.rpartition(" - at `")
+    return f"{text}{at}{path.replace('$', f'$.{name}', 1)}" if at else f"{message} - at `$.{name}`"
 
 
 def field_types(struct: type[msgspec.Struct]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from juststorage.plugins._hints import near_miss
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import KIND_WORDS, Offer
 
-__all__ = ["Choice", "Plan", "Selected", "make_plan", "unknown_tables"]
+__all__ = ["Choice", "Plan", "Selected", "make_plan", "selection_problems", "unknown_tables"]
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,12 +74,11 @@ def make_plan(config: Config, host: PluginHost) -> Plan:
     """Select and bind everything.
 
     Raises:
-        Misconfigured: Something selected is missing or has wrong options.
+        Misconfigured: What is selected is missing or has wrong options; a sentence for each.
     """
-    chosen = {
-        place: [_choose(host, place, section, name) for name in section.chosen]
-        for place, section in config.sections().items()
-    }
+    chosen, problems = _choose_all(config, host)
+    if problems:
+        raise Misconfigured(*problems)
     others = set(host.backends(HasherSection.kind)) - {config.hasher.backend}
     return Plan(
         metadata=chosen["metadata"][0],
@@ -97,6 +96,11 @@ def make_plan(config: Config, host: PluginHost) -> Plan:
     )
 
 
+def selection_problems(config: Config, host: PluginHost) -> list[str]:
+    """What `make_plan` would refuse, a sentence each. Backends that are not named are no matter."""
+    return _choose_all(config, host)[1]
+
+
 def unknown_tables(config: Config, host: PluginHost) -> list[str]:
     """Tables of options for backends that no usable plugin offers, a line each.
 
@@ -108,6 +112,19 @@ def unknown_tables(config: Config, host: PluginHost) -> list[str]:
         for place, section in config.sections().items()
         for name in sorted(set(section.tables) - set(host.backends(section.kind)))
     ]
+
+
+def _choose_all(config: Config, host: PluginHost) -> tuple[dict[str, list[Choice]], list[str]]:
+    chosen: dict[str, list[Choice]] = {}
+    problems: list[str] = []
+    for place, section in config.sections().items():
+        chosen[place] = []
+        for name in dict.fromkeys(section.chosen):
+            try:
+                chosen[place].append(_choose(host, place, section, name))
+            except Misconfigured as error:
+                problems += error.problems
+    return chosen, problems
 
 
 def _choose(host: PluginHost, place: str, section: Section, name: str) -> Choice:

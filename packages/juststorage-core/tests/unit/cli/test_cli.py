@@ -392,6 +392,36 @@ class TestConfig:
         assert result.stderr.startswith(f"juststorage: {line}")
         assert result.stderr.count("\n") == 1
 
+    def test_all_mistakes_are_told_at_once(self, run: Run, file: str) -> None:
+        """Core's settings, selections, plugins' options and stray tables: a line for each."""
+        result = run(
+            "config",
+            "check",
+            "--config",
+            file,
+            JUSTSTORAGE__SERVER__PORT="eighty",
+            JUSTSTORAGE__SERVER__PROT="1",
+            JUSTSTORAGE__METADATA__BACKEND="memry",
+            JUSTSTORAGE__BLOBS__HOT__MEMORY__ROOT="/",
+            JUSTSTORAGE__GC__AGE__KEEP="1",
+        )
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert [line.split(" ")[:2] for line in result.stderr.splitlines()] == [
+            ["juststorage:", "server.port:"],
+            ["juststorage:", "server.prot:"],
+            ["juststorage:", "metadata.backend:"],
+            ["juststorage:", "blobs.hot.memory.root:"],
+            ["juststorage:", "gc.age.keep:"],
+        ]
+
+    def test_a_wrong_gate_lets_no_plugin_in(self, run: Run, site: Any, file: str) -> None:
+        """Where it is unclear which plugins may be imported, none is, to find more mistakes."""
+        site.add("acme", {"tape": "import os; os.mkdir('imported')"})
+        result = run("config", "check", "--config", file, JUSTSTORAGE__PLUGINS__DISABLE="tape")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("juststorage: plugins.disable: unknown option")
+        assert not Path("imported").exists()
+
     def test_check_warns_of_plugins_that_are_not_selected(
         self, run: Run, site: Any, file: str
     ) -> None:

@@ -67,7 +67,9 @@ class TestEmbeddedDefault:
         """Whoever says something about backends says which."""
         assert failure({variable: "x"}) == (
             "metadata.backend is not set: name a metadata store, such as 'sqlite',"
-            " there or in JUSTSTORAGE__METADATA__BACKEND"
+            " there or in JUSTSTORAGE__METADATA__BACKEND;"
+            " blobs.hot.backend is not set: name a blob store, such as 'localfs',"
+            " there or in JUSTSTORAGE__BLOBS__HOT__BACKEND"
         )
 
     def test_hot_backend_must_be_named(self) -> None:
@@ -189,7 +191,7 @@ class TestRefusals:
                 "log.level: Expected one of debug, info, warning, error",
             ),
             (
-                {"JUSTSTORAGE__METADATA__BACKEMD": "x"},
+                {"JUSTSTORAGE__METADATA__BACKEMD": "x", "JUSTSTORAGE__BLOBS__HOT__BACKEND": "m"},
                 "metadata.backemd: unknown option; did you mean 'backend'?",
             ),
             (
@@ -203,8 +205,9 @@ class TestRefusals:
                 " JUSTSTORAGE__SECTION__OPTION with two underscores between the parts",
             ),
             (
-                {"JUSTSTORAGE__A__B": "1", "JUSTSTORAGE__A__B__FILE": "2"},
-                "set only one of JUSTSTORAGE__A__B and JUSTSTORAGE__A__B__FILE: they contradict",
+                {"JUSTSTORAGE__LOG__LEVEL": "info", "JUSTSTORAGE__LOG__LEVEL__FILE": "2"},
+                "set only one of JUSTSTORAGE__LOG__LEVEL and JUSTSTORAGE__LOG__LEVEL__FILE:"
+                " they contradict",
             ),
             (
                 {"JUSTSTORAGE__DATA_DIR": "1", "juststorage__data_dir": "2"},
@@ -215,6 +218,54 @@ class TestRefusals:
     def test_wrong_setting_is_one_line(self, environment: dict[str, str], message: str) -> None:
         """What is unknown, out of bounds or contradictory is refused by name."""
         assert failure(environment) == message
+
+    def test_all_wrong_settings_are_told_at_once(self, tmp_path: Path) -> None:
+        """Whoever starts a service mends everything in one go: a sentence for each mistake."""
+        path = tmp_path / "juststorage.toml"
+        path.write_text(
+            "data_dri = 'x'\n"
+            "[server]\nport = 'eighty'\nworkers = 0\n"
+            "[uploads]\nlease_s = 1\n"
+            "[auth]\nchain = [1]\n"
+            "[gc]\nbatch = 3\n"
+            "[metadata]\nbackend = 'memory'\n"
+        )
+        environment = {"JUSTSTORAGE__SERVER___HOST": "x", "JUSTSTORAGE__LOG__LEVEL": "loud"}
+        with pytest.raises(Misconfigured) as caught:
+            Config.load(path, environment=environment)
+        problems = caught.value.problems
+        assert [problem.partition(" ")[0] for problem in problems] == [
+            "the",  # environment variable ...
+            "data_dri:",
+            "server.port:",
+            "server.workers:",
+            "uploads.lease_s:",
+            "auth.chain[0]:",
+            "gc.batch:",
+            "log.level:",
+            "blobs.hot.backend",
+        ]
+        assert caught.value.detail == "; ".join(problems)
+
+    def test_what_is_right_is_there_to_be_checked_further(self) -> None:
+        """What is wrong is left out, and the rest is a configuration."""
+        config, problems = Config.examine(
+            environment={"JUSTSTORAGE__SERVER__PORT": "x", "JUSTSTORAGE__SERVER__WORKERS": "3"}
+        )
+        assert (config.server.port, config.server.workers) == (8080, 3)
+        assert problems == ["server.port: Expected int, got str"]
+
+    @pytest.mark.parametrize("section", ["metadata", "blobs", "blobs__hot"])
+    def test_a_section_that_is_wrong_is_told_once(self, section: str) -> None:
+        """That it lacks its backend follows from that, and is not worth a sentence."""
+        environment = {**BACKENDS, f"JUSTSTORAGE__{section.upper()}": "x"}
+        environment = {
+            name: value
+            for name, value in environment.items()
+            if not name.startswith(f"JUSTSTORAGE__{section.upper()}__")
+        }
+        place = section.replace("__", ".")
+        assert failure(environment) == f"{place}: Expected table, got str"
 
     def test_unreadable_file_is_named(self, tmp_path: Path) -> None:
         """A file that is missing or not TOML is an error with its path."""
@@ -250,6 +301,13 @@ class TestGate:
         path.write_text("nonsense = 1\n[plugins]\ndisabled = ['a']\n")
         gate = Config.load_gate(path, environment={"JUSTSTORAGE__PLUGINS__ENABLED": "b,c"})
         assert (gate.disabled, gate.enabled) == (("a",), ("b", "c"))
+
+    def test_a_wrong_variable_of_another_section_waits(self) -> None:
+        """It is told with everything else, when the whole configuration is read."""
+        environment = {"JUSTSTORAGE__SERVER___PORT": "1", "JUSTSTORAGE__PLUGINS__DISABLED": "a"}
+        assert Config.load_gate(environment=environment).disabled == ("a",)
+        with pytest.raises(Misconfigured, match="names no setting"):
+            Config.load_gate(environment={"JUSTSTORAGE__PLUGINS___DISABLED": "a"})
 
     def test_wrong_gate_is_refused(self) -> None:
         """A gate that cannot be read lets nothing pass."""

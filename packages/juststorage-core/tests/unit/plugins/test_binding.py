@@ -51,6 +51,58 @@ def failure(table: dict[str, Any], options: type[msgspec.Struct] = Options) -> s
     return str(caught.value)
 
 
+def test_every_mistake_is_told() -> None:
+    """Each wrong option has its own sentence, whatever else is wrong; none repeats a value."""
+
+    class Pair(Options, frozen=True, kw_only=True, forbid_unknown_fields=True):
+        token: Secret
+        name: str
+
+    table = {
+        "pool_size": "hunter2",
+        "pol_size": 3,
+        "ports": "1,hunter2",
+        "labels": {"a": 1},
+        "mode": "hunter2",
+        "retry": {"limit": "hunter2", "code": 1},
+        "retries": [{"limit": 1}, {"limit": "hunter2"}],
+        "verify": True,
+        "name": "right",
+    }
+    with pytest.raises(Misconfigured) as caught:
+        bind(Pair, table, place="x")
+    assert caught.value.problems == (
+        "x.pool_size: Expected int, got str",
+        "x.pol_size: unknown option; did you mean 'pool_size'?",
+        "x.ports[1]: Expected int, got str",
+        "x.labels[...]: Expected str, got int",
+        "x.mode: Expected one of fast, safe",
+        "x.retry.limit: Expected int, got str",
+        "x.retry.code: unknown option; did you mean 'codes'?",
+        "x.retries[1].limit: Expected int, got str",
+        "x.token: this option is required",
+    )
+    assert caught.value.detail == "; ".join(caught.value.problems)
+    assert "hunter2" not in caught.value.detail
+
+
+def test_what_only_the_whole_can_tell() -> None:
+    """A rule between two options is told once each of them is right."""
+
+    class Range(msgspec.Struct, frozen=True, kw_only=True):
+        low: int = 0
+        high: int = 9
+
+        def __post_init__(self) -> None:
+            if self.low > self.high:
+                raise ValueError("low is over high")
+
+    assert failure({"low": 10}, Range) == "metadata.x: low is over high"
+    assert failure({"low": "x", "high": -1}, Range) == "metadata.x.low: Expected int, got str"
+    assert bind(Range, {"others": 1}, place="x") == Range()
+    assert failure({"low": "x", "others": 1}, Range) == "metadata.x.low: Expected int, got str"
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
