@@ -64,7 +64,7 @@ class PostgresOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         bool,
         Meta(
             description="The URL leads to PgBouncer in transaction mode: prepare no statements and"
-            " set nothing on the connection; set the role's timeouts as the guide says"
+            " set nothing on the connection; put its settings on the role (see the README)"
         ),
     ] = False
     sslmode: Annotated[
