@@ -26,7 +26,10 @@ from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
 from juststorage_postgres._silence import LOOK_S, Silence
 
-__all__ = ["connect", "opened_pool", "where"]
+__all__ = ["PATIENT_LOCK_S", "connect", "opened_pool", "where"]
+
+PATIENT_LOCK_S: Final = 5.0
+"""Seconds that a migration waits for a table: who waits longer makes all others wait behind it."""
 
 _PAUSE_S: Final = 0.5
 """Between two attempts to connect at start-up."""
@@ -128,7 +131,10 @@ def _check_certificates(file: str) -> None:
 
 
 async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Connection:
-    """One connection, outside of any pool; a patient one waits for its statements without end.
+    """One connection, outside of any pool.
+
+    A patient one is for changes of the schema: its statements may take as long as they need, and
+    wait for `PATIENT_LOCK_S` at most.
 
     Raises:
         Misconfigured: It can never work with these options.
@@ -137,6 +143,10 @@ async def connect(options: PostgresOptions, *, is_patient: bool = False) -> Conn
     arguments = connect_arguments(options)
     if is_patient:
         arguments["command_timeout"] = None
+        # On the session: a revision that leaves the transaction leaves SET LOCAL behind.
+        arguments.get("server_settings", {}).update(
+            statement_timeout="0", lock_timeout=_millis(PATIENT_LOCK_S)
+        )
     try:
         return await asyncpg.connect(**arguments)
     except asyncpg.PostgresError as error:

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 from juststorage.errors import JustStorageError, Misconfigured, Unavailable
 from juststorage.plugins import MigrationStatus, Migrator
 from juststorage_postgres._checks import check_changeable, current_revision
-from juststorage_postgres._connect import connect, where
+from juststorage_postgres._connect import PATIENT_LOCK_S, connect, where
 from juststorage_postgres._errors import DRIVER_ERRORS, translate
 from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._options import PostgresOptions
@@ -36,9 +36,6 @@ LOCK: Final = 0x6A73_6D69_6772_6174
 
 _WAIT_S: Final = 300
 """Seconds that a migration waits for another one."""
-
-_LOCK_TIMEOUT_S: Final = 5
-"""Seconds that a migration waits for a table: who waits longer makes all others wait behind it."""
 
 ResultT = TypeVar("ResultT")
 
@@ -140,7 +137,7 @@ def _lock(connection: Connection) -> None:
         f"SET LOCAL statement_timeout = '{_WAIT_S}s'",
         f"SELECT pg_advisory_xact_lock({LOCK})",
         "SET LOCAL statement_timeout = 0",
-        f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT_S}s'",
+        f"SET LOCAL lock_timeout = '{PATIENT_LOCK_S:g}s'",
     ):
         connection.execute(text(statement))
 
