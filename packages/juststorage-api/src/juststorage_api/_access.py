@@ -11,6 +11,7 @@
 - A copy needs the scope to read its source and the one to write the copy.
 - API keys are no tenant's: `ManageApiKeys` shows and changes those whose tenants, namespaces and
   scopes are all within the caller's own, and answers 404 for the others.
+- The collector is no tenant's either: the scope `admin` is enough, whatever tenants come with it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,18 @@ from enum import Enum
 from typing import Final
 
 from juststorage.domain import Namespace, Principal, Scope, TenantId
-from juststorage.errors import TenantForbidden
+from juststorage.errors import ScopeMissing, TenantForbidden, Unauthenticated
 
-__all__ = ["NEEDS", "OPERATIONS", "Call", "held_namespace", "require", "tenant_for"]
+__all__ = [
+    "ANONYMOUS",
+    "NEEDS",
+    "OPERATIONS",
+    "Call",
+    "held_namespace",
+    "require",
+    "tenant_for",
+    "told",
+]
 
 
 class Call(Enum):
@@ -41,6 +51,8 @@ class Call(Enum):
     READ_API_KEY = "read API key"
     CHANGE_API_KEY = "change API key"
     REVOKE_API_KEY = "revoke API key"
+    READ_COLLECTOR = "read collector"
+    COLLECT = "collect"
 
 
 NEEDS: Final = {
@@ -58,6 +70,8 @@ NEEDS: Final = {
     Call.READ_API_KEY: Scope.KEYS_MANAGE,
     Call.CHANGE_API_KEY: Scope.KEYS_MANAGE,
     Call.REVOKE_API_KEY: Scope.KEYS_MANAGE,
+    Call.READ_COLLECTOR: Scope.ADMIN,
+    Call.COLLECT: Scope.ADMIN,
 }
 
 OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
@@ -80,10 +94,24 @@ OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
     "getApiKey": (Call.READ_API_KEY,),
     "changeApiKey": (Call.CHANGE_API_KEY,),
     "revokeApiKey": (Call.REVOKE_API_KEY,),
+    "getCollector": (Call.READ_COLLECTOR,),
+    "collectGarbage": (Call.COLLECT,),
 }
 """What each operation of the OpenAPI document asks for. The document tells clients its scopes, and
 the test of access takes every operation and its scopes from there: one that is missing here fails
 that test."""
+
+_BEYOND: Final = (ScopeMissing, TenantForbidden)
+
+ANONYMOUS: Final = "anonymous"
+"""The subject of callers without a credential, where the service has public namespaces."""
+
+
+def told(caller: Principal | None, error: Exception) -> Exception:
+    """A refusal as the caller should hear it: one without a credential is asked for one."""
+    if caller is not None and caller.subject == ANONYMOUS and isinstance(error, _BEYOND):
+        return Unauthenticated("this call needs a credential")
+    return error
 
 
 def require(caller: Principal, call: Call) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from juststorage.domain import Principal
-from juststorage.errors import Invalid, Unauthenticated
+from juststorage.errors import Invalid, Misconfigured, Unauthenticated
 from juststorage.ports import Authenticator, Credentials
 from juststorage_api._asgi import Scope
 
@@ -20,9 +20,14 @@ class Authentication:
     Args:
         chain: Asked in this order until one recognizes the caller.
         names: What configuration calls them, for the challenge of a 401.
+
+    Raises:
+        Misconfigured: Their order would hide something.
     """
 
     def __init__(self, chain: Sequence[Authenticator], names: Iterable[str]) -> None:
+        names = tuple(names)
+        _check_order(names)
         self._chain = tuple(chain)
         offered = [_SCHEMES[name] for name in names if name in _SCHEMES]
         self.challenge = ", ".join(offered) or _SCHEMES["api_key"]
@@ -42,6 +47,14 @@ class Authentication:
         if credentials.scheme is None and credentials.api_key is None:
             raise Unauthenticated("this call needs a credential")
         raise Unauthenticated("this credential is not accepted here")
+
+
+def _check_order(names: tuple[str, ...]) -> None:
+    if "trusted_header" in names[1:]:
+        # Behind another one it would never see that a request has two credentials.
+        raise Misconfigured("auth.chain: trusted_header has to come first")
+    if "anonymous" in names[:-1]:
+        raise Misconfigured("auth.chain: anonymous has to come last: it takes whoever is left")
 
 
 def _credentials(scope: Scope, fields: Mapping[bytes, bytes]) -> Credentials:

@@ -17,6 +17,7 @@ import anyio
 
 from juststorage.errors import JustStorageError, NotFound, Unavailable
 from juststorage.runtime import log_fields
+from juststorage_api._access import told
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
 from juststorage_api._data import Deletes, Downloads, Uploads
@@ -86,8 +87,8 @@ class Front:
             fields=fields,
             request_id=self._ids.choose(fields.get(b"x-request-id")),
         )
-        told = log_fields.get()
-        context = log_fields.set({**told, "request_id": exchange.request_id.decode("ascii")})
+        outer = log_fields.get()
+        context = log_fields.set({**outer, "request_id": exchange.request_id.decode("ascii")})
         try:
             await self._serve(exchange)
         except ClientGone:
@@ -144,6 +145,7 @@ class Front:
 
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with a problem document, or cut an answer off that has begun already."""
+        error = told(exchange.principal, error)
         problem = problem_of(
             error,
             instance=exchange.path.decode("ascii", "replace"),

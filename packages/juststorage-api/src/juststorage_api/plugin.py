@@ -1,19 +1,23 @@
-"""The plugin `api`: the authenticator `api_key`, and the command `juststorage serve`."""
+"""The plugin `api`: authenticators, and the command `juststorage serve`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from juststorage.plugins import AuthenticatorBackend, Command, hookimpl
-from juststorage_api._auth import API_KEY, ApiKeyOptions
+from juststorage_api._auth import ANONYMOUS, API_KEY, JWT, TRUSTED_HEADER
 
 __all__: list[str] = []
 
 
 @hookimpl
-def juststorage_authenticators() -> Iterable[AuthenticatorBackend[ApiKeyOptions]]:
-    """Offer the authenticator for API keys."""
+def juststorage_authenticators() -> Iterable[AuthenticatorBackend[Any]]:
+    """Offer the authenticators."""
     yield API_KEY
+    yield JWT
+    yield ANONYMOUS
+    yield TRUSTED_HEADER
 
 
 @hookimpl

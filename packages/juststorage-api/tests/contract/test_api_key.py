@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,4 +45,19 @@ class TestApiKey(AuthenticatorContract):
 
 class TestPlugin(PluginContract):
     plugin = "api"
-    heavy = PluginContract.heavy | {"uvloop"}
+
+    @pytest.fixture
+    def tables(self) -> Mapping[str, Mapping[str, Any]]:
+        """What has no default."""
+        return {
+            "authenticator:anonymous": {"tenants": ["acme"], "namespaces": ["public-*"]},
+            "authenticator:jwt": {
+                "issuer": "https://idp.example",
+                "audience": ["juststorage"],
+                "algorithms": ["HS256"],
+                "secret": "a shared secret of more than 32 bytes",
+            },
+            "authenticator:trusted_header": {"peers": ["10.0.0.0/8"]},
+        }
+
+    heavy = PluginContract.heavy | {"cryptography", "httpx2", "joserfc", "uvloop"}
