@@ -9,6 +9,7 @@ from litestar.openapi.spec import OpenAPIMediaType, Reference, RequestBody
 
 from juststorage_api._http.media import JSON, MERGE_PATCH
 from juststorage_api._openapi.examples import OBJECT_ID
+from juststorage_api._routes.admin import CollectionAsked
 from juststorage_api._routes.api_keys import ApiKeyAsked, ApiKeyPatch
 from juststorage_api._routes.changes import ObjectCopy, ObjectPatch, ObjectsToDelete
 from juststorage_api._routes.search import ObjectSearch
@@ -47,9 +48,10 @@ _BODIES: Final[dict[str, tuple[str, type[msgspec.Struct], dict[str, Any]]]] = {
             "sort_by": "size_bytes",
         },
     ),
+    "collectGarbage": (JSON, CollectionAsked, {"dry_run": True, "grace_seconds": 0}),
     "changeApiKey": (MERGE_PATCH, ApiKeyPatch, {"expires_at": None, "is_active": True}),
 }
-_OPTIONAL: Final = frozenset({"copyObject"})
+_OPTIONAL: Final = frozenset({"collectGarbage", "copyObject"})
 
 
 def request_bodies() -> dict[str, RequestBody]:

@@ -45,6 +45,7 @@ _TAGS: Final = [
     Tag(name="Objects", description="Objects by their id, and lists of them"),
     Tag(name="Objects by key", description="Objects by the client's own names"),
     Tag(name="API keys", description="Who may call; for callers with the scope `keys:manage`"),
+    Tag(name="Administration", description="For callers with the scope `admin`"),
     Tag(name="Operations", description="Whether the service lives and works; open to everyone"),
 ]
 
@@ -71,6 +72,8 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "getApiKey": (*COMMON, *_KEYS, "not_found"),
     "changeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state", *_BODY),
     "revokeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state"),
+    "getCollector": (*COMMON, "scope_missing", "invalid_request"),
+    "collectGarbage": (*COMMON, "scope_missing", "invalid_request", *_BODY),
     "getHealth": ("invalid_request",),
     "getReadiness": ("invalid_request", "unavailable"),
 }
@@ -88,6 +91,8 @@ _PARAMETERS: Final[dict[str, list[Parameter]]] = {
     "getApiKey": [p.API_KEY_ID_IN_PATH],
     "changeApiKey": [p.API_KEY_ID_IN_PATH],
     "revokeApiKey": [p.API_KEY_ID_IN_PATH],
+    "getCollector": [],
+    "collectGarbage": [],
     "getHealth": [],
     "getReadiness": [],
 }

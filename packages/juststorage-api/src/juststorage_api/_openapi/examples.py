@@ -8,6 +8,8 @@ __all__ = [
     "API_KEY",
     "API_KEY_ID",
     "API_KEY_SECRET",
+    "COLLECTION",
+    "COLLECTOR",
     "CONTENT_HASH",
     "ETAG",
     "OBJECT",
@@ -50,4 +52,30 @@ API_KEY: Final[dict[str, Any]] = {
     "expires_at": "2027-11-25T00:00:00Z",
     "last_used_at": "2026-11-25T09:12:03.118402Z",
     "is_active": True,
+}
+
+COLLECTION: Final[dict[str, Any]] = {
+    "dry_run": False,
+    "started_at": "2026-11-25T02:46:28.752716Z",
+    "finished_at": "2026-11-25T02:46:28.911345Z",
+    "reaped": 0,
+    "claimed": 12,
+    "removed": 12,
+    "bytes_removed": 49152,
+    "restored": 0,
+    "purged": 7,
+    "swept": 1,
+    "errors": 0,
+    "more": False,
+}
+
+COLLECTOR: Final[dict[str, Any]] = {
+    "enabled": True,
+    "policy": "age",
+    "interval_s": 60.0,
+    "grace_s": 3600.0,
+    "trash_retention_s": 86400.0,
+    "due": {"blobs": 12, "bytes": 49152},
+    "without_references": {"blobs": 15, "bytes": 61440},
+    "more": False,
 }

@@ -16,6 +16,7 @@ from juststorage.errors import Invalid, NotFound
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import MethodNotAllowed
 from juststorage_api._routes._head import allowed_with_head, as_get
+from juststorage_api._routes.admin import admin_routes
 from juststorage_api._routes.api_keys import api_key_routes
 from juststorage_api._routes.changes import change_routes
 from juststorage_api._routes.health import health_routes
@@ -31,6 +32,7 @@ DOCUMENTED: Final = [
     *change_routes,
     *search_routes,
     *api_key_routes,
+    *admin_routes,
     *health_routes,
 ]
 """The routes that the OpenAPI document describes."""
