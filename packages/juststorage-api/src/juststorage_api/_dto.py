@@ -10,7 +10,12 @@ from msgspec import Meta
 
 from juststorage.domain import ObjectStatus, Principal, StorageClass, StoredObject
 
-__all__ = ["ObjectDto", "ObjectPage", "encode", "location_of", "object_dto"]
+__all__ = ["UUID_PATTERN", "ObjectDto", "ObjectPage", "encode", "location_of", "object_dto"]
+
+UUID_PATTERN: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+CONTENT_HASH_PATTERN: Final = (
+    "^(sha256:[0-9a-f]{64}|(?!sha256:)[a-z][a-z0-9_]{0,31}:([0-9a-f]{2}){16,64})$"
+)
 
 
 class ObjectDto(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -20,6 +25,7 @@ class ObjectDto(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         str,
         Meta(
             description="A UUID, for ever this object's; a replacement has another one",
+            pattern=UUID_PATTERN,
             examples=["01a21098-f290-7cc4-9518-d64de021c446"],
         ),
     ]
@@ -33,7 +39,9 @@ class ObjectDto(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     content_hash: Annotated[
         str,
         Meta(
-            description="The name of its bytes: an algorithm and lower-case hex",
+            description="The name of its bytes: an algorithm, `sha256` unless the service is"
+            " configured otherwise, and lower-case hex",
+            pattern=CONTENT_HASH_PATTERN,
             examples=["sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"],
         ),
     ]

@@ -38,8 +38,8 @@ _SANDBOX: Final = (b"content-security-policy", b"sandbox")
 class Downloads:
     """200, 206 or 304.
 
-    The blob is open, and of the recorded size, before the head is sent; a small one is hashed again,
-    too. A body that fails midway is cut off.
+    The blob is open, and of the recorded size, before the head is sent; a small one is hashed
+    again, too. A body that fails midway is cut off.
     """
 
     def __init__(self, services: Services) -> None:

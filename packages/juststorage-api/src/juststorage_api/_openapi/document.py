@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
 
 from juststorage_api import __version__
 from juststorage_api._access import NEEDS, OPERATIONS
+from juststorage_api._dto import UUID_PATTERN
 from juststorage_api._openapi import parameters as p
 from juststorage_api._openapi.examples import API_KEY_ID
 from juststorage_api._openapi.headers import REQUEST_ID, UPLOADED, Headers, text_header
@@ -140,7 +141,12 @@ def openapi_document() -> dict[str, Any]:
     _declare_scopes(document)
     document.components.schemas["Problem"] = PROBLEM_SCHEMA
     schema = document.to_schema()
-    schema["components"]["schemas"] = body_schemas() | schema["components"]["schemas"]
+    schemas = schema["components"]["schemas"] = body_schemas() | schema["components"]["schemas"]
+    for described in schemas.values():
+        for each in described.get("properties", {}).values():
+            # The framework takes patterns from our types, but no formats.
+            if each.get("pattern") == UUID_PATTERN:
+                each["format"] = "uuid"
     return schema
 
 
@@ -196,8 +202,10 @@ def _complete(operation: Operation, path: str) -> None:
         described = operation.responses[status]
         assert isinstance(described, OpenAPIResponse)
         described.headers = {**headers, **(described.headers or {})}
-    operation.responses |= problem_responses(*_PROBLEMS[operation.operation_id], instance=path)
     parameters = _PARAMETERS[operation.operation_id]
+    operation.responses |= problem_responses(
+        *_PROBLEMS[operation.operation_id], instance=_concrete(path, parameters)
+    )
     generated = {each.name for each in operation.parameters or () if isinstance(each, Parameter)}
     assert generated == {each.name for each in parameters}, operation.operation_id
     fields = _FIELDS.get(operation.operation_id, [])
@@ -214,6 +222,13 @@ def _declare_scopes(document: OpenAPI) -> None:
                 calls = OPERATIONS.get(operation.operation_id or "", ())
                 scopes = sorted({str(NEEDS[call]) for call in calls})
                 operation.security = [{"apiKey": scopes}, {"bearer": scopes}]
+
+
+def _concrete(path: str, parameters: list[Parameter]) -> str:
+    """The path of a request, with the examples of its parameters in it."""
+    for each in parameters:
+        path = path.replace(f"{{{each.name}}}", str(each.example))
+    return path
 
 
 def _add_data_calls(document: OpenAPI) -> None:

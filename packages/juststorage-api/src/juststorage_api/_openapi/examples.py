@@ -12,6 +12,7 @@ __all__ = [
     "COLLECTOR",
     "CONTENT_HASH",
     "ETAG",
+    "NEXT_CURSOR",
     "OBJECT",
     "OBJECT_ID",
     "REPR_DIGEST",
@@ -20,6 +21,10 @@ __all__ = [
 OBJECT_ID: Final = "01a21098-f290-7cc4-9518-d64de021c446"
 CONTENT_HASH: Final = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 ETAG: Final = f'"{CONTENT_HASH}"'
+NEXT_CURSOR: Final = (
+    "BwgJCgsMDQ4PEBESExQVFlsxNzk1NTc0Nzg4NzUyNzE2LCIwMWEyMTA5OC1mMjkw"
+    "LTdjYzQtOTUxOC1kNjRkZTAyMWM0NDYiXQ"
+)
 REPR_DIGEST: Final = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
 
 OBJECT: Final[dict[str, Any]] = {

@@ -36,7 +36,11 @@ REQUEST_ID: Final = text_header(
 _ETAG: Final = text_header("The content hash in quotes: equal bytes, equal tag", ETAG)
 
 UPLOADED: Final[Headers] = {
-    "Location": text_header("Where the object is, by id", f"/v1/objects/{OBJECT_ID}"),
+    "Location": text_header(
+        "Where the object is, by id. It ends in `?tenant_id=...` for callers who hold several tenants"
+        " and must name one",
+        f"/v1/objects/{OBJECT_ID}",
+    ),
     "ETag": _ETAG,
     "X-Request-Id": REQUEST_ID,
 }

@@ -8,7 +8,14 @@ from litestar.openapi.spec import Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from juststorage.domain import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX
-from juststorage_api._openapi.examples import API_KEY_ID, CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
+from juststorage_api._openapi.examples import (
+    API_KEY_ID,
+    CONTENT_HASH,
+    ETAG,
+    NEXT_CURSOR,
+    OBJECT_ID,
+    REPR_DIGEST,
+)
 
 __all__ = [
     "API_KEY_ID_IN_PATH",
@@ -139,7 +146,7 @@ CURSOR: Final = _query(
     "cursor",
     "`next_cursor` of the page before; everything but `limit` must be as it was there",
     _TEXT,
-    None,
+    NEXT_CURSOR,
 )
 
 CONTENT_TYPE: Final = _header(

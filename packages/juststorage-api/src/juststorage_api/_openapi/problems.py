@@ -90,9 +90,10 @@ def _response(status: int, codes: list[str], instance: str) -> OpenAPIResponse:
     headers: dict[str, OpenAPIHeader | Reference] = {"X-Request-Id": REQUEST_ID}
     if status == 401:
         headers["WWW-Authenticate"] = OpenAPIHeader(
-            description="The schemes that this service takes",
+            description="The schemes that this service takes, as it is configured: `ApiKey` for its"
+            " own keys (`X-API-Key` is the same), `Bearer` for tokens",
             schema=Schema(type=OpenAPIType.STRING),
-            example='ApiKey realm="juststorage"',
+            example='ApiKey realm="juststorage", Bearer realm="juststorage"',
         )
     elif status == 503:
         headers["Retry-After"] = OpenAPIHeader(

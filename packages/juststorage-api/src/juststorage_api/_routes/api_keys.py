@@ -30,7 +30,7 @@ from juststorage.usecases import NewApiKey
 from juststorage_api._access import Call, require
 from juststorage_api._exchange import Exchange
 from juststorage_api._http.media import MERGE_PATCH
-from juststorage_api._openapi.examples import API_KEY, API_KEY_SECRET
+from juststorage_api._openapi.examples import API_KEY, API_KEY_SECRET, NEXT_CURSOR
 from juststorage_api._routes._body import json_body
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
@@ -49,7 +49,7 @@ _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide
 _NO_STORE: Final = {"cache-control": "no-store"}
 _DOCUMENT: Final = Example(summary="A key", value=API_KEY)
 _ISSUED: Final = Example(summary="A new key", value=API_KEY | {"key": API_KEY_SECRET})
-_PAGE: Final = Example(summary="A page", value={"api_keys": [API_KEY], "next_cursor": None})
+_PAGE: Final = Example(summary="A page", value={"api_keys": [API_KEY], "next_cursor": NEXT_CURSOR})
 
 _Name = Annotated[
     str,

@@ -22,14 +22,14 @@ from juststorage.domain import (
 from juststorage_api._access import Call, held_namespace, tenant_for
 from juststorage_api._dto import ObjectDto, ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
-from juststorage_api._openapi.examples import OBJECT
+from juststorage_api._openapi.examples import NEXT_CURSOR, OBJECT
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
 
 __all__ = ["object_routes"]
 
 _OBJECT: Final = Example(summary="An object", value=OBJECT)
-_PAGE: Final = Example(summary="A page", value={"objects": [OBJECT], "next_cursor": None})
+_PAGE: Final = Example(summary="A page", value={"objects": [OBJECT], "next_cursor": NEXT_CURSOR})
 
 _CALLER: Final = {
     "caller": Provide(provide_caller),

@@ -29,7 +29,7 @@ from juststorage.errors import Invalid
 from juststorage_api._access import Call, held_namespace, require, tenant_for
 from juststorage_api._dto import ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
-from juststorage_api._openapi.examples import CONTENT_HASH, OBJECT
+from juststorage_api._openapi.examples import CONTENT_HASH, NEXT_CURSOR, OBJECT
 from juststorage_api._routes._body import json_body
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
@@ -37,7 +37,7 @@ from juststorage_api._services import Services
 __all__ = ["ObjectSearch", "search_routes"]
 
 _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide_exchange)}
-_PAGE: Final = Example(summary="A page", value={"objects": [OBJECT], "next_cursor": None})
+_PAGE: Final = Example(summary="A page", value={"objects": [OBJECT], "next_cursor": NEXT_CURSOR})
 
 _PATHS_MAX: Final = 16
 _TEXT_LENGTH_MAX: Final = 1024
