@@ -3,8 +3,9 @@
     .venv/bin/python -m benchmarks.authentication [--rounds N]
 
 Processor time for each call, from the header fields of a request to its principal, through the
-chain and core's guard as the service has them; warm caches unless it says cold. The limit is what no
-authentication can do without: one SHA-256 of the credential. The goal is 40 us for a warm one.
+chain and the guard of core as the service has them; warm caches unless it says cold. The limit is
+what no authentication can do without: one SHA-256 of the credential. The goal is 40 us for a warm
+one.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from juststorage.domain import Principal, TenantId
 from juststorage_api._asgi import Receive, Scope, Send
@@ -26,6 +27,7 @@ class Exchange:
         "body_asked",
         "body_done",
         "code",
+        "deed",
         "fields",
         "method",
         "path",
@@ -62,6 +64,7 @@ class Exchange:
         self.tenant_id: TenantId | None = None
         self.status = 0
         self.code = ""
+        self.deed: tuple[str, Mapping[str, Any]] | None = None
         self.sent_bytes = 0
         self.received_bytes = 0
         self.started = False
@@ -81,6 +84,10 @@ class Exchange:
             return False
         length = self.fields.get(b"content-length")
         return b"transfer-encoding" in self.fields if length is None else length != b"0"
+
+    def did(self, action: str, **facts: Any) -> None:
+        """Note a change that is durable, for the audit log; before the answer, which may fail."""
+        self.deed = action, facts
 
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head. `headers` is the callee's from now on, and gets the request id."""

@@ -20,6 +20,7 @@ from juststorage.runtime import log_fields
 from juststorage_api._access import told
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
+from juststorage_api._audit_log import AuditLog
 from juststorage_api._data import Deletes, Downloads, Uploads
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
@@ -58,6 +59,7 @@ class Front:
         self._routes = routes
         self._ids = RequestIds()
         self._access_log = AccessLog()
+        self._audit_log = AuditLog(enabled=services.runtime.config.audit.log)
         uploads, downloads = Uploads(services), Downloads(services)
         deletes = Deletes(services)
         self._collection: Mapping[str, Handler] = {"GET": self._route, "POST": uploads.post}
@@ -96,6 +98,7 @@ class Front:
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a document
             await self._refuse(exchange, error)
         finally:
+            self._audit_log.write(exchange)
             self._access_log.write(exchange, began)
             log_fields.reset(context)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from juststorage.domain import StoredObject
 from juststorage_api._access import Call, tenant_for
 from juststorage_api._data._target import keyed, object_id
 from juststorage_api._exchange import Exchange
@@ -29,19 +30,25 @@ class Deletes:
         parameters = parse_query(exchange.scope["query_string"], _BY_ID)
         named = parameters.get("tenant_id")
         exchange.tenant_id = tenant_id = tenant_for(caller, Call.DELETE, named)
-        await self._delete.by_id(
+        gone = await self._delete.by_id(
             tenant_id,
             object_id(exchange),
             conditions=write_conditions(exchange.fields),
             namespaces=caller.namespaces,
         )
+        _note(exchange, gone)
         await exchange.answer(204, [])
 
     async def by_key(self, exchange: Exchange) -> None:
         """DELETE /v1/objects/by-key/{namespace}/{tenant_id}/{key}."""
         namespace, tenant_id, key = keyed(exchange, Call.DELETE)
         parse_query(exchange.scope["query_string"], _BY_KEY)
-        await self._delete.by_key(
+        gone = await self._delete.by_key(
             tenant_id, namespace, key, conditions=write_conditions(exchange.fields)
         )
+        _note(exchange, gone)
         await exchange.answer(204, [])
+
+
+def _note(exchange: Exchange, gone: StoredObject) -> None:
+    exchange.did("object.deleted", object_ids=[str(gone.id)], namespace=str(gone.namespace))

@@ -46,6 +46,7 @@ __all__ = [
 
 _ALL: Final = "*"
 _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide_exchange)}
+_NOT_NOTED: Final = frozenset({"created_at", "last_used_at"})
 _NO_STORE: Final = {"cache-control": "no-store"}
 _DOCUMENT: Final = Example(summary="A key", value=API_KEY)
 _ISSUED: Final = Example(summary="A new key", value=API_KEY | {"key": API_KEY_SECRET})
@@ -191,6 +192,7 @@ async def create_api_key(
             expires_at=asked.expires_at,
         ),
     )
+    exchange.did("api_key.created", **_noted(issued.api_key))
     document = ApiKeyIssued(**_members(issued.api_key), key=issued.secret.text)
     location = f"/v1/api-keys/{issued.api_key.id}"
     return Response(document, headers={"location": location, **_NO_STORE})
@@ -277,6 +279,7 @@ async def change_api_key(
         is_active=asked.is_active,
     )
     changed = await services.cases.keys.change(caller, key_id, change)
+    exchange.did("api_key.changed", **_noted(changed))
     return Response(ApiKeyDto(**_members(changed)), headers=_NO_STORE)
 
 
@@ -292,6 +295,7 @@ async def revoke_api_key(
     *,
     services: NamedDependency[Services],
     caller: NamedDependency[Principal],
+    exchange: NamedDependency[Exchange],
     id: FromPath[str],  # noqa: A002  named as in the path
 ) -> None:
     """Revoke a key: every worker refuses it within 5 s.
@@ -299,7 +303,8 @@ async def revoke_api_key(
     Its document stays readable, with `is_active` false.
     """
     require(caller, Call.REVOKE_API_KEY)
-    await services.cases.keys.revoke(caller, ObjectId(id))
+    revoked = await services.cases.keys.revoke(caller, ObjectId(id))
+    exchange.did("api_key.revoked", **_noted(revoked))
 
 
 def _tenants(asked: list[str]) -> frozenset[TenantId] | None:
@@ -308,6 +313,12 @@ def _tenants(asked: list[str]) -> frozenset[TenantId] | None:
             raise Invalid("tenants: * stands alone")
         return None
     return frozenset(map(TenantId, asked))
+
+
+def _noted(api_key: ApiKey) -> dict[str, Any]:
+    """What the audit log tells about a key: all of what it may do."""
+    members = {name: value for name, value in _members(api_key).items() if name not in _NOT_NOTED}
+    return {"key_id": members.pop("id"), **members}
 
 
 def _members(api_key: ApiKey) -> dict[str, Any]:

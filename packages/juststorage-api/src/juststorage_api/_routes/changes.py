@@ -126,6 +126,14 @@ async def change_object(
         conditions=conditions,
         namespaces=caller.namespaces,
     )
+    exchange.did(
+        "object.changed",
+        object_id=str(changed.id),
+        namespace=str(changed.namespace),
+        changed=[
+            name for name in ObjectPatch.__struct_fields__ if getattr(asked, name) is not UNSET
+        ],
+    )
     return Response(object_dto(changed), headers={"etag": f'"{changed.content_hash}"'})
 
 
@@ -175,6 +183,13 @@ async def copy_object(
         tenant, object_id, target, conditions=conditions, namespaces=caller.namespaces
     )
     copied = committed.object
+    exchange.did(
+        "object.created",
+        object_id=str(copied.id),
+        namespace=str(copied.namespace),
+        content_hash=str(copied.content_hash),
+        copied_from=str(object_id),
+    )
     return Response(
         object_dto(copied),
         headers={"location": location_of(caller, copied), "etag": f'"{copied.content_hash}"'},
@@ -203,8 +218,11 @@ async def delete_objects(
     exchange.tenant_id = tenant = tenant_for(caller, Call.DELETE, asked.tenant_id)
     ids = [ObjectId(each) for each in asked.ids]
     result = await services.cases.delete.many(tenant, ids, namespaces=caller.namespaces)
+    deleted = [str(each) for each in result.deleted]
+    if deleted:
+        exchange.did("object.deleted", object_ids=deleted)
     return ObjectsDeleted(
-        deleted=[str(each) for each in result.deleted],
+        deleted=deleted,
         missing=[str(each) for each in result.missing],
     )
 

@@ -3,6 +3,7 @@
 from juststorage.config._config import Config
 from juststorage.config._describe import options_schema, redacted, schema
 from juststorage.config._sections import (
+    Audit,
     AuthSection,
     Blobs,
     ColdBlobsSection,
@@ -18,6 +19,7 @@ from juststorage.config._sections import (
 )
 
 __all__ = [
+    "Audit",
     "AuthSection",
     "Blobs",
     "ColdBlobsSection",

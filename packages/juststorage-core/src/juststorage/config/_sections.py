@@ -15,6 +15,7 @@ from juststorage.domain import OBJECT_BYTES_MAX
 
 __all__ = [
     "TABLES",
+    "Audit",
     "AuthSection",
     "Blobs",
     "ColdBlobsSection",
@@ -235,6 +236,15 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
 
 
+class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who changed what, and who was refused."""
+
+    log: Annotated[
+        bool,
+        Meta(description="Write events to the logger juststorage.audit, whatever log.level is"),
+    ] = True
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The log, written to standard error."""
 
@@ -264,4 +274,5 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gc: GCSection = GCSection()
     server: Server = Server()
     uploads: Uploads = Uploads()
+    audit: Audit = Audit()
     log: Log = Log()

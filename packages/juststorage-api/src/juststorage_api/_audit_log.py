@@ -1,0 +1,91 @@
+"""Who changed what, and who was refused: a trail of its own, beside the access log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from juststorage.runtime import line_handler
+from juststorage_api._exchange import Exchange
+
+__all__ = ["AuditLog"]
+
+_REFUSED: Final = frozenset({401, 403, 429})
+_CHANGING: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
+_KEYS: Final = b"/v1/api-keys"
+
+
+class AuditLog:
+    """Writes to the logger `juststorage.audit`, whatever level the log has.
+
+    Every event has `action`, `outcome`, `subject`, `tenant_id` (null where unknown), `request_id`
+    and `peer`. Outcomes:
+
+    - `done`: the change that `action` names (`object.created`, `object.replaced`, `object.changed`,
+      `object.deleted`, `api_key.created`, `api_key.changed`, `api_key.revoked`) is durable, also
+      where its answer did not arrive. What was changed is in further fields.
+    - `refused`: nothing happened; `code` says why. 401, 403 and 429 of any call, every 4xx of calls
+      about API keys.
+    - `unknown`: a change was asked for, and failed in the service (5xx) or was broken off.
+
+    Args:
+        enabled: False writes nothing.
+    """
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._logger = logging.getLogger("juststorage.audit")
+        self._enabled = enabled
+        if enabled:
+            self._logger.setLevel(logging.INFO)
+
+    def write(self, exchange: Exchange) -> None:
+        """Write what is to be told about an exchange that is over, if anything is."""
+        if not self._enabled:
+            return
+        deed, status = exchange.deed, exchange.status
+        if deed is not None:
+            self._event(exchange, deed[0], "done", deed[1])
+        elif 0 < status < 400:
+            return
+        elif status in _REFUSED or (400 <= status < 500 and exchange.path.startswith(_KEYS)):
+            self._event(exchange, "request", "refused", _request(exchange))
+        elif (status == 0 or status >= 500) and _is_change(exchange):
+            self._event(exchange, "request", "unknown", _request(exchange))
+
+    def _event(
+        self, exchange: Exchange, action: str, outcome: str, facts: Mapping[str, Any]
+    ) -> None:
+        client = exchange.scope.get("client")
+        caller, tenant_id = exchange.principal, exchange.tenant_id
+        fields = {
+            "action": action,
+            "outcome": outcome,
+            "subject": None if caller is None else caller.subject,
+            "tenant_id": None if tenant_id is None else str(tenant_id),
+            "request_id": exchange.request_id.decode("ascii"),
+            "peer": client[0] if client else None,
+            **facts,
+        }
+        message = f"{action} {outcome}"
+        handler = line_handler(self._logger)
+        if handler is not None:
+            handler.line(self._logger.name, message, fields)
+            return
+        record = self._logger.makeRecord(
+            self._logger.name, logging.INFO, "", 0, message, (), None, extra=fields
+        )
+        self._logger.handle(record)
+
+
+def _request(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "method": exchange.method,
+        "path": exchange.path.decode("ascii", "replace"),
+        "status": exchange.status,
+        "code": exchange.code or None,
+    }
+
+
+def _is_change(exchange: Exchange) -> bool:
+    return exchange.method in _CHANGING and exchange.path.startswith(b"/v1/")
