@@ -37,7 +37,7 @@ _ETAG: Final = text_header("The content hash in quotes: equal bytes, equal tag",
 
 UPLOADED: Final[Headers] = {
     "Location": text_header(
-        "Where the object is, by id. It ends in `?tenant_id=...` for callers who hold several tenants"
+        "Where the object is, by id; with `?tenant_id=...` for callers who hold several tenants"
         " and must name one",
         f"/v1/objects/{OBJECT_ID}",
     ),
