@@ -30,7 +30,8 @@ SELECT id::text FROM objects
 WHERE id = ANY ($1::text[]::uuid[]) AND status = 'WRITING'"""
 
 # Chosen in a materialized CTE: a subquery with LIMIT and FOR UPDATE inside IN may be run again for
-# every row that it is compared with, and then chooses more each time.
+# every row that it is compared with, and then chooses more each time. Locked, a row stays DELETING:
+# asked for once more below, the planner could walk through all that are.
 _BURY: Final = """
 WITH due AS MATERIALIZED (
     SELECT o.id FROM objects o LEFT JOIN blobs b USING (content_hash, storage_class)
@@ -38,7 +39,7 @@ WITH due AS MATERIALIZED (
     LIMIT $1 FOR UPDATE OF o SKIP LOCKED
 )
 UPDATE objects o SET status = 'DELETED', updated_at = clock_timestamp()
-FROM due WHERE o.id = due.id AND o.status = 'DELETING' RETURNING 1"""
+FROM due WHERE o.id = due.id RETURNING 1"""
 
 _PURGE: Final = """
 WITH due AS MATERIALIZED (

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
+import anyio
 import asyncpg
 import pytest
 from msgspec.structs import replace
@@ -19,6 +22,8 @@ from juststorage_postgres import _blobs, _statements, _work
 from juststorage_postgres._connect import connect
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._page import statements_of
+
+OpenStore = Callable[..., AbstractAsyncContextManager[MetadataStore]]
 
 FILL = """
 INSERT INTO blobs (content_hash, storage_class, size_bytes, ref_count, locator, stored_at,
@@ -144,15 +149,58 @@ async def test_pages(postgres_options: PostgresOptions, store: MetadataStore, na
         await connection.close()
 
 
-async def test_garbage(postgres_options: PostgresOptions) -> None:
-    """Candidates come oldest first along their own index."""
+COLLECTING = {
+    "CANDIDATES": (_blobs.CANDIDATES, {"blobs_garbage_idx"}),
+    "CLAIM": (_blobs.CLAIM, {"blobs_pkey"}),
+    "LOCK_BLOBS": (_work.LOCK_BLOBS, {"blobs_pkey"}),
+    "HOLDERS": (_blobs.HOLDERS, {"objects_blob_idx"}),
+    "DROP_CLAIMS": (_blobs._DROP_CLAIMS, {"blobs_pkey"}),
+    "DELETE": (_blobs._DELETE, {"blobs_pkey"}),
+    "BURY": (_blobs._BURY, {"objects_deleting_idx", "objects_pkey"}),
+    "LOCATORS": (_blobs._LOCATORS, {"blobs_locator_idx"}),
+}
+
+
+@pytest.mark.parametrize("filled", [False, True])
+async def test_collecting(postgres_options: PostgresOptions, filled: bool) -> None:
+    """Claiming and removing read what they claim and remove: never all objects, or all blobs."""
     connection = await connect(postgres_options)
     try:
-        await connection.execute(FILL)
-        await connection.execute("ANALYZE objects, blobs")
-        plan = await generic_plan(connection, _blobs.CANDIDATES)
-        assert scans(plan) == {"blobs_garbage_idx"} and unbounded(plan) == [], plan
-        plan = await generic_plan(connection, _blobs.HOLDERS)
-        assert scans(plan) == {"objects_blob_idx"} and unbounded(plan) == [], plan
+        if filled:
+            await connection.execute(FILL)
+            await connection.execute("ANALYZE objects, blobs")
+        for name, (statement, indexes) in COLLECTING.items():
+            plan = await generic_plan(connection, statement)
+            assert scans(plan) == indexes, f"{name}\n{plan}"
+            assert "Seq Scan" not in plan and unbounded(plan) == [], f"{name}\n{plan}"
     finally:
         await connection.close()
+
+
+READ = """
+SELECT coalesce(sum(seq_scan), 0)::int AS scans, (
+    SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE indexrelname = 'blobs_garbage_idx'
+) AS garbage, (
+    SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE relname = 'objects'
+) AS objects
+FROM pg_stat_user_tables WHERE relname IN ('blobs', 'objects')"""
+
+
+async def test_a_claim_reads_as_much_as_it_claims(
+    postgres_options: PostgresOptions, open_store: OpenStore, raw: asyncpg.Connection
+) -> None:
+    """Of 2,000 blobs that are garbage, a claim of ten reads about ten, by the server's count."""
+    connection = await connect(postgres_options)
+    await connection.execute(FILL)
+    await connection.execute("ANALYZE objects, blobs")
+    await connection.close()
+    async with open_store() as store:
+        await raw.execute("SELECT pg_stat_reset()")
+        claimed = await store.blobs.claim(grace_s=0, claim_s=60, limit=10, agree=lambda *_: True)
+        assert len(claimed) == 10
+    # A server process reports what it has read when it ends.
+    with anyio.fail_after(10):
+        while not (read := await raw.fetchrow(READ))["garbage"]:
+            pass
+    assert (read["scans"], read["objects"]) == (0, 0)
+    assert read["garbage"] < 50

@@ -32,10 +32,16 @@ NEVER = {
 }
 """Never on a table that is in use, however it is written."""
 
+JUSTIFIED = {
+    ("0002", "locks a table on purpose"): "the count and the triggers that go on with it begin"
+    " together; who changes an object waits for the count",
+}
+"""Breaches that were weighed; the revision's docstring says what the operator has to expect."""
+
 
 def statements(sql: str) -> list[str]:
     """A revision's own statements, each on one line, without comments."""
-    text = re.sub(r"--[^\n]*", "", sql)
+    text = re.sub(r"\$\$.*?\$\$", "$$", re.sub(r"--[^\n]*", "", sql), flags=re.DOTALL)
     each = (" ".join(part.split()) for part in text.split(";"))
     return [part for part in each if part and not OURS.match(part)]
 
@@ -103,7 +109,11 @@ def test_a_revision(revision: str) -> None:
     [file] = [file for file in FILES if file.name.startswith(revision)]
     # What no version uses any more may go, where the revision says since when.
     may_drop = re.search(r"Unused since \d{4}", file.read_text()) is not None
-    assert list(breaches(sql, known, may_drop=may_drop)) == []
+    assert [
+        breach
+        for breach in breaches(sql, known, may_drop=may_drop)
+        if (revision, breach.partition(":")[0]) not in JUSTIFIED
+    ] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
