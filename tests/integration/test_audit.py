@@ -260,6 +260,12 @@ DAMAGE: dict[str, tuple[Callable[[Store], object], set[str], int]] = {
     "staged without an upload": (lambda s: _staged(s, NOBODY), {"I5"}, 1),
     "an upload lost its lease": (lambda s: _abandoned(s, reserved=False), {"I6"}, 1),
     "a reservation lost its lease": (lambda s: _abandoned(s, reserved=True), {"I6"}, 1),
+    "usage is counted wrong": (
+        lambda s: s.sql("UPDATE usage SET objects = objects + 3, bytes = 1"),
+        {"I12"},
+        1,
+    ),
+    "usage is not counted": (lambda s: s.sql("DELETE FROM usage"), {"I12"}, 1),
     "a key is held twice": (
         lambda s: s.sql(
             "DROP INDEX uq_objects_key; UPDATE objects SET key = 'key' WHERE key IS NULL"

@@ -130,6 +130,7 @@ class MetadataAt:
         self.objects: Any = _Part(inner.objects, "objects", points)
         self.blobs: Any = _Part(inner.blobs, "blobs", points)
         self.api_keys: Any = _Part(inner.api_keys, "api_keys", points)
+        self.usage: Any = _Part(inner.usage, "usage", points)
         self.ping = inner.ping
         self.secret = inner.secret
 

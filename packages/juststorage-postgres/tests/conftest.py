@@ -19,6 +19,7 @@ from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres.plugin import POSTGRES
 from juststorage_postgres.testing import *  # noqa: F403
 from juststorage_postgres.testing import (
+    EMPTY,
     LocalServer,
     PostgresServer,
     made_database,
@@ -64,7 +65,7 @@ def bouncer_options(bouncer: Bouncer) -> Iterator[PostgresOptions]:
     )
     # Not as other databases are emptied: ending the connections that PgBouncer holds would make
     # the next test find that out.
-    run_sql(bouncer.direct_url, "TRUNCATE objects, blobs, api_keys, secrets")
+    run_sql(bouncer.direct_url, EMPTY)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import msgspec
 from juststorage.domain import Query, SortBy
 from juststorage_postgres._schema import columns, objects
 
-__all__ = ["prefix_end", "statements_of"]
+__all__ = ["like", "prefix_end", "statements_of"]
 
 _COLUMNS: Final = columns(objects, "o.")
 
@@ -56,7 +56,7 @@ def statements_of(query: Query) -> Iterator[tuple[str, list[Any]]]:
         yield _Statement(query, has_key=has_key, is_continued=is_first).built()
 
 
-def _like(pattern: str) -> str:
+def like(pattern: str) -> str:
     """A namespace or a prefix as LIKE has it. Names have underscores, and no other wildcard."""
     literal = pattern.removesuffix("*").replace("_", r"\_")
     return f"{literal}%" if pattern.endswith("*") else literal
@@ -182,8 +182,8 @@ class _Statement:
             head, source = _NAMESPACES, "n"
         elif any(each.endswith("*") for each in query.namespaces):
             head, source = _NAMESPACES, "n"
-            like = self._argument(sorted(map(_like, query.namespaces)), "text[]")
-            conditions.append(f"n.namespace LIKE ANY ({like})")
+            patterns = self._argument(sorted(map(like, query.namespaces)), "text[]")
+            conditions.append(f"n.namespace LIKE ANY ({patterns})")
         else:
             given = self._argument(sorted(query.namespaces), "text[]")
             head, source = "", f"unnest({given}) AS n (namespace)"

@@ -16,7 +16,17 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
-__all__ = ["HELD", "api_keys", "blobs", "columns", "metadata", "objects", "secrets"]
+__all__ = [
+    "HELD",
+    "api_keys",
+    "blobs",
+    "columns",
+    "metadata",
+    "objects",
+    "secrets",
+    "usage",
+    "usage_deltas",
+]
 
 HELD: Final = "(status = 'COMMITTED' OR (status = 'WRITING' AND claims_key))"
 """Which objects hold their key: the predicate of the unique index. A PUT claims nothing."""
@@ -177,6 +187,77 @@ secrets: Final = sa.Table(
     sa.Column("name", _C, primary_key=True),
     sa.Column("value", pg.BYTEA, nullable=False),
 )
+
+usage: Final = sa.Table(
+    "usage",
+    metadata,
+    sa.Column("tenant_id", _C, primary_key=True),
+    sa.Column("namespace", _C, primary_key=True),
+    sa.Column("storage_class", _C, primary_key=True),
+    sa.Column("objects", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+)
+
+# Added to by every transaction that changes a count, and folded into `usage` in the background: no
+# row that every upload of a tenant would have to wait for. Both together are the count.
+usage_deltas: Final = sa.Table(
+    "usage_deltas",
+    metadata,
+    sa.Column("tenant_id", _C, nullable=False),
+    sa.Column("namespace", _C, nullable=False),
+    sa.Column("storage_class", _C, nullable=False),
+    sa.Column("objects", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+)
+sa.Index("usage_deltas_tenant_idx", usage_deltas.c.tenant_id)
+
+# In the database rather than in our statements: whoever changes objects is counted, the previous
+# release during a rolling upgrade and an operator with psql included. Once for each statement, so a
+# gathered one adds a row for each namespace and class that it touches. docs/adr/0019.
+COUNT_USAGE: Final = """
+CREATE FUNCTION count_usage() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        INSERT INTO usage_deltas (tenant_id, namespace, storage_class, objects, bytes)
+        SELECT tenant_id, namespace, storage_class, count(*), sum(size_bytes)
+        FROM new_rows WHERE status = 'COMMITTED' GROUP BY 1, 2, 3;
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO usage_deltas (tenant_id, namespace, storage_class, objects, bytes)
+        SELECT tenant_id, namespace, storage_class, -count(*), -sum(size_bytes)
+        FROM old_rows WHERE status = 'COMMITTED' GROUP BY 1, 2, 3;
+    ELSE
+        INSERT INTO usage_deltas (tenant_id, namespace, storage_class, objects, bytes)
+        SELECT tenant_id, namespace, storage_class, sum(n), sum(n * size_bytes) FROM (
+            SELECT tenant_id, namespace, storage_class, size_bytes, 1 AS n
+            FROM new_rows WHERE status = 'COMMITTED'
+            UNION ALL
+            SELECT tenant_id, namespace, storage_class, size_bytes, -1
+            FROM old_rows WHERE status = 'COMMITTED'
+        ) AS c GROUP BY 1, 2, 3 HAVING sum(n) <> 0 OR sum(n * size_bytes) <> 0;
+    END IF;
+    RETURN NULL;
+END $$"""
+
+_TRIGGERS: Final = {
+    "insert": "REFERENCING NEW TABLE AS new_rows",
+    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "delete": "REFERENCING OLD TABLE AS old_rows",
+}
+
+
+def _create_with(table: sa.MetaData | sa.Table, statement: str) -> None:
+    """Run a statement after the table, or all of them, were created."""
+    ddl = sa.DDL(statement.replace("%", "%%"))  # type: ignore[no-untyped-call]
+    sa.event.listen(table, "after_create", ddl)
+
+
+_create_with(usage_deltas, COUNT_USAGE)
+for _name, _rows in _TRIGGERS.items():
+    _create_with(
+        metadata,
+        f"CREATE TRIGGER objects_usage_{_name} AFTER {_name.upper()} ON objects {_rows}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION count_usage()",
+    )
 
 
 def columns(table: sa.Table, prefix: str = "") -> str:

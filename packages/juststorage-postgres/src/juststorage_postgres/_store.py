@@ -19,6 +19,7 @@ from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._objects import PostgresObjectRepository
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
+from juststorage_postgres._usage import PostgresUsageRepository
 
 __all__ = ["PostgresMetadataStore", "opened_store"]
 
@@ -34,6 +35,7 @@ class PostgresMetadataStore(MetadataStore):
         self.objects = PostgresObjectRepository(pool, lane)
         self.blobs = PostgresBlobRepository(pool)
         self.api_keys = PostgresApiKeyRepository(pool, lane)
+        self.usage = PostgresUsageRepository(pool)
 
     async def ping(self) -> None:
         async with self._pool.connection() as connection:

@@ -40,6 +40,10 @@ UNION ALL
 SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace
     AND conrelid <> to_regclass($1) IS NOT FALSE
+UNION ALL
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 ORDER BY 1"""
 
 
@@ -218,3 +222,40 @@ async def test_a_newer_schema_serves_and_an_older_one_does_not(
             await store.ping()
     finally:
         await raw.execute(say, REVISIONS[-1])  # the database is the next test's as well
+
+
+async def test_objects_of_the_first_revision_are_counted(
+    migrator: PostgresMigrator, empty_postgres_url: str
+) -> None:
+    """What was stored before usage was counted is in the count, and so is what the old code adds.
+
+    The statements here are those of the release before: they know nothing of the new tables.
+    """
+    migrator.up()
+    await anyio.to_thread.run_sync(migrator.down, "0001")
+    add = (
+        "INSERT INTO objects (id, namespace, tenant_id, status, storage_class, content_hash,"
+        " blob_hash, size_bytes, content_type, metadata, created_at, updated_at, claims_key,"
+        " lease_epoch) VALUES (gen_random_uuid(), 'n', 't', $1, 'hot', 'h',"
+        " CASE $1 WHEN 'COMMITTED' THEN 'h' END, 7, 'x/y', '{}', now(), now(), false, 1)"
+    )
+    connection = await asyncpg.connect(empty_postgres_url)
+    await connection.execute(
+        "INSERT INTO blobs (content_hash, storage_class, size_bytes, ref_count, first_seen_at)"
+        " VALUES ('h', 'hot', 7, 3, now())"
+    )
+    for status in ("COMMITTED", "COMMITTED", "DELETED"):
+        await connection.execute(add, status)
+    await anyio.to_thread.run_sync(migrator.up)
+    await connection.execute(add, "COMMITTED")
+    await connection.execute("UPDATE objects SET key = 'k' WHERE status = 'DELETED'")
+    await connection.execute(
+        "UPDATE objects SET status = 'DELETING', blob_hash = NULL WHERE id IN"
+        " (SELECT id FROM objects WHERE status = 'COMMITTED' LIMIT 2)"
+    )
+    counted = await connection.fetchrow(
+        "SELECT sum(objects), sum(bytes) FROM (TABLE usage UNION ALL TABLE usage_deltas) AS u"
+        " WHERE (tenant_id, namespace, storage_class) = ('t', 'n', 'hot')"
+    )
+    await connection.close()
+    assert tuple(counted) == (1, 7)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-__all__ = ["metadata", "render"]
+__all__ = ["TRIGGERS", "metadata", "render"]
 
 metadata = MetaData()
 
@@ -126,6 +126,17 @@ secrets = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant_id", Text, primary_key=True, nullable=False),
+    Column("namespace", Text, primary_key=True, nullable=False),
+    Column("storage_class", Text, primary_key=True, nullable=False),
+    Column("objects", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What alembic makes by itself; here, so that a fresh file needs no alembic.
 alembic_version = Table(
     "alembic_version",
@@ -173,9 +184,44 @@ _index("ix_objects_deleted", objects, "updated_at", where=text("status = 'DELETE
 _index("ix_blobs_garbage", blobs, "zero_since", where=text("ref_count = 0"))
 _index("ix_blobs_locator", blobs, "storage_class", "locator", where=text("locator IS NOT NULL"))
 
+# Counted where objects change, whoever changes them: the previous release and an operator with the
+# SQLite shell included. There is one writer, so nobody waits for a counter. docs/adr/0019.
+TRIGGERS = (
+    """CREATE TRIGGER objects_usage_insert AFTER INSERT ON objects WHEN NEW.status = 'COMMITTED'
+BEGIN
+    INSERT INTO usage (tenant_id, namespace, storage_class, objects, bytes)
+    VALUES (NEW.tenant_id, NEW.namespace, NEW.storage_class, 1, NEW.size_bytes)
+    ON CONFLICT (tenant_id, namespace, storage_class)
+    DO UPDATE SET objects = objects + 1, bytes = bytes + excluded.bytes;
+END""",
+    """CREATE TRIGGER objects_usage_enter
+AFTER UPDATE OF tenant_id, namespace, status, storage_class, size_bytes
+ON objects WHEN NEW.status = 'COMMITTED'
+BEGIN
+    INSERT INTO usage (tenant_id, namespace, storage_class, objects, bytes)
+    VALUES (NEW.tenant_id, NEW.namespace, NEW.storage_class, 1, NEW.size_bytes)
+    ON CONFLICT (tenant_id, namespace, storage_class)
+    DO UPDATE SET objects = objects + 1, bytes = bytes + excluded.bytes;
+END""",
+    """CREATE TRIGGER objects_usage_leave
+AFTER UPDATE OF tenant_id, namespace, status, storage_class, size_bytes
+ON objects WHEN OLD.status = 'COMMITTED'
+BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
+    WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
+        AND storage_class = OLD.storage_class;
+END""",
+    """CREATE TRIGGER objects_usage_delete AFTER DELETE ON objects WHEN OLD.status = 'COMMITTED'
+BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
+    WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
+        AND storage_class = OLD.storage_class;
+END""",
+)
+
 
 def render() -> str:
-    """The tables and indexes as SQL text, statements apart by an empty line."""
+    """Tables, indexes and triggers as SQL text, statements apart by an empty line."""
     dialect = sqlite.dialect()
     statements = []
     for table in metadata.sorted_tables:
@@ -184,6 +230,7 @@ def render() -> str:
             str(CreateIndex(index).compile(dialect=dialect))
             for index in sorted(table.indexes, key=lambda index: index.name or "")
         ]
+    statements += TRIGGERS
     return (
         "\n\n".join(
             "\n".join(line.rstrip() for line in statement.strip().splitlines() if line.strip())

@@ -25,6 +25,7 @@ from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._revisions import REVISIONS
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._turnstile import Turnstile
+from juststorage_sqlite._usage import SqliteUsageRepository
 from juststorage_sqlite._writer import Writer
 from juststorage_sqlite.plugin import SqliteOptions
 
@@ -48,6 +49,7 @@ class SqliteMetadataStore(MetadataStore):
         self.objects = SqliteObjectRepository(clock, writer, reader, lookups)
         self.blobs = SqliteBlobRepository(writer, reader)
         self.api_keys = SqliteApiKeyRepository(writer, quick)
+        self.usage = SqliteUsageRepository(writer, reader)
 
     async def ping(self) -> None:
         await self._reader.run(_ping)

@@ -48,6 +48,16 @@ CREATE TABLE secrets (
 	PRIMARY KEY (name)
 );
 
+CREATE TABLE usage (
+	tenant_id TEXT NOT NULL,
+	namespace TEXT NOT NULL,
+	storage_class TEXT NOT NULL,
+	objects INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	PRIMARY KEY (tenant_id, namespace, storage_class)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE objects (
 	id TEXT NOT NULL,
 	namespace TEXT NOT NULL,
@@ -93,3 +103,37 @@ CREATE INDEX ix_objects_size ON objects (tenant_id, size_bytes, id) WHERE status
 CREATE INDEX ix_objects_updated ON objects (tenant_id, updated_at, id) WHERE status = 'COMMITTED';
 
 CREATE UNIQUE INDEX uq_objects_key ON objects (tenant_id, namespace, "key") WHERE key IS NOT NULL AND (status = 'COMMITTED' OR (status = 'WRITING' AND claims_key = 1));
+
+CREATE TRIGGER objects_usage_insert AFTER INSERT ON objects WHEN NEW.status = 'COMMITTED'
+BEGIN
+    INSERT INTO usage (tenant_id, namespace, storage_class, objects, bytes)
+    VALUES (NEW.tenant_id, NEW.namespace, NEW.storage_class, 1, NEW.size_bytes)
+    ON CONFLICT (tenant_id, namespace, storage_class)
+    DO UPDATE SET objects = objects + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER objects_usage_enter
+AFTER UPDATE OF tenant_id, namespace, status, storage_class, size_bytes
+ON objects WHEN NEW.status = 'COMMITTED'
+BEGIN
+    INSERT INTO usage (tenant_id, namespace, storage_class, objects, bytes)
+    VALUES (NEW.tenant_id, NEW.namespace, NEW.storage_class, 1, NEW.size_bytes)
+    ON CONFLICT (tenant_id, namespace, storage_class)
+    DO UPDATE SET objects = objects + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER objects_usage_leave
+AFTER UPDATE OF tenant_id, namespace, status, storage_class, size_bytes
+ON objects WHEN OLD.status = 'COMMITTED'
+BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
+    WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
+        AND storage_class = OLD.storage_class;
+END;
+
+CREATE TRIGGER objects_usage_delete AFTER DELETE ON objects WHEN OLD.status = 'COMMITTED'
+BEGIN
+    UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
+    WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
+        AND storage_class = OLD.storage_class;
+END;

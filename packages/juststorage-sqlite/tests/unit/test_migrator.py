@@ -32,7 +32,7 @@ def test_status_before_and_after(how: Connecting) -> None:
     migrator.up()
     assert migrator.status() == MigrationStatus(current=HEAD, head=HEAD, pending=[])
     migrator.up()
-    assert tables(how) == {"objects", "blobs", "api_keys", "secrets"}
+    assert tables(how) == {"objects", "blobs", "api_keys", "secrets", "usage"}
 
 
 def test_down_and_up_again(how: Connecting) -> None:
@@ -88,6 +88,7 @@ def test_sql_does_what_up_does(how: Connecting) -> None:
 def test_a_migration_that_breaks_references_is_undone(how: Connecting) -> None:
     """Foreign keys are off while tables are rebuilt, so they are checked before the commit."""
     prepare(how, auto_migrate=True)
+    SqliteMigrator(how).down("0001")
     with closing(sqlite3.connect(how.path, isolation_level=None)) as db:
         db.execute(
             "INSERT INTO objects (id, namespace, tenant_id, status, storage_class, content_hash,"
@@ -95,7 +96,6 @@ def test_a_migration_that_breaks_references_is_undone(how: Connecting) -> None:
             " lease_epoch) VALUES ('1', 'n', 't', 'COMMITTED', 'hot', 'h', 'h', 1, 'x/y', '{}',"
             " 1, 1, 0, 1)"
         )
-        db.execute("UPDATE alembic_version SET version_num = '0001'")
     with pytest.raises(Misconfigured, match="dangling"):
         SqliteMigrator(how).up()
 
@@ -105,3 +105,26 @@ def test_the_connection_keeps_its_settings(how: Connecting) -> None:
     SqliteMigrator(how).up()
     with closing(connect(how)) as db:
         assert db.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
+def test_objects_of_the_first_revision_are_counted(how: Connecting) -> None:
+    """What was stored before usage was counted is in the count, and what comes later as well."""
+    prepare(how, auto_migrate=True)
+    SqliteMigrator(how).down("0001")
+    add = (
+        "INSERT INTO objects (id, namespace, tenant_id, status, storage_class, content_hash,"
+        " blob_hash, size_bytes, content_type, metadata, created_at, updated_at, claims_key,"
+        " lease_epoch) VALUES (?1, 'n', 't', ?2, 'hot', 'h', CASE ?2 WHEN 'COMMITTED' THEN 'h' END,"
+        " 7, 'x/y', '{}', 1, 1, 0, 1)"
+    )
+    with closing(sqlite3.connect(how.path, isolation_level=None)) as db:
+        db.execute(
+            "INSERT INTO blobs (content_hash, storage_class, size_bytes, ref_count, first_seen_at)"
+            " VALUES ('h', 'hot', 7, 3, 1)"
+        )
+        for number, status in enumerate(("COMMITTED", "COMMITTED", "DELETED")):
+            db.execute(add, (str(number), status))
+        SqliteMigrator(how).up()
+        db.execute(add, ("3", "COMMITTED"))
+        db.execute("UPDATE objects SET status = 'DELETING', blob_hash = NULL WHERE id IN (0, 3)")
+        assert db.execute("SELECT * FROM usage").fetchall() == [("t", "n", "hot", 1, 7)]

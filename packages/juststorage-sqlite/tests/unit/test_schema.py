@@ -21,7 +21,7 @@ NOW = 1_700_000_000_000_000
 
 
 def described(db: sqlite3.Connection) -> dict[str, object]:
-    """What matters of a schema: columns, keys, checks, indexes; not how the text is laid out."""
+    """What matters of a schema: columns, keys, checks, indexes, triggers; not how text is set."""
     found: dict[str, object] = {}
     for name, kind, text in db.execute("SELECT name, type, sql FROM sqlite_master"):
         if kind == "table" and name != "alembic_version":
@@ -35,7 +35,7 @@ def described(db: sqlite3.Connection) -> dict[str, object]:
                 ),
                 "rowid": "WITHOUT ROWID" not in text,
             }
-        elif kind == "index" and text is not None:
+        elif kind in {"index", "trigger"} and text is not None:
             found[name] = re.sub(r"\s+", " ", text)
     return found
 

@@ -40,6 +40,7 @@ from juststorage.ports import (
     Space,
     StagedBlob,
     TrashedBlob,
+    UsageRepository,
 )
 
 __all__ = ["Where", "guard", "unwrap"]
@@ -191,6 +192,10 @@ class _BlobRepositoryGuard(_Guard, BlobRepository):
 
 
 class _ApiKeyRepositoryGuard(_Guard, ApiKeyRepository):
+    pass
+
+
+class _UsageRepositoryGuard(_Guard, UsageRepository):
     pass
 
 

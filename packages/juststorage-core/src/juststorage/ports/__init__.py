@@ -27,6 +27,13 @@ from juststorage.ports._objects import (
     Reservation,
     UploadIntent,
 )
+from juststorage.ports._usage import (
+    Usage,
+    UsageDrift,
+    UsagePart,
+    UsageRecount,
+    UsageRepository,
+)
 
 __all__ = [
     "ApiKeyChange",
@@ -56,4 +63,9 @@ __all__ = [
     "StagedEntry",
     "TrashedBlob",
     "UploadIntent",
+    "Usage",
+    "UsageDrift",
+    "UsagePart",
+    "UsageRecount",
+    "UsageRepository",
 ]

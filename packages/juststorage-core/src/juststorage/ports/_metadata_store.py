@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from juststorage.ports._api_keys import ApiKeyRepository
 from juststorage.ports._blobs import BlobRepository
 from juststorage.ports._objects import ObjectRepository
+from juststorage.ports._usage import UsageRepository
 
 __all__ = ["MetadataStore"]
 
@@ -34,6 +35,7 @@ class MetadataStore(ABC):
     objects: ObjectRepository
     blobs: BlobRepository
     api_keys: ApiKeyRepository
+    usage: UsageRepository
 
     @abstractmethod
     async def ping(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from juststorage.domain import Blob, BlobKey, ObjectId, ObjectStatus, StoredObject
+from juststorage.domain import Blob, BlobKey, ObjectId, ObjectStatus, StoredObject, TenantId
 from juststorage.ports import MetadataStore
 
 __all__ = ["audit_metadata"]
@@ -14,7 +14,7 @@ _STEP = 500
 
 
 async def audit_metadata(store: MetadataStore) -> list[str]:
-    """Every breach of I1, I3 and I7 (storage protocol), one sentence each; empty when all is well.
+    """Every breach of I1, I3, I7 (storage protocol) and I12 (usage), a sentence each; else empty.
 
     Reads through `scan`, page by page, so it wants a store that nobody writes to meanwhile.
     """
@@ -24,6 +24,7 @@ async def audit_metadata(store: MetadataStore) -> list[str]:
         *_committed_without_blob(objects, blobs),
         *_wrong_counts(objects, blobs),
         *_keys_held_twice(objects),
+        *[each async for each in _wrong_usage(store)],
     ]
 
 
@@ -95,3 +96,12 @@ def _keys_held_twice(objects: list[StoredObject]) -> list[str]:
     return [
         f"I7: {number} objects have the key {name}" for name, number in names.items() if number > 1
     ]
+
+
+async def _wrong_usage(store: MetadataStore) -> AsyncIterator[str]:
+    """I12: what is counted for a tenant is what it has."""
+    after: TenantId | None = None
+    while (found := await store.usage.recount(after=after, repair=False)) is not None:
+        after = found.tenant_id
+        for drift in found.drifts:
+            yield f"I12: {found.tenant_id}: {drift}"

@@ -15,6 +15,7 @@ row on, and only what is still wrong, with the row unchanged, is a finding.
 - I5: no staged bytes are without a live upload. Repair discards them.
 - I6: no WRITING object has a lease that is long over. Repair reaps it.
 - I7: a key is held by one object. Not repaired: a person must choose.
+- I12: what is counted for a tenant is what it has (`_audit_usage`). Repair counts anew.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from juststorage.domain import (
 from juststorage.errors import JustStorageError
 from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, StagedEntry
 from juststorage.usecases._audit_bytes import BytesAudit
+from juststorage.usecases._audit_usage import audit_usage
 from juststorage.usecases._finding import AFFECTED_MAX, Affected, AuditLimits, Finding
 
 __all__ = ["AuditLimits", "AuditStore", "Finding"]
@@ -58,6 +60,7 @@ class AuditStore:
     ) -> None:
         self._objects = metadata.objects
         self._rows = metadata.blobs
+        self._usage = metadata.usage
         self._stores = blobs
         self._limits = limits
         self._bytes = BytesAudit(blobs, hashers, clock, bytes_s=limits.deep_bytes_s)
@@ -79,6 +82,8 @@ class AuditStore:
             async for finding in self._audit_staged(store):
                 yield finding
         async for finding in self._audit_leases():
+            yield finding
+        async for finding in audit_usage(self._usage, repair=self._limits.repair):
             yield finding
 
     # -- objects: I1, I7 ----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from juststorage.usecases._collection import CollectionLimits, CollectionReport,
 from juststorage.usecases._purge_trash import PurgeTrash
 from juststorage.usecases._remove_garbage import RemoveGarbage
 from juststorage.usecases._sweep import Sweep
+from juststorage.usecases._tidy import TidyRows
 
 __all__ = ["CollectGarbage"]
 
@@ -23,7 +24,7 @@ _log: Final = logging.getLogger("juststorage.gc")
 
 
 class CollectGarbage:
-    """Reap, remove, purge, sweep, adopt, bury, forget; in this order.
+    """Reap, remove, purge, sweep, adopt, bury, forget, tidy; in this order.
 
     Every step stands alone: one that fails is counted, logged and tried again in the next run, and
     the others go on. Any number of processes may run this at the same time; of one instance there
@@ -44,6 +45,7 @@ class CollectGarbage:
         self._garbage = RemoveGarbage(metadata, blobs, policy, clock=clock, limits=limits)
         self._trash = PurgeTrash(metadata, blobs, limits=limits)
         self._sweep = Sweep(metadata, blobs, limits=limits)
+        self._tidy = TidyRows(metadata)
         self._running = anyio.Lock()
 
     async def run(
@@ -106,6 +108,7 @@ class CollectGarbage:
             "staging": self._sweep.staging,
             "orphans": self._sweep.orphans,
             "rows": self._sweep.rows,
+            "tidy": self._tidy.run,
         }
         for name, step in steps.items():
             try:

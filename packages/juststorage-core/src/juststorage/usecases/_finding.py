@@ -43,7 +43,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One breach of one invariant.
 
     Args:
-        invariant: `I1` to `I7`.
+        invariant: `I1` to `I7`, or `I12`.
         subject: What it is about: an object id, a blob, a locator, an upload id.
         detail: What is wrong, in one sentence.
         repaired: Whether this audit mended it.

@@ -22,6 +22,7 @@ import pytest
 
 from juststorage.plugins import Secret
 from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._schema import metadata
 from juststorage_postgres.testing._bouncer import bouncer_source, running_pgbouncer
 from juststorage_postgres.testing._server import LocalServer, local_server
 from juststorage_postgres.testing._sources import (
@@ -32,6 +33,7 @@ from juststorage_postgres.testing._sources import (
 )
 
 __all__ = [
+    "EMPTY",
     "LocalServer",
     "PostgresServer",
     "empty_postgres_url",
@@ -52,7 +54,8 @@ _HANG_UP: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
-_EMPTY: Final = "TRUNCATE objects, blobs, api_keys, secrets"
+EMPTY: Final = f"TRUNCATE {', '.join(metadata.tables)}"
+"""Empties every table of the schema."""
 
 
 def pytest_report_header() -> list[str]:
@@ -160,7 +163,7 @@ def postgres_databases(
             url = free.pop()
             yield url
             with suppress(asyncpg.PostgresError):
-                run_sql(url, _HANG_UP, _EMPTY)
+                run_sql(url, _HANG_UP, EMPTY)
                 free.append(url)
 
         yield lend

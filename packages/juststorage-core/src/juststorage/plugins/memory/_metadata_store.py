@@ -10,6 +10,7 @@ from juststorage.plugins.memory._api_keys import MemoryApiKeyRepository
 from juststorage.plugins.memory._blobs import MemoryBlobRepository
 from juststorage.plugins.memory._objects import MemoryObjectRepository
 from juststorage.plugins.memory._rows import Rows
+from juststorage.plugins.memory._usage import MemoryUsageRepository
 from juststorage.ports import Clock, MetadataStore
 
 __all__ = ["MemoryMetadataStore"]
@@ -23,6 +24,7 @@ class MemoryMetadataStore(MetadataStore):
         self.objects = MemoryObjectRepository(self.rows)
         self.blobs = MemoryBlobRepository(self.rows)
         self.api_keys = MemoryApiKeyRepository(clock)
+        self.usage = MemoryUsageRepository(self.rows)
         self._secrets: dict[str, bytes] = {}
 
     async def ping(self) -> None:

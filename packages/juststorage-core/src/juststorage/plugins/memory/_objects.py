@@ -188,7 +188,7 @@ class MemoryObjectRepository(ObjectRepository):
             else:
                 rows.free_key(holder)
         rows.take_key(row)
-        row.object = row.object.commit(locator, now)
+        rows.become(row, row.object.commit(locator, now))
         return Committed(rows.seen(row), replaced)
 
     def _confirm(self, row: ObjectRow, locator: Locator) -> Locator:
@@ -269,7 +269,7 @@ class MemoryObjectRepository(ObjectRepository):
     def _change(self, row: ObjectRow, changed: StoredObject) -> None:
         if changed.key != row.object.key:
             self._rows.free_key(row)
-        row.object = changed
+        self._rows.become(row, changed)
         self._take_key(row)
 
     async def commit_move(

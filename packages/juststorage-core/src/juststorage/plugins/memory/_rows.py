@@ -26,6 +26,7 @@ from juststorage.domain import (
     ObjectId,
     ObjectKey,
     ObjectStatus,
+    StorageClass,
     StoredObject,
     TenantId,
 )
@@ -33,6 +34,7 @@ from juststorage.ports import Clock, Content
 
 __all__ = ["ObjectRow", "Rows"]
 
+UsageName: TypeAlias = "tuple[TenantId, Namespace, StorageClass]"
 _KeyName: TypeAlias = "tuple[TenantId, Namespace, ObjectKey]"
 
 
@@ -65,6 +67,8 @@ class Rows:
     clock: Clock
     objects: dict[ObjectId, ObjectRow] = field(default_factory=dict)
     blobs: dict[BlobKey, Blob] = field(default_factory=dict)
+    usage: dict[UsageName, tuple[int, int]] = field(default_factory=dict)
+    """COMMITTED objects and their bytes."""
     _by_tenant: defaultdict[TenantId, set[ObjectId]] = field(
         default_factory=lambda: defaultdict(set)
     )
@@ -134,6 +138,16 @@ class Rows:
             return row.object
         assert row.held is not None
         return replace(row.object, locator=self.blobs[row.held].locator)
+
+    def become(self, row: ObjectRow, stored: StoredObject) -> None:
+        """Set what an object is now, and count it where it is COMMITTED."""
+        for each, sign in ((row.object, -1), (stored, 1)):
+            if each.status is ObjectStatus.COMMITTED:
+                name = (each.tenant_id, each.namespace, each.storage_class)
+                objects, size = self.usage.get(name, (0, 0))
+                assert each.size_bytes is not None
+                self.usage[name] = (objects + sign, size + sign * each.size_bytes)
+        row.object = stored
 
     # -- keys ---------------------------------------------------------------------------------
 
@@ -219,7 +233,7 @@ class Rows:
         """COMMITTED -> DELETING: key and reference released."""
         self.free_key(row)
         self.release(row, now)
-        row.object = row.object.delete(now)
+        self.become(row, row.object.delete(now))
         return row.object
 
     def is_to_bury(self, row: ObjectRow) -> bool:

@@ -277,7 +277,7 @@ class MetadataChanging(MetadataTests):
         assert await store.objects.find(TENANT, held.id) == held
 
     async def test_two_moves_at_once(self, store: MetadataStore) -> None:
-        """Both copies were reserved; the second hands its reference over as well, and none leaks."""
+        """Both copies were reserved; the second hands its reference over too, and none leaks."""
         content = make_content("moving")
         stored = (await store_object(store, make_intent("k"), content)).object
         uploads = [

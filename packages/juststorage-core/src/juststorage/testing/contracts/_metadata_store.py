@@ -17,6 +17,7 @@ from juststorage.testing.contracts._metadata_keys import MetadataKeys
 from juststorage.testing.contracts._metadata_paging import MetadataPaging
 from juststorage.testing.contracts._metadata_sharing import MetadataSharing
 from juststorage.testing.contracts._metadata_uploading import MetadataUploading
+from juststorage.testing.contracts._metadata_usage import MetadataUsage
 
 __all__ = ["MetadataStoreContract"]
 
@@ -30,6 +31,7 @@ class MetadataStoreContract(
     MetadataCollecting,
     MetadataKeeping,
     MetadataApiKeys,
+    MetadataUsage,
 ):
     """The contract of `MetadataStore`.
 

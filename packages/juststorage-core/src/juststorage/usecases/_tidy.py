@@ -1,0 +1,27 @@
+"""Tidying: rows that are kept for a while and then put together or dropped."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from juststorage.ports import MetadataStore
+from juststorage.usecases._collection import CollectionReport, Deadline
+
+__all__ = ["TidyRows"]
+
+_BATCH: Final = 10_000
+"""Small rows in one transaction; nobody waits for their locks."""
+
+
+class TidyRows:
+    """Folds what was counted one by one."""
+
+    def __init__(self, metadata: MetadataStore) -> None:
+        self._usage = metadata.usage
+
+    async def run(self, report: CollectionReport, deadline: Deadline) -> None:
+        """Fold, until less than a batch is left: uploads go on adding."""
+        while await self._usage.fold(limit=_BATCH) >= _BATCH:
+            if deadline.is_over:
+                report.more = True
+                return
