@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from juststorage.domain import Principal, TenantId
 from juststorage_api._asgi import Receive, Scope, Send
@@ -16,6 +16,18 @@ class ClientGone(Exception):
     """The client has closed the connection: nobody is left to answer."""
 
 
+class Limits(Protocol):
+    """What an exchange needs to know about rate limits."""
+
+    def admit_tenant(self, exchange: Exchange, tenant_id: TenantId) -> None:
+        """Let it act for a tenant, or raise `RateLimited`."""
+        ...
+
+    def headers(self, exchange: Exchange) -> Headers:
+        """The fields that its answer carries."""
+        ...
+
+
 class Exchange:
     """A request under way.
 
@@ -24,11 +36,14 @@ class Exchange:
     """
 
     __slots__ = (
+        "_tenant_id",
+        "allowance",
         "body_asked",
         "body_done",
         "code",
         "deed",
         "fields",
+        "limits",
         "method",
         "path",
         "principal",
@@ -40,7 +55,6 @@ class Exchange:
         "sent_bytes",
         "started",
         "status",
-        "tenant_id",
     )
 
     def __init__(
@@ -61,7 +75,9 @@ class Exchange:
         self.fields = fields
         self.request_id = request_id
         self.principal: Principal | None = None
-        self.tenant_id: TenantId | None = None
+        self._tenant_id: TenantId | None = None
+        self.limits: Limits | None = None
+        self.allowance: tuple[int, int] | None = None
         self.status = 0
         self.code = ""
         self.deed: tuple[str, Mapping[str, Any]] | None = None
@@ -70,6 +86,18 @@ class Exchange:
         self.started = False
         self.body_asked = False
         self.body_done = False
+
+    @property
+    def tenant_id(self) -> TenantId | None:
+        """The tenant that it acts for, once that is known."""
+        return self._tenant_id
+
+    @tenant_id.setter
+    def tenant_id(self, tenant_id: TenantId) -> None:
+        # Here, because no call that acts for a tenant gets by without saying so.
+        if self.limits is not None and self._tenant_id is None:
+            self.limits.admit_tenant(self, tenant_id)
+        self._tenant_id = tenant_id
 
     @property
     def caller(self) -> Principal:
@@ -92,6 +120,8 @@ class Exchange:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head. `headers` is the callee's from now on, and gets the request id."""
         headers.append((b"x-request-id", self.request_id))
+        if self.limits is not None:
+            headers += self.limits.headers(self)
         self.status = status
         self.started = True
         await self.send({"type": "http.response.start", "status": status, "headers": headers})

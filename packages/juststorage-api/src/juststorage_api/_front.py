@@ -59,6 +59,7 @@ class Front:
         self._routes = routes
         self._ids = RequestIds()
         self._access_log = AccessLog()
+        self._limits = services.limits
         self._audit_log = AuditLog(enabled=services.runtime.config.audit.log)
         uploads, downloads = Uploads(services), Downloads(services)
         deletes = Deletes(services)
@@ -98,6 +99,8 @@ class Front:
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a document
             await self._refuse(exchange, error)
         finally:
+            if self._limits is not None:
+                self._limits.charge(exchange)
             self._audit_log.write(exchange)
             self._access_log.write(exchange, began)
             log_fields.reset(context)
@@ -109,6 +112,8 @@ class Front:
             exchange.principal = await self._authentication.principal(
                 exchange.scope, exchange.fields
             )
+            if self._limits is not None:
+                self._limits.admit(exchange)
         if len(exchange.fields) != len(exchange.scope["headers"]):
             exchange.fields = fields_of(exchange.scope["headers"])
         if path.startswith(OBJECTS_PREFIX):

@@ -8,6 +8,7 @@ from typing import Self
 from juststorage.config import Uploads
 from juststorage.runtime import Runtime, UseCases
 from juststorage_api._authentication import Authentication
+from juststorage_api._rate_limits import RateLimits
 
 __all__ = ["Services"]
 
@@ -19,6 +20,7 @@ class Services:
     runtime: Runtime
     cases: UseCases
     authentication: Authentication
+    limits: RateLimits | None = None
 
     @property
     def uploads(self) -> Uploads:
@@ -36,4 +38,5 @@ class Services:
             runtime=runtime,
             cases=await UseCases.of(runtime),
             authentication=Authentication(runtime.authenticators, runtime.config.auth.chain),
+            limits=RateLimits.of(runtime.config.rate_limits, runtime.clock, None),
         )

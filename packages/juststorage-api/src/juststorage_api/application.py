@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import anyio
+
 from juststorage.errors import JustStorageError
 from juststorage.runtime import Runtime
 from juststorage_api._asgi import Application, Receive, Scope, Send
@@ -56,10 +58,14 @@ class _Application:
             async with self._open() as runtime:
                 services = await Services.of(runtime)
                 self._front = Front(services, Routes(services))
-                is_open = True
-                await send({"type": "lifespan.startup.complete"})
-                await receive()
-                self._front = None
+                async with anyio.create_task_group() as tasks:
+                    if services.limits is not None:
+                        tasks.start_soon(services.limits.run)
+                    is_open = True
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                    self._front = None
+                    tasks.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001  told to the server, which decides what to do
             expected = isinstance(error, JustStorageError)
             doing = "close" if is_open else "open"

@@ -13,6 +13,7 @@ __all__ = [
     "DOWNLOADED",
     "NOT_MODIFIED",
     "PARTIAL",
+    "RATE_LIMITED",
     "REQUEST_ID",
     "UPLOADED",
     "Headers",
@@ -73,4 +74,25 @@ DOWNLOADED: Final[Headers] = {
 PARTIAL: Final[Headers] = {
     **DOWNLOADED,
     "Content-Range": text_header("Which bytes these are", "bytes 0-1/5"),
+}
+
+
+def _number(description: str, example: int) -> OpenAPIHeader:
+    return OpenAPIHeader(
+        description=description, schema=Schema(type=OpenAPIType.INTEGER), example=example
+    )
+
+
+RATE_LIMITED: Final[Headers] = {
+    "Retry-After": _number("Seconds to wait", 17),
+    "RateLimit-Limit": _number(
+        "Requests of the window; on every answer under /v1 where there is a limit, about the one"
+        " that is nearest to its end",
+        1000,
+    ),
+    "RateLimit-Remaining": _number("What is left of them", 0),
+    "RateLimit-Reset": _number("Seconds until the window ends", 17),
+    "RateLimit-Policy": text_header(
+        "The limit, and the length of its window in seconds", "1000;w=60"
+    ),
 }

@@ -17,11 +17,11 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from juststorage_api._http.problem import PROBLEM_JSON, PROBLEMS
 from juststorage_api._openapi.examples import CONTENT_HASH, OBJECT_ID
-from juststorage_api._openapi.headers import REQUEST_ID
+from juststorage_api._openapi.headers import RATE_LIMITED, REQUEST_ID
 
 __all__ = ["COMMON", "PROBLEM_SCHEMA", "problem_responses"]
 
-COMMON: Final = ("unauthenticated", "internal", "unavailable")
+COMMON: Final = ("unauthenticated", "rate_limited", "internal", "unavailable")
 """What any call under /v1 may answer."""
 
 _DETAILS: Final = {
@@ -42,6 +42,7 @@ _DETAILS: Final = {
     "body_too_large": "the body is over 1099511627776 bytes",
     "unsupported_media_type": "Content-Encoding is not supported: send the bytes as they are",
     "range_not_satisfiable": "the content ends before the range begins",
+    "rate_limited": "the requests of this credential are used up until the window ends",
     "internal": "the service failed; its log has the cause under this request id",
     "blob_missing": "the object's bytes are missing",
     "unavailable": "the metadata store does not answer",
@@ -50,6 +51,7 @@ _DETAILS: Final = {
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "key_conflict": {"object_id": OBJECT_ID, "content_hash": CONTENT_HASH},
     "scope_missing": {"scope": "objects:write"},
+    "rate_limited": {"retry_after_s": 17, "limit": 1000, "window_s": 60},
 }
 
 PROBLEM_SCHEMA: Final = Schema(
@@ -95,6 +97,8 @@ def _response(status: int, codes: list[str], instance: str) -> OpenAPIResponse:
             schema=Schema(type=OpenAPIType.STRING),
             example='ApiKey realm="juststorage", Bearer realm="juststorage"',
         )
+    elif status == 429:
+        headers |= RATE_LIMITED
     elif status == 503:
         headers["Retry-After"] = OpenAPIHeader(
             description="Seconds to wait", schema=Schema(type=OpenAPIType.INTEGER), example=1

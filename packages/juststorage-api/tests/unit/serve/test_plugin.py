@@ -17,11 +17,17 @@ from juststorage_api._serve._limits import raise_limits
 
 class TestPlugin:
     def test_the_entry_point_is_active(self) -> None:
-        """The installed plugin offers its authenticator and its command."""
+        """The installed plugin offers its authenticators and its command."""
         host = PluginHost(enabled=["api"]).load()
         (record,) = [record for record in host.records if record.name == "api"]
         assert record.status is PluginStatus.ACTIVE, record.reason
-        assert record.provides == ["authenticator:api_key", "command:serve"]
+        assert record.provides == [
+            "authenticator:anonymous",
+            "authenticator:api_key",
+            "authenticator:jwt",
+            "authenticator:trusted_header",
+            "command:serve",
+        ]
 
     def test_its_import_is_light(self) -> None:
         """Listing plugins loads no framework and no server."""

@@ -25,6 +25,7 @@ __all__ = [
     "Log",
     "MetadataSection",
     "PluginsSection",
+    "RateLimits",
     "Section",
     "Server",
     "TopLevel",
@@ -236,6 +237,48 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 30.0
 
 
+class RateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much one credential, and one tenant, may ask for; 0 for no limit."""
+
+    window_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="Time after which all is counted anew")
+    ] = 60
+    requests_per_key: Annotated[
+        int, Meta(ge=0, le=2**40, description="Requests of one credential in a window")
+    ] = 0
+    requests_per_tenant: Annotated[
+        int, Meta(ge=0, le=2**40, description="Requests for one tenant in a window")
+    ] = 0
+    bytes_per_key: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**60,
+            description="Bytes of bodies, in and out, of one credential in a window; what has"
+            " begun is never cut off",
+        ),
+    ] = 0
+    bytes_per_tenant: Annotated[
+        int, Meta(ge=0, le=2**60, description="Bytes of bodies, in and out, of one tenant")
+    ] = 0
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Count over all workers and machines, through the metadata store; else each"
+            " worker process has the limits for itself"
+        ),
+    ] = False
+    sync_s: Annotated[
+        float,
+        Meta(
+            ge=0.05,
+            le=60,
+            description="How often shared counts are exchanged: what is let through meanwhile may"
+            " exceed a limit",
+        ),
+    ] = 0.5
+
+
 class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who changed what, and who was refused."""
 
@@ -274,5 +317,6 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gc: GCSection = GCSection()
     server: Server = Server()
     uploads: Uploads = Uploads()
+    rate_limits: RateLimits = RateLimits()
     audit: Audit = Audit()
     log: Log = Log()
