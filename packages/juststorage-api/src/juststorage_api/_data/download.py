@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import anyio
-
 from juststorage.domain import StoredObject
 from juststorage.errors import Corrupt, PreconditionFailed
 from juststorage.ports import BlobReader
 from juststorage_api._access import Call, tenant_for
+from juststorage_api._data._sending import send_part, send_parts, send_pieces
 from juststorage_api._data._target import keyed, object_id
-from juststorage_api._exchange import ClientGone, Exchange
+from juststorage_api._exchange import Exchange
 from juststorage_api._http.conditions import Outcome, judge_read, range_applies
 from juststorage_api._http.dates import format_date
 from juststorage_api._http.digests import repr_digest
@@ -25,9 +24,6 @@ __all__ = ["Downloads"]
 
 _BY_ID: Final = frozenset({"tenant_id", "filename"})
 _BY_KEY: Final = frozenset({"filename"})
-
-_INLINE_PART_BYTES_MAX: Final = 256 * 1024
-"""Ranges up to this go out in one piece when they can be had without waiting."""
 
 _ACCEPT_RANGES: Final = (b"accept-ranges", b"bytes")
 _CACHE: Final = (b"cache-control", b"private, no-cache")
@@ -93,18 +89,18 @@ class Downloads:
         headers += _content_headers(stored)
         if disposition is not None:
             headers.append((b"content-disposition", disposition))
-        if exchange.method == "HEAD":
-            headers.append((b"content-length", b"%d" % stored.size_bytes))
-            await exchange.start(200, headers)
-            await exchange.send_body(b"", more=False)
-            return
+        # For HEAD too: what GET could not send is not there.
         reader = await self._download.open(stored)
         try:
-            # More than one span: the whole is a legal answer too (RFC 9110, 14.2).
-            if spans is None or len(spans) != 1:
+            if exchange.method == "HEAD":
+                await _send_head(exchange, stored, headers)
+            elif spans is None:
                 await self._send_whole(exchange, stored, reader, headers)
+            elif len(spans) == 1:
+                headers.append(_content_type(stored))
+                await send_part(exchange, reader, headers, spans[0])
             else:
-                await _send_part(exchange, reader, headers, spans[0])
+                await send_parts(exchange, reader, headers, spans, _content_type(stored)[1])
         finally:
             await reader.aclose()
 
@@ -118,6 +114,7 @@ class Downloads:
         self, exchange: Exchange, stored: StoredObject, reader: BlobReader, headers: Headers
     ) -> None:
         size = reader.size_bytes
+        headers.append(_content_type(stored))
         headers.append((b"content-length", b"%d" % size))
         try:
             data = self._download.read_now(reader, stored)
@@ -132,14 +129,24 @@ class Downloads:
             # decided, and the collector may have moved the file in between (R06). The reader holds
             # the open file, which no removal takes away.
             await exchange.start(200, headers)
-            await _send_chunks(exchange, reader, Span(0, size))
+            await send_pieces(exchange, reader, [Span(0, size)])
+
+
+async def _send_head(exchange: Exchange, stored: StoredObject, headers: Headers) -> None:
+    headers.append(_content_type(stored))
+    headers.append((b"content-length", b"%d" % (stored.size_bytes or 0)))
+    await exchange.start(200, headers)
+    await exchange.send_body(b"", more=False)
+
+
+def _content_type(stored: StoredObject) -> tuple[bytes, bytes]:
+    return b"content-type", stored.content_type.encode("latin-1")
 
 
 def _content_headers(stored: StoredObject) -> Headers:
-    """What describes the content, in a 200 and a 206 alike."""
+    """What describes the content, whole or in parts."""
     assert stored.content_hash is not None
     headers: Headers = [
-        (b"content-type", stored.content_type.encode("latin-1")),
         (b"x-content-hash", stored.content_hash.encode()),
         _ACCEPT_RANGES,
         _NOSNIFF,
@@ -149,49 +156,3 @@ def _content_headers(stored: StoredObject) -> Headers:
     if digest is not None:
         headers.append((b"repr-digest", digest))
     return headers
-
-
-async def _send_part(exchange: Exchange, reader: BlobReader, headers: Headers, span: Span) -> None:
-    last = span.start + span.length - 1
-    headers.append((b"content-length", b"%d" % span.length))
-    headers.append((b"content-range", b"bytes %d-%d/%d" % (span.start, last, reader.size_bytes)))
-    small = span.length <= _INLINE_PART_BYTES_MAX
-    data = reader.read_now(span.start, span.length) if small else None
-    await exchange.start(206, headers)
-    if data is not None:
-        await exchange.send_body(data, more=False)
-    else:
-        await _send_chunks(exchange, reader, span)
-
-
-async def _send_chunks(exchange: Exchange, reader: BlobReader, span: Span) -> None:
-    """Send bytes as they are read, until they end or the client has gone.
-
-    Servers drop silently what is sent to a client that has gone, hence the look-out: without it the
-    rest of a large body would be read for nobody.
-    """
-    is_gone = False
-
-    async def look_out() -> None:
-        nonlocal is_gone
-        while True:
-            message = await exchange.receive()
-            if message["type"] == "http.disconnect":
-                is_gone = True
-                tasks.cancel_scope.cancel()
-                return
-
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(look_out)
-        try:
-            async for chunk in reader.chunks(span.start, span.length):
-                await exchange.send_body(chunk, more=True)
-            await exchange.send_body(b"", more=False)
-        except Exception as error:  # noqa: BLE001  raised below: the group would wrap it
-            failure = error
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
-    if is_gone:
-        raise ClientGone

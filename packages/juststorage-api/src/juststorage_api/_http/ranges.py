@@ -29,10 +29,11 @@ class Span(NamedTuple):
 
 
 def parse_range(header: bytes, size_bytes: int) -> list[Span] | None:
-    """The parts of content of `size_bytes` that a Range header asks for, merged, in order.
+    """The parts of content of `size_bytes` that a Range header asks for, merged.
 
     Returns:
-        The spans, or None where the header is to be ignored: another unit, or malformed.
+        The spans in the order in which they were asked for (RFC 9110, 15.3.7.2), a merged one where
+        its first part was; or None where the header is to be ignored: another unit, or malformed.
 
     Raises:
         RangeNotSatisfiable: None of the ranges has a byte, or there are too many.
@@ -87,12 +88,13 @@ def _far(digits: bytes) -> int:
 
 
 def _merged(spans: list[Span]) -> list[Span]:
-    """The spans without overlaps, ascending; those that touch become one."""
-    result: list[Span] = []
-    for span in sorted(spans):
-        if result and span.start <= result[-1].start + result[-1].length:
-            start, length = result[-1]
-            result[-1] = Span(start, max(length, span.start + span.length - start))
+    """The spans without overlaps; those that touch become one."""
+    result: list[tuple[int, Span]] = []
+    for span, rank in sorted((span, rank) for rank, span in enumerate(spans)):
+        if result and span.start <= result[-1][1].start + result[-1][1].length:
+            first, (start, length) = result[-1]
+            longer = Span(start, max(length, span.start + span.length - start))
+            result[-1] = min(first, rank), longer
         else:
-            result.append(span)
-    return result
+            result.append((rank, span))
+    return [span for _, span in sorted(result)]

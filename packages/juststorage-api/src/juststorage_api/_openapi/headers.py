@@ -73,7 +73,9 @@ DOWNLOADED: Final[Headers] = {
 
 PARTIAL: Final[Headers] = {
     **DOWNLOADED,
-    "Content-Range": text_header("Which bytes these are", "bytes 0-1/5"),
+    "Content-Range": text_header(
+        "Which bytes these are; not for several parts, which tell it one by one", "bytes 0-1/5"
+    ),
 }
 
 

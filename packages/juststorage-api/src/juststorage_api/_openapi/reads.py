@@ -43,9 +43,25 @@ _REFUSALS: Final = (
 )
 
 
-def _content(example: str) -> dict[str, OpenAPIMediaType]:
+_PARTS: Final = (
+    "\r\n".join(
+        line
+        for part in ("0-0/5\r\n\r\nh", "3-4/5\r\n\r\nlo")
+        for line in (
+            "--7a3f",
+            "content-type: application/octet-stream",
+            f"content-range: bytes {part}",
+        )
+    )
+    + "\r\n--7a3f--\r\n"
+)
+
+
+def _content(
+    example: str, media_type: str = "application/octet-stream"
+) -> dict[str, OpenAPIMediaType]:
     return {
-        "application/octet-stream": OpenAPIMediaType(
+        media_type: OpenAPIMediaType(
             schema=Schema(type=OpenAPIType.STRING, format="binary"),  # type: ignore[arg-type]
             example=example,
         )
@@ -82,7 +98,10 @@ def download(*, by_key: bool) -> Operation:
                 description="The content", headers=DOWNLOADED, content=_content("hello")
             ),
             "206": OpenAPIResponse(
-                description="A part of it", headers=PARTIAL, content=_content("he")
+                description="A part of it; several as `multipart/byteranges`, each of which has its"
+                " own Content-Range",
+                headers=PARTIAL,
+                content={**_content("he"), **_content(_PARTS, "multipart/byteranges")},
             ),
             "304": OpenAPIResponse(description="Not modified", headers=NOT_MODIFIED),
             **problem_responses(*refusals, "range_not_satisfiable", "blob_missing", instance=path),

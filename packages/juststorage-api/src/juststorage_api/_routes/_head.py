@@ -17,7 +17,12 @@ _PATHS: Final = frozenset(
 
 
 def as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
-    """What to call the framework with: for HEAD on one of these paths, GET whose body is lost."""
+    """What to call the framework with: for HEAD on one of these paths, GET whose body is lost.
+
+    OPTIONS becomes a method that no route has, and hence 405 with Allow as everywhere.
+    """
+    if scope["method"] == "OPTIONS":
+        return {**scope, "method": "NONE"}, send
     if scope["method"] != "HEAD" or scope["path"] not in _PATHS:
         return scope, send
 
@@ -30,5 +35,8 @@ def as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
 
 
 def allowed_with_head(scope: Scope, allowed: str) -> str:
-    """The value of Allow, with the method that the framework does not know of."""
-    return f"{allowed}, HEAD" if scope["path"] in _PATHS and "GET" in allowed else allowed
+    """The value of Allow: with HEAD, which the framework does not know of, and without OPTIONS."""
+    methods = [each for each in allowed.split(", ") if each not in {"", "OPTIONS"}]
+    if scope["path"] in _PATHS and "GET" in methods:
+        methods.append("HEAD")
+    return ", ".join(methods)

@@ -94,7 +94,6 @@ RANGES = [
     ("bytes=0-0,99-", 206, "0-0", b"0"),
     ("bytes=" + "0" * 500 + "1-2", 206, "1-2", b"12"),
     ("bytes=1-" + "9" * 500, 206, "1-9", b"123456789"),
-    ("bytes=0-1,5-6", 200, None, DATA),
     ("bytes=3-1", 200, None, DATA),
     ("bytes=a-b", 200, None, DATA),
     ("bytes=", 200, None, DATA),

@@ -27,12 +27,32 @@ def test_a_range_that_fails_midway_is_cut_off(api: Any, base: str) -> None:
 
 
 def test_missing_bytes_are_an_error(api: Any, base: str, log: Any) -> None:
-    """An object whose bytes are gone for good is 500 blob_missing, and that is logged."""
+    """An object whose bytes are gone for good is 500 blob_missing, to HEAD as well, and logged."""
     lost = api.put(f"{base}/k", b"soon gone")["content_hash"]
     assert api.call("GET", f"/-/lose?{lost}", key=None).json == {"lost": 1}
     answer = api.call("GET", f"{base}/k")
     assert (answer.status, answer.code) == (500, "blob_missing")
+    head = api.call("HEAD", f"{base}/k")
+    assert (head.status, head.body) == (500, b"")
+    assert head.headers["content-type"] == answer.headers["content-type"]
     log.wait(base, "failed with 500: BlobMissing")
+
+
+def test_head_is_get_without_its_body(api: Any, base: str, tenant: str) -> None:
+    """By id and by key, empty or large, named or not: the same header fields."""
+    for key, data in {"empty": b"", "small": b"hello", "large": LARGE}.items():
+        headers = {"Content-Type": "text/plain", "X-Object-Metadata": '{"a": 1}'}
+        stored = api.put(f"{base}/{key}", data, headers=headers)
+        for url in (
+            f"{base}/{key}",
+            f"{base}/{key}?filename=%C3%A4.txt",
+            f"/v1/objects/{stored['id']}?tenant_id={tenant}",
+        ):
+            get, head = api.call("GET", url), api.call("HEAD", url)
+            assert (get.status, head.status, head.body) == (200, 200, b"")
+            for name in ("date", "x-request-id"):
+                del get.headers[name], head.headers[name]
+            assert head.headers == get.headers
 
 
 def test_a_reader_that_leaves_is_noticed(api: Any, base: str, log: Any) -> None:

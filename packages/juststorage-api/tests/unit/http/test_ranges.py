@@ -21,7 +21,9 @@ from juststorage_api._http.ranges import RANGES_MAX, parse_range
         (b"bytes=-1", [(9, 1)]),
         (b"bytes=-10", [(0, 10)]),
         (b"bytes=-0,0-0", [(0, 1)]),
-        (b"bytes=5-6,0-1", [(0, 2), (5, 2)]),
+        (b"bytes=5-6,0-1", [(5, 2), (0, 2)]),
+        (b"bytes=5-6,0-1,6-7", [(5, 3), (0, 2)]),
+        (b"bytes=8-8,3-3,0-0,1-3", [(8, 1), (0, 4)]),
         (b"bytes=0-1,1-2", [(0, 3)]),
         (b"bytes=0-1,2-3", [(0, 4)]),
         (b"bytes=0-9,3-4", [(0, 10)]),
@@ -32,7 +34,7 @@ from juststorage_api._http.ranges import RANGES_MAX, parse_range
     ],
 )
 def test_spans(header: bytes, spans: list[tuple[int, int]]) -> None:
-    """What has a byte, merged and in order."""
+    """What has a byte, merged, in the order in which it was asked for."""
     assert parse_range(header, 10) == spans
 
 
@@ -98,7 +100,7 @@ def test_numbers_without_end() -> None:
     st.integers(1, 50),
 )
 def test_spans_cover_exactly_what_was_asked(asked: list[list[int]], size: int) -> None:
-    """Whatever the ranges: the same bytes, each once, in order, never touching."""
+    """Whatever the ranges: the same bytes, each once, never touching, in the order asked for."""
     wanted = {at for first, last in asked for at in range(first, min(last + 1, size))}
     header = b"bytes=" + b",".join(b"%d-%d" % (first, last) for first, last in asked)
     if not wanted:
@@ -107,5 +109,12 @@ def test_spans_cover_exactly_what_was_asked(asked: list[list[int]], size: int) -
         return
     spans = parse_range(header, size)
     assert spans is not None
-    assert [at for start, length in spans for at in range(start, start + length)] == sorted(wanted)
-    assert all(a.start + a.length < b.start for a, b in pairwise(spans))
+    covered = [at for start, length in spans for at in range(start, start + length)]
+    assert sorted(covered) == sorted(wanted)
+    assert all(a.start + a.length < b.start for a, b in pairwise(sorted(spans)))
+    firsts = [first for first, _ in asked if first < size]
+    ranks = [
+        next(rank for rank, first in enumerate(firsts) if start <= first < start + length)
+        for start, length in spans
+    ]
+    assert ranks == sorted(ranks)
