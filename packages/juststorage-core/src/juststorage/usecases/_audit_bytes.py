@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import anyio.to_thread
 
@@ -11,6 +12,9 @@ from juststorage.errors import JustStorageError, Misconfigured, NotFound, Unsupp
 from juststorage.ports import BlobStore, Clock, Hasher
 
 __all__ = ["BytesAudit"]
+
+_INLINE_BYTES_MAX: Final = 65_536
+"""Hashing this much takes less time than the way to a thread and back."""
 
 
 class BytesAudit:
@@ -124,7 +128,10 @@ class BytesAudit:
         try:
             async with await store.open(locator) as reader:
                 async for part in reader.chunks(0, reader.size_bytes):
-                    await anyio.to_thread.run_sync(state.update, part)
+                    if len(part) <= _INLINE_BYTES_MAX:
+                        state.update(part)
+                    else:
+                        await anyio.to_thread.run_sync(state.update, part)
                     read += len(part)
                     await self._keep_rate(read, started)
         except NotFound:
