@@ -150,6 +150,13 @@ MUTATIONS = [
         (COLLECTING, "r19 and sqlite and moves"),
     ),
     Mutation(
+        "what a claim distrusted for nothing is trusted again",
+        f"{_CORE}/_remove_garbage.py",
+        "                await self._rows.confirm(blob, blob.locator)\n",
+        "                continue\n",
+        (COLLECTING, "r04 and sqlite and drifted"),
+    ),
+    Mutation(
         "the purge looks for a row",
         f"{_CORE}/_purge_trash.py",
         "        if row is None:\n",
