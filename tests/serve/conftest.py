@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 HARNESS = Path(__file__).parents[2] / "packages/juststorage-api/tests/integration/serve/conftest.py"
 
@@ -14,3 +17,10 @@ _harness = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_harness)
 
 serve = _harness.serve
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool], str], None]:
+    """`eventually(condition, what)`: asks until it holds, and says what did not happen."""
+    poll: Callable[[Callable[[], bool], str], None] = _harness.poll
+    return poll
