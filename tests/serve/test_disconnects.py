@@ -76,7 +76,9 @@ class Server:
     def staged(self) -> list[str]:
         """The files that uploads have begun."""
         return [
-            name for each in ("hot", "cold") for name in os.listdir(self.data / each / ".staging")
+            path.name
+            for each in ("hot", "cold")
+            for path in (self.data / each / ".staging").iterdir()
         ]
 
 
