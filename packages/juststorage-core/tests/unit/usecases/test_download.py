@@ -80,7 +80,7 @@ async def test_a_class_without_store_is_unavailable(service: Any) -> None:
 
 
 async def test_uploading_lost_bytes_again_mends_every_object(service: Any) -> None:
-    """Once the loss is noticed, an upload of equal bytes places them instead of counting on them."""
+    """Once a loss is noticed, an upload of equal bytes places them and does not count on them."""
     found = await stored(service)
     store = service.blobs[StorageClass.HOT]
     await store.remove([found.locator])
