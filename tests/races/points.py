@@ -131,6 +131,7 @@ class MetadataAt:
         self.blobs: Any = _Part(inner.blobs, "blobs", points)
         self.api_keys: Any = _Part(inner.api_keys, "api_keys", points)
         self.usage: Any = _Part(inner.usage, "usage", points)
+        self.idempotency: Any = _Part(inner.idempotency, "idempotency", points)
         self.ping = inner.ping
         self.secret = inner.secret
 

@@ -20,6 +20,8 @@ __all__ = [
     "Corrupt",
     "Denied",
     "DigestMismatch",
+    "IdempotencyInFlight",
+    "IdempotencyMismatch",
     "Invalid",
     "InvalidCursor",
     "InvalidMetadata",
@@ -107,6 +109,12 @@ class TooSlow(Invalid):
     code = "upload_too_slow"
 
 
+class IdempotencyMismatch(Invalid):
+    """The idempotency key was used for a request that differs from this one."""
+
+    code = "idempotency_mismatch"
+
+
 # -- who is calling ---------------------------------------------------------------------------
 
 
@@ -171,6 +179,16 @@ class KeyConflict(Conflict):
     """
 
     code = "key_conflict"
+
+
+class IdempotencyInFlight(Conflict):
+    """The first request with this idempotency key is still under way.
+
+    `fields["retry_after_s"]` says when to ask again.
+    """
+
+    code = "idempotency_in_flight"
+    retryable = True
 
 
 class UploadExpired(Conflict):

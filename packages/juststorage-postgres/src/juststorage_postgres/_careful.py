@@ -7,6 +7,7 @@ item sees what the ones before it did, so a batch may hold several for one key o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -31,6 +32,7 @@ from juststorage.errors import (
     UploadExpired,
 )
 from juststorage.ports import Committed, Content, Lease, Reservation, UploadIntent
+from juststorage_postgres._idempotency import KeyRecords
 from juststorage_postgres._pool import Connection
 from juststorage_postgres._rows import KeyName, ObjectRow
 from juststorage_postgres._work import Work
@@ -109,9 +111,10 @@ async def begin_all(
     connection: Connection, items: Sequence[Begin]
 ) -> Answers[Reservation | Committed]:
     """`begin` and `begin_reserved`; a bare begin answers with a reservation of nothing."""
-    work = Work(connection)
+    work, records = Work(connection), KeyRecords()
+    await records.lock(connection, [item.intent for item in items])
     await work.lock(
-        [item.intent.new.id for item in items],
+        [*(item.intent.new.id for item in items), *records.uploads],
         keys={item.key_name for item in items if item.key_name is not None},
         blobs={
             BlobKey(item.content.content_hash, item.intent.new.storage_class)
@@ -119,8 +122,9 @@ async def begin_all(
             if item.content is not None
         },
     )
-    begun = [_refusable(_begin, work, item) for item in items]
+    begun = [_refusable(partial(_begin, records), work, item) for item in items]
     await work.flush()
+    await records.flush(connection)
     return [_reservation(work, *each) if isinstance(each, tuple) else each for each in begun]
 
 
@@ -134,15 +138,19 @@ def _refusable(
         return refusal
 
 
-def _begin(work: Work, item: Begin) -> Committed | tuple[Lease, BlobKey | None]:
+def _begin(
+    records: KeyRecords, work: Work, item: Begin
+) -> Committed | tuple[Lease, BlobKey | None]:
     intent, new = item.intent, item.intent.new
     if new.id in work.objects:
         raise InvalidState("there is an object with this id already")
+    records.check(work, intent)
     check(intent.conditions, _current(work, item.key_name))
     if not intent.replace:
         check_key_free(work, item.key_name)
     if item.content is not None:
         work.check_size(item.content, new.storage_class)
+    records.take(work, intent)
     row = ObjectRow(Object.begin(new, work.now), FIRST_EPOCH, work.expires(item.lease_s))
     if not intent.replace and new.key is not None:
         take_over(work, item.key_name)
@@ -152,7 +160,9 @@ def _begin(work: Work, item: Begin) -> Committed | tuple[Lease, BlobKey | None]:
         work.hold(row, item.content)
     blob = None if row.held is None else work.blobs[row.held]
     if blob is not None and blob.stored_at is not None and blob.locator is not None:
-        return _commit_row(work, row, blob.locator)
+        committed = _commit_row(work, row, blob.locator)
+        records.keep_answer(work, intent, committed)
+        return committed
     return Lease(intent=intent, object=row.object, epoch=row.epoch), row.held
 
 
@@ -240,23 +250,27 @@ def reserved_row(work: Work, lease: Lease) -> ObjectRow:
 
 async def commit_all(connection: Connection, items: Sequence[Commit]) -> Answers[Committed]:
     """`commit`."""
-    work = Work(connection)
+    work, records = Work(connection), KeyRecords()
+    await records.lock(connection, [item.lease.intent for item in items])
     await work.lock(
         [item.lease.object.id for item in items],
         keys={item.key_name for item in items if item.key_name is not None},
     )
-    committed = [_refusable(_commit, work, item) for item in items]
+    committed = [_refusable(partial(_commit, records), work, item) for item in items]
     await work.flush()
+    await records.flush(connection)
     return list(committed)
 
 
-def _commit(work: Work, item: Commit) -> Committed:
+def _commit(records: KeyRecords, work: Work, item: Commit) -> Committed:
     row = reserved_row(work, item.lease)
     intent = item.lease.intent
     if not intent.replace and row.object.key is not None and not row.has_key:
         raise UploadExpired("another upload took the key")
     check(intent.conditions, _current(work, row.key_name))
-    return _commit_row(work, row, item.locator)
+    committed = _commit_row(work, row, item.locator)
+    records.keep_answer(work, intent, committed)
+    return committed
 
 
 def _commit_row(work: Work, row: ObjectRow, locator: Locator) -> Committed:

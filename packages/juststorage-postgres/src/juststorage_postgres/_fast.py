@@ -77,8 +77,8 @@ class FastLane:
         # What a POST may not meet is any holder at all, and the insert finds out; what a PUT asks
         # of its key's holder needs a look at it.
         conditions = item.intent.conditions
-        is_common = conditions == UNCONDITIONAL or (
-            not item.intent.replace and conditions.if_match is None
+        is_common = item.intent.idempotency is None and (
+            conditions == UNCONDITIONAL or (not item.intent.replace and conditions.if_match is None)
         )
         if item.content is None:
             return await self._begin.submit(item, is_common=is_common)
@@ -91,7 +91,9 @@ class FastLane:
     async def commit(self, item: Commit) -> Committed:
         """Commit an upload."""
         intent = item.lease.intent
-        is_common = intent.conditions == UNCONDITIONAL or not intent.replace
+        is_common = intent.idempotency is None and (
+            intent.conditions == UNCONDITIONAL or not intent.replace
+        )
         return await self._commit.submit(item, is_common=is_common)
 
     async def delete(self, item: Delete) -> StoredObject:

@@ -21,6 +21,7 @@ __all__ = [
     "api_keys",
     "blobs",
     "columns",
+    "idempotency_keys",
     "metadata",
     "objects",
     "secrets",
@@ -187,6 +188,19 @@ secrets: Final = sa.Table(
     sa.Column("name", _C, primary_key=True),
     sa.Column("value", pg.BYTEA, nullable=False),
 )
+
+idempotency_keys: Final = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("tenant_id", _C, primary_key=True),
+    sa.Column("key", _C, primary_key=True),
+    sa.Column("request", _C, nullable=False),
+    sa.Column("upload_id", pg.UUID(as_uuid=False), nullable=False),
+    sa.Column("expires_at", _TIME, nullable=False),
+    # The first answer as JSON; NULL while its upload is under way.
+    sa.Column("answer", _C),
+)
+sa.Index("idempotency_keys_expires_idx", idempotency_keys.c.expires_at)
 
 usage: Final = sa.Table(
     "usage",

@@ -15,6 +15,7 @@ from juststorage_postgres._blobs import PostgresBlobRepository
 from juststorage_postgres._checks import current_revision
 from juststorage_postgres._connect import opened_pool
 from juststorage_postgres._fast import FastLane
+from juststorage_postgres._idempotency import PostgresIdempotencyRepository
 from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._objects import PostgresObjectRepository
 from juststorage_postgres._options import PostgresOptions
@@ -35,6 +36,7 @@ class PostgresMetadataStore(MetadataStore):
         self.objects = PostgresObjectRepository(pool, lane)
         self.blobs = PostgresBlobRepository(pool)
         self.api_keys = PostgresApiKeyRepository(pool, lane)
+        self.idempotency = PostgresIdempotencyRepository(pool)
         self.usage = PostgresUsageRepository(pool)
 
     async def ping(self) -> None:

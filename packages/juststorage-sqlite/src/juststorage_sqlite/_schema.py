@@ -137,6 +137,20 @@ usage = Table(
     sqlite_with_rowid=False,
 )
 
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", Text, primary_key=True, nullable=False),
+    Column("key", Text, primary_key=True, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("upload_id", Text, nullable=False),
+    Column("expires_at", Integer, nullable=False),
+    # The first answer as JSON; NULL while its upload is under way.
+    Column("answer", Text),
+    sqlite_with_rowid=False,
+)
+Index("ix_idempotency_keys_expires", idempotency_keys.c.expires_at)
+
 # What alembic makes by itself; here, so that a fresh file needs no alembic.
 alembic_version = Table(
     "alembic_version",

@@ -18,6 +18,7 @@ from juststorage_sqlite._blobs import SqliteBlobRepository
 from juststorage_sqlite._connection import Connecting, connect
 from juststorage_sqlite._errors import our_errors
 from juststorage_sqlite._filters import add_functions
+from juststorage_sqlite._idempotency import SqliteIdempotencyRepository
 from juststorage_sqlite._lookups import look_up
 from juststorage_sqlite._objects import SqliteObjectRepository
 from juststorage_sqlite._prepare import current_revision, prepare
@@ -49,6 +50,7 @@ class SqliteMetadataStore(MetadataStore):
         self.objects = SqliteObjectRepository(clock, writer, reader, lookups)
         self.blobs = SqliteBlobRepository(writer, reader)
         self.api_keys = SqliteApiKeyRepository(writer, quick)
+        self.idempotency = SqliteIdempotencyRepository(clock, writer, quick)
         self.usage = SqliteUsageRepository(writer, reader)
 
     async def ping(self) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from juststorage.domain import Locator, ObjectId, StoredObject
 from juststorage.errors import InvalidState, UploadExpired
 from juststorage.ports import Committed, Content, Lease, Reservation, UploadIntent
+from juststorage_sqlite._idempotency import claim, keep_answer
 from juststorage_sqlite._moves import (
     Holder,
     abandon,
@@ -30,6 +31,7 @@ _FIRST_EPOCH: Final = 1
 
 def begin(db: sqlite3.Connection, now: int, intent: UploadIntent, lease_s: float) -> Lease:
     """WRITING, without content."""
+    claim(db, now, intent)
     _check_begin(db, now, intent)
     begun = StoredObject.begin(intent.new, from_micros(now))
     _insert(db, now, intent, begun, now + micros(lease_s))
@@ -41,6 +43,7 @@ def begin_reserved(
 ) -> Reservation | Committed:
     """WRITING with its reference, or COMMITTED where nothing is left to do."""
     new = intent.new
+    claim(db, now, intent)
     holder = _check_begin(db, now, intent)
     locator = hold(db, now, content, new.storage_class)
     begun = StoredObject.begin(new, from_micros(now)).with_content(
@@ -53,7 +56,9 @@ def begin_reserved(
     replaced = _displace(db, now, holder)
     committed = begun.commit(locator, begun.updated_at)
     _insert(db, now, intent, committed, None)
-    return Committed(committed, replaced)
+    answer = Committed(committed, replaced)
+    keep_answer(db, now, intent, answer)
+    return answer
 
 
 def _check_begin(db: sqlite3.Connection, now: int, intent: UploadIntent) -> Holder | None:
@@ -189,8 +194,12 @@ def commit(db: sqlite3.Connection, now: int, lease: Lease, locator: Locator) -> 
     locator = confirm(db, now, blob_hash, each.storage_class, locator)
     db.execute(_COMMIT, (each.id, now))
     if each.content_hash is None:  # a caller that kept the lease of `begin`
-        return Committed(_located(db, each.id), replaced)
-    return Committed(each.commit(locator, from_micros(now)), replaced)
+        committed = _located(db, each.id)
+    else:
+        committed = each.commit(locator, from_micros(now))
+    answer = Committed(committed, replaced)
+    keep_answer(db, now, lease.intent, answer)
+    return answer
 
 
 def _located(db: sqlite3.Connection, object_id: ObjectId) -> StoredObject:

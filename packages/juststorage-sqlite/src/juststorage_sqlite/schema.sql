@@ -42,6 +42,19 @@ CREATE INDEX ix_blobs_garbage ON blobs (zero_since) WHERE ref_count = 0;
 
 CREATE INDEX ix_blobs_locator ON blobs (storage_class, locator) WHERE locator IS NOT NULL;
 
+CREATE TABLE idempotency_keys (
+	tenant_id TEXT NOT NULL,
+	"key" TEXT NOT NULL,
+	request TEXT NOT NULL,
+	upload_id TEXT NOT NULL,
+	expires_at INTEGER NOT NULL,
+	answer TEXT,
+	PRIMARY KEY (tenant_id, "key")
+)
+ WITHOUT ROWID;
+
+CREATE INDEX ix_idempotency_keys_expires ON idempotency_keys (expires_at);
+
 CREATE TABLE secrets (
 	name TEXT NOT NULL,
 	value BLOB NOT NULL,

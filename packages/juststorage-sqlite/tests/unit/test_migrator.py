@@ -32,7 +32,14 @@ def test_status_before_and_after(how: Connecting) -> None:
     migrator.up()
     assert migrator.status() == MigrationStatus(current=HEAD, head=HEAD, pending=[])
     migrator.up()
-    assert tables(how) == {"objects", "blobs", "api_keys", "secrets", "usage"}
+    assert tables(how) == {
+        "objects",
+        "blobs",
+        "api_keys",
+        "secrets",
+        "usage",
+        "idempotency_keys",
+    }
 
 
 def test_down_and_up_again(how: Connecting) -> None:

@@ -4,6 +4,7 @@ from juststorage.domain._access import Principal, Scope
 from juststorage.domain._api_key import ApiKey, ApiKeySecret
 from juststorage.domain._blob import Blob, BlobKey
 from juststorage.domain._content_hash import ContentHash
+from juststorage.domain._idempotency import IdempotencyKey
 from juststorage.domain._limits import (
     API_KEY_NAME_LENGTH_MAX,
     BULK_IDS_MAX,
@@ -60,6 +61,7 @@ __all__ = [
     "Change",
     "Conditions",
     "ContentHash",
+    "IdempotencyKey",
     "Locator",
     "Namespace",
     "NamespacePattern",

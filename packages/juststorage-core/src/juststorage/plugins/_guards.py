@@ -35,6 +35,7 @@ from juststorage.ports import (
     GCPolicy,
     Hasher,
     HashState,
+    IdempotencyRepository,
     MetadataStore,
     ObjectRepository,
     Space,
@@ -196,6 +197,10 @@ class _ApiKeyRepositoryGuard(_Guard, ApiKeyRepository):
 
 
 class _UsageRepositoryGuard(_Guard, UsageRepository):
+    pass
+
+
+class _IdempotencyRepositoryGuard(_Guard, IdempotencyRepository):
     pass
 
 

@@ -18,6 +18,12 @@ from juststorage.ports._blobs import BlobRepository, CountDrift, Removal
 from juststorage.ports._clock import Clock
 from juststorage.ports._gc_policy import Decision, GarbageCandidate, GCPolicy
 from juststorage.ports._hasher import Hasher, HashState
+from juststorage.ports._idempotency import (
+    IdempotencyRecord,
+    IdempotencyRepository,
+    decode_answer,
+    encode_answer,
+)
 from juststorage.ports._metadata_store import MetadataStore
 from juststorage.ports._objects import (
     Committed,
@@ -52,6 +58,8 @@ __all__ = [
     "GarbageCandidate",
     "HashState",
     "Hasher",
+    "IdempotencyRecord",
+    "IdempotencyRepository",
     "Lease",
     "MetadataStore",
     "ObjectRepository",
@@ -68,4 +76,6 @@ __all__ = [
     "UsagePart",
     "UsageRecount",
     "UsageRepository",
+    "decode_answer",
+    "encode_answer",
 ]

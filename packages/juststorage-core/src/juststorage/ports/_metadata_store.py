@@ -23,6 +23,7 @@ from abc import ABC, abstractmethod
 
 from juststorage.ports._api_keys import ApiKeyRepository
 from juststorage.ports._blobs import BlobRepository
+from juststorage.ports._idempotency import IdempotencyRepository
 from juststorage.ports._objects import ObjectRepository
 from juststorage.ports._usage import UsageRepository
 
@@ -36,6 +37,7 @@ class MetadataStore(ABC):
     blobs: BlobRepository
     api_keys: ApiKeyRepository
     usage: UsageRepository
+    idempotency: IdempotencyRepository
 
     @abstractmethod
     async def ping(self) -> None:

@@ -14,6 +14,7 @@ from juststorage.domain import (
     Change,
     Conditions,
     ContentHash,
+    IdempotencyKey,
     Locator,
     Namespace,
     NamespacePattern,
@@ -45,11 +46,14 @@ class UploadIntent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             commit from whoever has it (PUT). Means nothing without a key.
         conditions: On what holds the key now; checked at begin, where they spare the body, and
             again in the committing transaction, where they count.
+        idempotency: The client's key for this request. It stands for this upload from begin on,
+            and for its answer from commit on; see `IdempotencyRepository`.
     """
 
     new: NewObject
     replace: bool = False
     conditions: Conditions = UNCONDITIONAL
+    idempotency: IdempotencyKey | None = None
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -97,6 +101,10 @@ class ObjectRepository(ABC):
         (DELETED, epoch + 1, its reference released).
 
         Raises:
+            IdempotencyMismatch: The idempotency key stands for another request.
+            IdempotencyInFlight: It stands for this one, which is under way, or has been answered
+                since the caller has looked. Both are judged before all else; an upload whose lease
+                is over is ended, as the reaper would.
             PreconditionFailed: The conditions do not hold for the COMMITTED holder of the key.
             KeyConflict: The key is held, and this upload does not replace. Carries `object_id` and
                 `content_hash` of the holder. Conditions are judged first.
@@ -123,7 +131,7 @@ class ObjectRepository(ABC):
         with everything that `commit` does; no byte needs to move.
 
         Raises:
-            PreconditionFailed, KeyConflict: As `begin`.
+            IdempotencyMismatch, IdempotencyInFlight, PreconditionFailed, KeyConflict: As `begin`.
         """
 
     @abstractmethod
@@ -132,7 +140,7 @@ class ObjectRepository(ABC):
 
         Sets the blob's stored_at and locator unless they are set. With `replace`, the key's
         COMMITTED holder goes DELETING and releases its reference, and a WRITING claim of another
-        upload is dropped. Guarded by status and epoch.
+        upload is dropped. With `idempotency`, the answer is kept. Guarded by status and epoch.
 
         Raises:
             UploadExpired: The lease, or the claim on the key, was lost.

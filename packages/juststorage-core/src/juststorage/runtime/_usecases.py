@@ -21,6 +21,7 @@ from juststorage.usecases import (
     FindObject,
     ListObjects,
     ManageApiKeys,
+    MeasureUsage,
     UploadLimits,
     UploadObject,
 )
@@ -39,6 +40,7 @@ class UseCases:
     copy: CopyObject
     delete: DeleteObject
     list: ListObjects
+    usage: MeasureUsage
     keys: ManageApiKeys
     collect: CollectGarbage
 
@@ -72,6 +74,7 @@ class UseCases:
             copy=CopyObject(metadata, copier),
             delete=DeleteObject(metadata),
             list=ListObjects(metadata, CursorCodec(await metadata.secret("cursor"))),
+            usage=MeasureUsage(metadata),
             keys=await make_key_manager(runtime),
             collect=make_collector(runtime),
         )

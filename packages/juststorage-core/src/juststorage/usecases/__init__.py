@@ -17,6 +17,7 @@ from juststorage.usecases._manage_keys import (
     ManageApiKeys,
     NewApiKey,
 )
+from juststorage.usecases._measure import MeasureUsage
 from juststorage.usecases._receive import UploadLimits
 from juststorage.usecases._upload import UploadObject
 
@@ -41,6 +42,7 @@ __all__ = [
     "ListObjects",
     "Listing",
     "ManageApiKeys",
+    "MeasureUsage",
     "NewApiKey",
     "UploadLimits",
     "UploadObject",

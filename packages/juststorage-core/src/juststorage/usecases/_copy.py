@@ -10,6 +10,7 @@ import msgspec
 from juststorage.domain import (
     UNCONDITIONAL,
     Conditions,
+    IdempotencyKey,
     Namespace,
     NamespacePattern,
     NewObject,
@@ -18,11 +19,13 @@ from juststorage.domain import (
     StorageClass,
     StoredObject,
     TenantId,
+    is_within,
 )
-from juststorage.errors import Unavailable
+from juststorage.errors import NotFound, Unavailable
 from juststorage.ports import Committed, Lease, MetadataStore, Reservation, UploadIntent
 from juststorage.usecases._copying import BlobCopier, content_of
 from juststorage.usecases._find import FindObject
+from juststorage.usecases._idempotent import FirstAnswers
 
 __all__ = ["CopyObject", "CopyTarget"]
 
@@ -45,6 +48,7 @@ class CopyObject:
     def __init__(self, metadata: MetadataStore, copier: BlobCopier) -> None:
         self._objects = metadata.objects
         self._find = FindObject(metadata)
+        self._first = FirstAnswers(metadata)
         self._copier = copier
 
     async def by_id(
@@ -55,6 +59,7 @@ class CopyObject:
         *,
         conditions: Conditions = UNCONDITIONAL,
         namespaces: Collection[NamespacePattern] | None = None,
+        idempotency: IdempotencyKey | None = None,
     ) -> Committed:
         """Copy the object with this id, which the caller may see.
 
@@ -64,15 +69,23 @@ class CopyObject:
             target: What the copy is to be.
             conditions: On what holds the copy's key.
             namespaces: Those that the caller may see.
+            idempotency: The client's key for this request, which covers source and target.
 
         Raises:
             NotFound: As `FindObject.by_id`; also when it was deleted while it was copied.
             KeyConflict, PreconditionFailed: The key says no.
+            IdempotencyMismatch, IdempotencyInFlight: The idempotency key says no.
             Invalid: The storage class is not offered here.
             StorageFull, Corrupt, BlobMissing, UploadExpired, Unavailable: From copying bytes.
 
         Cancellation: before its last transaction it leaves nothing; afterwards the copy is there.
         """
+        first = await self._first.find(tenant_id, idempotency)
+        if first is not None:
+            # Whoever has sent the first request: what this caller may not see is not there.
+            if not is_within(first.object.namespace, namespaces):
+                raise NotFound("there is no such object")
+            return first
         source = await self._find.by_id(tenant_id, object_id, namespaces=namespaces)
         content = content_of(source)
         new = NewObject(
@@ -85,7 +98,7 @@ class CopyObject:
             metadata=source.metadata,
         )
         self._copier.require(new.storage_class)
-        intent = UploadIntent(new=new, conditions=conditions)
+        intent = UploadIntent(new=new, conditions=conditions, idempotency=idempotency)
         with anyio.CancelScope(shield=True):
             begun = await self._begin(intent, source)
         if isinstance(begun, Committed):

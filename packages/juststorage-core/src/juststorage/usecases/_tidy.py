@@ -14,14 +14,16 @@ _BATCH: Final = 10_000
 
 
 class TidyRows:
-    """Folds what was counted one by one."""
+    """Folds what was counted one by one, forgets answers that nobody will ask for again."""
 
     def __init__(self, metadata: MetadataStore) -> None:
         self._usage = metadata.usage
+        self._keys = metadata.idempotency
 
     async def run(self, report: CollectionReport, deadline: Deadline) -> None:
-        """Fold, until less than a batch is left: uploads go on adding."""
-        while await self._usage.fold(limit=_BATCH) >= _BATCH:
-            if deadline.is_over:
-                report.more = True
-                return
+        """Until less than a batch is left: uploads go on adding."""
+        for step in (self._usage.fold, self._keys.purge):
+            while await step(limit=_BATCH) >= _BATCH:
+                if deadline.is_over:
+                    report.more = True
+                    return

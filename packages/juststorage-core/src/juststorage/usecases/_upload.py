@@ -36,6 +36,7 @@ from juststorage.ports import (
     MetadataStore,
     UploadIntent,
 )
+from juststorage.usecases._idempotent import FirstAnswers, Nowhere
 from juststorage.usecases._receive import Digests, UploadLimits, receive
 
 __all__ = ["UploadObject"]
@@ -62,6 +63,7 @@ class UploadObject:
         limits: UploadLimits,
     ) -> None:
         self._objects = metadata.objects
+        self._first = FirstAnswers(metadata)
         self._blobs = blobs
         self._hashers = hashers
         self._algorithm = algorithm
@@ -81,6 +83,7 @@ class UploadObject:
         Raises:
             DigestMismatch, TooLarge: Nothing was stored.
             KeyConflict, PreconditionFailed, UploadExpired: The key says no.
+            IdempotencyMismatch, IdempotencyInFlight: The idempotency key says no.
             StorageFull, Unavailable: Try later.
 
         Cancellation: before the reservation it leaves nothing; afterwards the upload runs to its
@@ -95,6 +98,10 @@ class UploadObject:
         else:
             await anyio.to_thread.run_sync(digests.update, data)
         content = Content(digests.finish(self._algorithm), len(data))
+        first = await self._first.find(intent.new.tenant_id, intent.idempotency)
+        if first is not None:
+            self._first.check_content(first, content.content_hash)
+            return first
         # Shielded: from here the outcome is ours to know, and half of it is worth nothing.
         with anyio.CancelScope(shield=True):
             committed = await self._store_whole(store, intent, content, data)
@@ -128,6 +135,9 @@ class UploadObject:
         """
         store = self._store(intent)
         digests = self._digests(expected)
+        first = await self._first.find(intent.new.tenant_id, intent.idempotency)
+        if first is not None:
+            return await self._same(first, body, digests)
         await self._check_room(store, size_bytes)
         lease = await self._objects.begin(intent, lease_s=self._limits.lease_s)
         try:
@@ -152,6 +162,18 @@ class UploadObject:
             await self._abort(lease)
             raise
         return committed
+
+    async def _same(
+        self, first: Committed, body: AsyncIterator[bytes], digests: Digests
+    ) -> Committed:
+        """The first answer, once the whole body has turned out to be the first one's."""
+
+        async def renew() -> None:
+            """Nothing is held that could run out."""
+
+        await receive(body, Nowhere(), digests, limits=self._limits, clock=self._clock, renew=renew)
+        self._first.check_content(first, digests.finish(self._algorithm))
+        return first
 
     # -- steps --------------------------------------------------------------------------------
 

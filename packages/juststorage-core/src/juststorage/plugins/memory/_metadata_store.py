@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from juststorage.plugins.memory._api_keys import MemoryApiKeyRepository
 from juststorage.plugins.memory._blobs import MemoryBlobRepository
+from juststorage.plugins.memory._idempotency import MemoryIdempotencyRepository
 from juststorage.plugins.memory._objects import MemoryObjectRepository
 from juststorage.plugins.memory._rows import Rows
 from juststorage.plugins.memory._usage import MemoryUsageRepository
@@ -24,6 +25,7 @@ class MemoryMetadataStore(MetadataStore):
         self.objects = MemoryObjectRepository(self.rows)
         self.blobs = MemoryBlobRepository(self.rows)
         self.api_keys = MemoryApiKeyRepository(clock)
+        self.idempotency = MemoryIdempotencyRepository(self.rows)
         self.usage = MemoryUsageRepository(self.rows)
         self._secrets: dict[str, bytes] = {}
 

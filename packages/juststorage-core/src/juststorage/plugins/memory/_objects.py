@@ -36,6 +36,7 @@ from juststorage.errors import (
     PreconditionFailed,
     UploadExpired,
 )
+from juststorage.plugins.memory._idempotency import check_claim, claim, keep_answer
 from juststorage.plugins.memory._pages import page
 from juststorage.plugins.memory._rows import ObjectRow, Rows
 from juststorage.ports import (
@@ -84,7 +85,9 @@ class MemoryObjectRepository(ObjectRepository):
         reservation = self._reserve(self._begin(intent, lease_s), content)
         if reservation.locator is None:
             return reservation
-        return self._commit(self._rows.objects[intent.new.id], reservation.locator)
+        committed = self._commit(self._rows.objects[intent.new.id], reservation.locator)
+        keep_answer(self._rows, intent, committed)
+        return committed
 
     async def commit(self, lease: Lease, locator: Locator) -> Committed:
         await checkpoint()
@@ -92,7 +95,9 @@ class MemoryObjectRepository(ObjectRepository):
         if not lease.intent.replace and row.object.key is not None and not row.has_key:
             raise UploadExpired("another upload took the key")
         self._check_conditions(row.object.key, lease.intent)
-        return self._commit(row, locator)
+        committed = self._commit(row, locator)
+        keep_answer(self._rows, lease.intent, committed)
+        return committed
 
     async def renew(self, lease: Lease, *, lease_s: float) -> None:
         await checkpoint()
@@ -121,6 +126,7 @@ class MemoryObjectRepository(ObjectRepository):
         new = intent.new
         if new.id in self._rows.objects:
             raise InvalidState("there is an object with this id already")
+        check_claim(self._rows, intent)
         self._check_conditions(new.key, intent)
         if not intent.replace:
             self._check_key_free(new.tenant_id, new.namespace, new.key)
@@ -164,6 +170,7 @@ class MemoryObjectRepository(ObjectRepository):
 
     def _begin(self, intent: UploadIntent, lease_s: float) -> Lease:
         now = self._rows.now()
+        claim(self._rows, intent)
         begun = StoredObject.begin(intent.new, now)
         row = ObjectRow(begun, _FIRST_EPOCH, now + timedelta(seconds=lease_s))
         if not intent.replace:

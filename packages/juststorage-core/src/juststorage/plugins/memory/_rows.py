@@ -30,6 +30,7 @@ from juststorage.domain import (
     StoredObject,
     TenantId,
 )
+from juststorage.plugins.memory._idempotency import KeyRecord
 from juststorage.ports import Clock, Content
 
 __all__ = ["ObjectRow", "Rows"]
@@ -67,6 +68,7 @@ class Rows:
     clock: Clock
     objects: dict[ObjectId, ObjectRow] = field(default_factory=dict)
     blobs: dict[BlobKey, Blob] = field(default_factory=dict)
+    key_records: dict[tuple[TenantId, str], KeyRecord] = field(default_factory=dict)
     usage: dict[UsageName, tuple[int, int]] = field(default_factory=dict)
     """COMMITTED objects and their bytes."""
     _by_tenant: defaultdict[TenantId, set[ObjectId]] = field(

@@ -12,6 +12,7 @@ from juststorage.testing._metadata_machine import MetadataMachine
 from juststorage.testing.contracts._metadata_api_keys import MetadataApiKeys
 from juststorage.testing.contracts._metadata_changing import MetadataChanging
 from juststorage.testing.contracts._metadata_collecting import MetadataCollecting
+from juststorage.testing.contracts._metadata_idempotency import MetadataIdempotency
 from juststorage.testing.contracts._metadata_keeping import MetadataKeeping
 from juststorage.testing.contracts._metadata_keys import MetadataKeys
 from juststorage.testing.contracts._metadata_paging import MetadataPaging
@@ -32,6 +33,7 @@ class MetadataStoreContract(
     MetadataKeeping,
     MetadataApiKeys,
     MetadataUsage,
+    MetadataIdempotency,
 ):
     """The contract of `MetadataStore`.
 

@@ -141,7 +141,7 @@ class MetadataUsage(MetadataTests):
         await store.usage.fold(limit=100)
         assert [part.namespace for part in (await store.usage.of(TENANT)).parts] == ["m"]
 
-    async def test_many_at_once(self, store: MetadataStore) -> None:
+    async def test_many_changes_at_once(self, store: MetadataStore) -> None:
         """Uploads and deletes of one tenant at the same time are all counted."""
         contents = [make_content(f"content {number}") for number in range(5)]
         expected: defaultdict[str, int] = defaultdict(int)
