@@ -94,9 +94,11 @@ async def test_a_missing_database(open_store: OpenStore, postgres_server: Postgr
 async def test_missing_rights(open_store: OpenStore, postgres_url: str, role: str) -> None:
     """The first right that is lacking is named with its table."""
     url = as_role(postgres_url, role)
-    everything = "api_keys, blobs, secrets, juststorage_version"
-    run_sql(postgres_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {everything} TO {role}")
-    run_sql(postgres_url, f"GRANT SELECT, INSERT, UPDATE ON objects TO {role}")
+    run_sql(
+        postgres_url,
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}",
+        f"REVOKE DELETE ON objects FROM {role}",
+    )
     error = await refusal(open_store, url)
     assert isinstance(error, Misconfigured)
     assert "lacks the right DELETE on the table objects" in str(error)
