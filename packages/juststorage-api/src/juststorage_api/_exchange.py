@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
+from juststorage.config import Limits as Bounds
 from juststorage.domain import Principal, TenantId
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import Headers
@@ -12,8 +13,11 @@ from juststorage_api._http.problem import Headers
 __all__ = ["ClientGone", "Exchange"]
 
 
+_NEVER: Final = float("inf")
+
+
 class ClientGone(Exception):
-    """The client has closed the connection: nobody is left to answer."""
+    """Nobody is left to answer: the client has closed the connection, or has its answer already."""
 
 
 class Limits(Protocol):
@@ -40,9 +44,11 @@ class Exchange:
         "allowance",
         "body_asked",
         "body_done",
+        "bounds",
         "code",
         "deed",
         "fields",
+        "is_overdue",
         "limits",
         "method",
         "path",
@@ -53,8 +59,10 @@ class Exchange:
         "scope",
         "send",
         "sent_bytes",
+        "since",
         "started",
         "status",
+        "stop",
     )
 
     def __init__(
@@ -66,6 +74,8 @@ class Exchange:
         path: bytes,
         fields: Mapping[bytes, bytes],
         request_id: bytes,
+        bounds: Bounds,
+        since: float = 0.0,
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -74,6 +84,10 @@ class Exchange:
         self.path = path
         self.fields = fields
         self.request_id = request_id
+        self.bounds = bounds
+        self.since = since
+        self.stop: Callable[[], None] | None = None
+        self.is_overdue = False
         self.principal: Principal | None = None
         self._tenant_id: TenantId | None = None
         self.limits: Limits | None = None
@@ -113,12 +127,32 @@ class Exchange:
         length = self.fields.get(b"content-length")
         return b"transfer-encoding" in self.fields if length is None else length != b"0"
 
+    @property
+    def waits_to_continue(self) -> bool:
+        """Whether the client sends its body only once it is told to."""
+        return self.fields.get(b"expect", b"").lower() == b"100-continue"
+
+    @property
+    def is_carrying(self) -> bool:
+        """Whether a body is on its way, in or out: its time has limits of its own."""
+        return self.started or (self.body_asked and not self.body_done)
+
+    def may_take_long(self) -> None:
+        """It moves bytes: it takes as long as they do."""
+        self.since = _NEVER
+
     def did(self, action: str, **facts: Any) -> None:
         """Note a change that is durable, for the audit log; before the answer, which may fail."""
         self.deed = action, facts
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Send the head. `headers` is the callee's from now on, and gets the request id."""
+        """Send the head. `headers` is the callee's from now on, and gets the request id.
+
+        Raises:
+            ClientGone: The request took too long, and has been answered so.
+        """
+        if self.started:
+            raise ClientGone
         headers.append((b"x-request-id", self.request_id))
         if self.limits is not None:
             headers += self.limits.headers(self)

@@ -16,16 +16,18 @@ from typing import Final, TypeAlias
 import anyio
 
 from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage.ports import Actor, acting
 from juststorage.runtime import log_fields
 from juststorage_api._access import told
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
 from juststorage_api._audit_log import AuditLog
 from juststorage_api._data import Deletes, Downloads, Uploads
+from juststorage_api._deadlines import Deadlines
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
 from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, raw_path
-from juststorage_api._http.problem import MethodNotAllowed, problem_of
+from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
 from juststorage_api._request_id import RequestIds
 from juststorage_api._services import Services
 
@@ -60,7 +62,11 @@ class Front:
         self._ids = RequestIds()
         self._access_log = AccessLog()
         self._limits = services.limits
+        self._names_actors = services.runtime.config.audit.table
         self._audit_log = AuditLog(enabled=services.runtime.config.audit.log)
+        self._bounds = services.runtime.config.limits
+        self._deadlines = Deadlines(self._bounds.request_timeout_s, self._refuse_overdue)
+        self.run = self._deadlines.run
         uploads, downloads = Uploads(services), Downloads(services)
         deletes = Deletes(services)
         self._collection: Mapping[str, Handler] = {"GET": self._route, "POST": uploads.post}
@@ -89,7 +95,10 @@ class Front:
             path=raw_path(scope["path"], scope.get("raw_path")),
             fields=fields,
             request_id=self._ids.choose(fields.get(b"x-request-id")),
+            bounds=self._bounds,
+            since=began,
         )
+        self._deadlines.add(exchange)
         outer = log_fields.get()
         context = log_fields.set({**outer, "request_id": exchange.request_id.decode("ascii")})
         try:
@@ -97,8 +106,10 @@ class Front:
         except ClientGone:
             pass  # the connection is closed, and nothing was left behind
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a document
-            await self._refuse(exchange, error)
+            if not exchange.is_overdue:
+                await self._refuse(exchange, error)
         finally:
+            self._deadlines.discard(exchange)
             if self._limits is not None:
                 self._limits.charge(exchange)
             self._audit_log.write(exchange)
@@ -107,6 +118,7 @@ class Front:
 
     async def _serve(self, exchange: Exchange) -> None:
         path = exchange.path
+        self._check_size(exchange)
         if path.startswith(b"/v1/") or path == b"/v1":
             # First of all: who is not known learns nothing else, not even which routes exist.
             exchange.principal = await self._authentication.principal(
@@ -114,6 +126,9 @@ class Front:
             )
             if self._limits is not None:
                 self._limits.admit(exchange)
+            if self._names_actors:
+                # The request has a task of its own, so this is gone when it is.
+                acting.set(Actor(exchange.caller.subject, exchange.request_id.decode("ascii")))
         if len(exchange.fields) != len(exchange.scope["headers"]):
             exchange.fields = fields_of(exchange.scope["headers"])
         if path.startswith(OBJECTS_PREFIX):
@@ -134,6 +149,15 @@ class Front:
             raise MethodNotAllowed(", ".join(handlers))
         return await handler(exchange)
 
+    def _check_size(self, exchange: Exchange) -> None:
+        size = len(exchange.path) + len(exchange.scope["query_string"])
+        for name, value in exchange.scope["headers"]:
+            size += len(name) + len(value)
+        if size > self._bounds.header_bytes:
+            raise HeadersTooLarge(
+                f"target and header fields are over {self._bounds.header_bytes} bytes"
+            )
+
     async def _route(self, exchange: Exchange) -> None:
         """Hand the request to the framework, its answer watched."""
         path = exchange.path
@@ -149,7 +173,24 @@ class Front:
                 await exchange.send(message)
 
         exchange.scope.setdefault("state", {})["exchange"] = exchange
-        await self._routes(exchange.scope, exchange.receive, send)
+        with anyio.CancelScope() as cancelling:
+            exchange.stop = cancelling.cancel
+            await self._routes(exchange.scope, exchange.receive, send)
+        if cancelling.cancelled_caught:
+            raise self._deadlines.error()
+
+    async def _refuse_overdue(self, exchange: Exchange, error: Exception) -> None:
+        """Answer in the place of a handler that is still at it."""
+        if exchange.started:
+            return  # it began to answer in this very moment
+        exchange.is_overdue = True
+        context = log_fields.set({"request_id": exchange.request_id.decode("ascii")})
+        try:
+            await self._refuse(exchange, error)
+        except Exception as unsent:  # noqa: BLE001  it must not end the task that asked for it
+            _log.warning("a request that took too long: no answer (%s)", type(unsent).__name__)
+        finally:
+            log_fields.reset(context)
 
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with a problem document, or cut an answer off that has begun already."""
@@ -199,7 +240,7 @@ async def _answer_and_linger(
 ) -> None:
     """Answer a client that may still be sending, then read what it sends for a while."""
     length = exchange.fields.get(b"content-length")
-    waits = b"expect" in exchange.fields and not exchange.body_asked
+    waits = exchange.waits_to_continue and not exchange.body_asked
     is_small = length is not None and length.isdigit() and int(length) <= _KEEP_ALIVE_BYTES_MAX
     if (waits or not is_small or status == 408) and _is_http1(exchange):
         headers.append((b"connection", b"close"))

@@ -59,6 +59,7 @@ class _Application:
                 services = await Services.of(runtime)
                 self._front = Front(services, Routes(services))
                 async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._front.run)
                     if services.limits is not None:
                         tasks.start_soon(services.limits.run)
                     is_open = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from juststorage.errors import Invalid, TooSlow
-from juststorage_api._exchange import Exchange
+from juststorage_api._exchange import ClientGone, Exchange
 
 __all__ = ["RequestBody", "read_whole"]
 
@@ -15,6 +15,7 @@ class RequestBody:
 
     Raises (while iterating):
         Invalid: The body is longer or shorter than Content-Length, or the connection ended first.
+        ClientGone: The request has been answered already.
     """
 
     __slots__ = ("_exchange", "_length")
@@ -28,6 +29,8 @@ class RequestBody:
 
     async def __anext__(self) -> bytes:
         exchange = self._exchange
+        if exchange.started:
+            raise ClientGone  # it took too long to get here, and the client was told so
         while not exchange.body_done:
             exchange.body_asked = True
             message = await exchange.receive()

@@ -85,7 +85,7 @@ class Downloads:
             and exchange.method == "GET"
             and self._range_counts(exchange, etag, modified_s)
         ):
-            spans = parse_range(fields[b"range"], stored.size_bytes)
+            spans = parse_range(fields[b"range"], stored.size_bytes, exchange.bounds.ranges)
         headers += _content_headers(stored)
         if disposition is not None:
             headers.append((b"content-disposition", disposition))

@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from juststorage.config import Limits
 from juststorage.domain import (
     CONTENT_TYPE_LENGTH_MAX,
     DEFAULT_CONTENT_TYPE,
-    METADATA_BYTES_MAX,
     ObjectMetadata,
 )
 from juststorage.errors import Invalid, InvalidMetadata
+from juststorage_api._http.depth import is_deeper
 from juststorage_api._http.problem import UnsupportedMediaType
 
 __all__ = [
@@ -53,6 +54,7 @@ _MEDIA_TYPE: Final = re.compile(
 )
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FILENAME_LENGTH_MAX: Final = 255
+_LIMITS: Final = Limits()
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 
@@ -148,19 +150,21 @@ def refuse_form(media_type: str) -> None:
         )
 
 
-def object_metadata(fields: Mapping[bytes, bytes]) -> ObjectMetadata:
+def object_metadata(fields: Mapping[bytes, bytes], limits: Limits = _LIMITS) -> ObjectMetadata:
     """`X-Object-Metadata`.
 
     Raises:
-        InvalidMetadata: It is not ASCII, over 16 KiB, or not a JSON object.
+        InvalidMetadata: It is not ASCII, too long, too deep, or not a JSON object.
     """
     text = fields.get(b"x-object-metadata")
     if text is None:
         return ObjectMetadata.EMPTY
-    if len(text) > METADATA_BYTES_MAX:
-        raise InvalidMetadata(f"X-Object-Metadata is over {METADATA_BYTES_MAX} bytes")
+    if len(text) > limits.metadata_bytes:
+        raise InvalidMetadata(f"X-Object-Metadata is over {limits.metadata_bytes} bytes")
     if not text.isascii():
         raise InvalidMetadata("X-Object-Metadata must be ASCII; JSON has \\u escapes for the rest")
+    if is_deeper(text, limits.json_depth - 1):
+        raise InvalidMetadata(f"metadata is nested deeper than {limits.json_depth - 1} levels")
     return ObjectMetadata.parse(text)
 
 

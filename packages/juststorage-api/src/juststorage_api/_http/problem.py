@@ -17,6 +17,7 @@ from juststorage.errors import (
     Conflict,
     Corrupt,
     Denied,
+    IdempotencyMismatch,
     Invalid,
     JustStorageError,
     NotFound,
@@ -33,6 +34,7 @@ __all__ = [
     "PROBLEMS",
     "PROBLEM_JSON",
     "Headers",
+    "HeadersTooLarge",
     "MethodNotAllowed",
     "Problem",
     "ProblemType",
@@ -69,6 +71,13 @@ class MethodNotAllowed(_HttpError):
         super().__init__(f"this path answers to {allow}", headers=[(b"allow", allow.encode())])
 
 
+class HeadersTooLarge(_HttpError):
+    """Target and header fields are over the byte limit."""
+
+    code = "headers_too_large"
+    status = 431
+
+
 class UnsupportedMediaType(_HttpError):
     """The body's coding or type is not one that this call takes."""
 
@@ -93,6 +102,7 @@ _FAMILIES: Final[tuple[tuple[type[JustStorageError], int], ...]] = (
     # The first that fits: subclasses before their parents.
     (TooLarge, 413),
     (TooSlow, 408),
+    (IdempotencyMismatch, 422),
     (Invalid, 400),
     (Unauthenticated, 401),
     (RateLimited, 429),
@@ -129,11 +139,14 @@ PROBLEMS: Final = {
     "key_conflict": ProblemType(409, "The key is held by another object"),
     "upload_expired": ProblemType(409, "The upload has expired"),
     "invalid_state": ProblemType(409, "The state forbids this"),
+    "idempotency_in_flight": ProblemType(409, "The first request is still under way"),
     "precondition_failed": ProblemType(412, "A precondition does not hold"),
     "body_too_large": ProblemType(413, "The body is too large"),
     "unsupported_media_type": ProblemType(415, "The media type or coding is not supported"),
     "range_not_satisfiable": ProblemType(416, "The range cannot be satisfied"),
+    "idempotency_mismatch": ProblemType(422, "The idempotency key was used before"),
     "rate_limited": ProblemType(429, "Too many requests"),
+    "headers_too_large": ProblemType(431, "The header fields are too large"),
     "internal": ProblemType(500, "Something failed in the service"),
     "blob_missing": ProblemType(500, "The object's bytes are missing"),
     "unavailable": ProblemType(503, "The service is not available now"),
@@ -178,7 +191,7 @@ def problem_of(error: BaseException, *, instance: str, request_id: str, challeng
     headers += error.headers if isinstance(error, _HttpError) else []
     if status == 401:
         headers.append((b"www-authenticate", challenge.encode("latin-1")))
-    if status in {429, 503}:
+    if status in {429, 503} or "retry_after_s" in fields:
         wait_s = fields.get("retry_after_s", _RETRY_AFTER_S)
         headers.append((b"retry-after", b"%d" % max(1, -int(-wait_s // 1))))
     return Problem(status, code, headers, _encode(document))

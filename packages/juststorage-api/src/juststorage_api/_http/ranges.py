@@ -10,7 +10,7 @@ from juststorage_api._http.problem import RangeNotSatisfiable
 __all__ = ["RANGES_MAX", "Span", "parse_range"]
 
 RANGES_MAX: Final = 16
-"""Ranges of one answer, after those that overlap or touch were merged."""
+"""Ranges of one answer, after those that overlap or touch were merged; an option lowers it."""
 
 _SPECS_MAX: Final = 1024
 """Ranges of one header, before merging: it costs time to look at them."""
@@ -28,7 +28,7 @@ class Span(NamedTuple):
     length: int
 
 
-def parse_range(header: bytes, size_bytes: int) -> list[Span] | None:
+def parse_range(header: bytes, size_bytes: int, ranges_max: int = RANGES_MAX) -> list[Span] | None:
     """The parts of content of `size_bytes` that a Range header asks for, merged.
 
     Returns:
@@ -60,8 +60,8 @@ def parse_range(header: bytes, size_bytes: int) -> list[Span] | None:
             return None
         raise RangeNotSatisfiable("the content ends before the range begins", size_bytes)
     merged = _merged(spans)
-    if len(merged) > RANGES_MAX:
-        raise RangeNotSatisfiable(f"there are more than {RANGES_MAX} ranges", size_bytes)
+    if len(merged) > ranges_max:
+        raise RangeNotSatisfiable(f"there are more than {ranges_max} ranges", size_bytes)
     return merged
 
 

@@ -21,7 +21,7 @@ from juststorage_api._openapi.headers import RATE_LIMITED, REQUEST_ID
 
 __all__ = ["COMMON", "PROBLEM_SCHEMA", "problem_responses"]
 
-COMMON: Final = ("unauthenticated", "rate_limited", "internal", "unavailable")
+COMMON: Final = ("unauthenticated", "rate_limited", "internal", "unavailable", "headers_too_large")
 """What any call under /v1 may answer."""
 
 _DETAILS: Final = {
@@ -38,11 +38,14 @@ _DETAILS: Final = {
     "key_conflict": "another object holds the key",
     "upload_expired": "the upload lost its lease",
     "invalid_state": "an API key cannot revoke or weaken itself",
+    "idempotency_in_flight": "a request with this Idempotency-Key is still under way",
+    "idempotency_mismatch": "this Idempotency-Key was used for another request",
     "precondition_failed": "the object is not the one that the precondition names",
     "body_too_large": "the body is over 1099511627776 bytes",
     "unsupported_media_type": "Content-Encoding is not supported: send the bytes as they are",
     "range_not_satisfiable": "the content ends before the range begins",
     "rate_limited": "the requests of this credential are used up until the window ends",
+    "headers_too_large": "target and header fields are over 65536 bytes",
     "internal": "the service failed; its log has the cause under this request id",
     "blob_missing": "the object's bytes are missing",
     "unavailable": "the metadata store does not answer",
@@ -99,7 +102,7 @@ def _response(status: int, codes: list[str], instance: str) -> OpenAPIResponse:
         )
     elif status == 429:
         headers |= RATE_LIMITED
-    elif status == 503:
+    elif status == 503 or "idempotency_in_flight" in codes:
         headers["Retry-After"] = OpenAPIHeader(
             description="Seconds to wait", schema=Schema(type=OpenAPIType.INTEGER), example=1
         )

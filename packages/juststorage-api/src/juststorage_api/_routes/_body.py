@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from juststorage.errors import Invalid, TooLarge, TooSlow
 from juststorage_api._data._body import RequestBody
 from juststorage_api._exchange import Exchange
+from juststorage_api._http.depth import is_deeper
 from juststorage_api._http.headers import body_length
 from juststorage_api._http.media import JSON, require_media_type
 
@@ -18,16 +19,12 @@ __all__ = ["json_body"]
 
 BodyT = TypeVar("BodyT")
 
-_BYTES_MAX: Final = 65_536
-_TIMEOUT_S: Final = 30.0
-
 
 async def json_body(
     exchange: Exchange,
     kind: type[BodyT],
     *,
     media_type: str = JSON,
-    bytes_max: int = _BYTES_MAX,
 ) -> BodyT:
     """The body, decoded.
 
@@ -36,23 +33,27 @@ async def json_body(
 
     Raises:
         UnsupportedMediaType: It is of another media type or coding.
-        TooLarge: It is over `bytes_max`; told before it is read where its length was announced.
-        TooSlow: It was not complete within 30 s.
-        Invalid: It is not JSON of that shape.
+        TooLarge: It is over `limits.json_bytes`; told before it is read where its length was
+            announced.
+        TooSlow: It was not complete within `limits.request_timeout_s`.
+        Invalid: It is not JSON of that shape, or deeper than `limits.json_depth`.
     """
+    bytes_max, timeout_s = exchange.bounds.json_bytes, exchange.bounds.request_timeout_s
     require_media_type(exchange.fields, media_type)
     length = body_length(exchange.fields)
     if length is not None and length > bytes_max:
         raise TooLarge(f"the body is over {bytes_max} bytes")
     data = bytearray()
     try:
-        with anyio.fail_after(_TIMEOUT_S):
+        with anyio.fail_after(timeout_s):
             async for chunk in RequestBody(exchange, length):
                 data += chunk
                 if len(data) > bytes_max:
                     raise TooLarge(f"the body is over {bytes_max} bytes")
     except TimeoutError:
-        raise TooSlow(f"the body was not complete within {_TIMEOUT_S:g} s") from None
+        raise TooSlow(f"the body was not complete within {timeout_s:g} s") from None
+    if is_deeper(data, exchange.bounds.json_depth):
+        raise Invalid(f"the body is nested deeper than {exchange.bounds.json_depth} levels")
     try:
         decoded = cast("BodyT", _decoder(cast("Any", kind)).decode(bytes(data)))
     except msgspec.ValidationError as error:

@@ -9,10 +9,11 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
 from juststorage.domain import Principal
+from juststorage.errors import Invalid
 from juststorage_api._exchange import Exchange
 from juststorage_api._http.query import parse_query
 
-__all__ = ["known_parameters", "provide_caller", "provide_exchange"]
+__all__ = ["bounded_page", "known_parameters", "provide_caller", "provide_exchange"]
 
 _DECLARED = "declared_query_parameters"
 
@@ -26,6 +27,16 @@ async def provide_exchange(request: Request[Any, Any, Any]) -> Exchange:
 async def provide_caller(request: Request[Any, Any, Any]) -> Principal:
     """The authenticated caller."""
     return (await provide_exchange(request)).caller
+
+
+def bounded_page(exchange: Exchange, limit: int) -> None:
+    """Refuse pages that are larger than this service is configured to give.
+
+    Raises:
+        Invalid: `limit` is over `limits.page_size`.
+    """
+    if limit > exchange.bounds.page_size:
+        raise Invalid(f"limit must be 1 to {exchange.bounds.page_size}")
 
 
 # Async like the two above: what is sync costs a thread hop, or is called through a wrapper.

@@ -155,6 +155,7 @@ async def collect_garbage(
     asked = CollectionAsked()
     if exchange.has_unread_body:
         asked = await json_body(exchange, CollectionAsked)
+    exchange.may_take_long()  # it has a limit of its own
     report = await services.cases.collect.run(
         dry_run=asked.dry_run, grace_s=asked.grace_seconds, seconds_max=_RUN_S, wait_s=_WAIT_S
     )

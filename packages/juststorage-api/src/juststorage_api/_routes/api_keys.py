@@ -32,7 +32,12 @@ from juststorage_api._exchange import Exchange
 from juststorage_api._http.media import MERGE_PATCH
 from juststorage_api._openapi.examples import API_KEY, API_KEY_SECRET, NEXT_CURSOR
 from juststorage_api._routes._body import json_body
-from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
+from juststorage_api._routes._strict import (
+    bounded_page,
+    known_parameters,
+    provide_caller,
+    provide_exchange,
+)
 from juststorage_api._services import Services
 
 __all__ = [
@@ -211,11 +216,13 @@ async def list_api_keys(
     *,
     services: NamedDependency[Services],
     caller: NamedDependency[Principal],
+    exchange: NamedDependency[Exchange],
     limit: Annotated[int, QueryParameter(ge=1, le=PAGE_SIZE_MAX)] = PAGE_SIZE_DEFAULT,
     cursor: FromQuery[str | None] = None,
 ) -> Response[ApiKeyPage]:
     """Keys whose tenants, namespaces and scopes are within the caller's own, revoked ones too."""
     require(caller, Call.LIST_API_KEYS)
+    bounded_page(exchange, limit)
     listing = await services.cases.keys.page(caller, limit=limit, cursor=cursor)
     page = ApiKeyPage(
         api_keys=[ApiKeyDto(**_members(each)) for each in listing.api_keys],

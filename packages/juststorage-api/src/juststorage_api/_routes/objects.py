@@ -23,7 +23,12 @@ from juststorage_api._access import Call, held_namespace, tenant_for
 from juststorage_api._dto import ObjectDto, ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
 from juststorage_api._openapi.examples import NEXT_CURSOR, OBJECT
-from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
+from juststorage_api._routes._strict import (
+    bounded_page,
+    known_parameters,
+    provide_caller,
+    provide_exchange,
+)
 from juststorage_api._services import Services
 
 __all__ = ["object_routes"]
@@ -63,6 +68,7 @@ async def list_objects(
     meanwhile, and a page costs the same at any depth.
     """
     exchange.tenant_id = tenant = tenant_for(caller, Call.LIST, tenant_id)
+    bounded_page(exchange, limit)
     if namespace is None:
         namespaces = caller.namespaces
     else:

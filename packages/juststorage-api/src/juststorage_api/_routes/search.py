@@ -31,7 +31,12 @@ from juststorage_api._dto import ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
 from juststorage_api._openapi.examples import CONTENT_HASH, NEXT_CURSOR, OBJECT
 from juststorage_api._routes._body import json_body
-from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
+from juststorage_api._routes._strict import (
+    bounded_page,
+    known_parameters,
+    provide_caller,
+    provide_exchange,
+)
 from juststorage_api._services import Services
 
 __all__ = ["ObjectSearch", "search_routes"]
@@ -129,6 +134,7 @@ async def search_objects(
     """
     require(caller, Call.SEARCH)
     asked = await json_body(exchange, ObjectSearch)
+    bounded_page(exchange, asked.limit)
     exchange.tenant_id = tenant = tenant_for(caller, Call.SEARCH, asked.tenant_id)
     listing = await services.cases.list.page(_query(caller, tenant, asked), cursor=asked.cursor)
     return ObjectPage(

@@ -11,7 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, field
 
-from juststorage.domain import OBJECT_BYTES_MAX
+from juststorage.domain import (
+    BULK_IDS_MAX,
+    METADATA_BYTES_MAX,
+    METADATA_DEPTH_MAX,
+    OBJECT_BYTES_MAX,
+    PAGE_SIZE_DEFAULT,
+    PAGE_SIZE_MAX,
+)
 
 __all__ = [
     "TABLES",
@@ -22,6 +29,7 @@ __all__ = [
     "GCSection",
     "HasherSection",
     "HotBlobsSection",
+    "Limits",
     "Log",
     "MetadataSection",
     "PluginsSection",
@@ -235,6 +243,64 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_grace_s: Annotated[
         PositiveSeconds, Meta(description="Time before the average rate counts")
     ] = 30.0
+    idempotency_ttl_s: Annotated[
+        Retention,
+        Meta(description="Time that the answer to a request with an Idempotency-Key is kept"),
+    ] = 86_400.0
+
+
+class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits on requests; those on the bodies of objects are in `uploads`."""
+
+    header_bytes: Annotated[
+        int,
+        Meta(
+            ge=4096,
+            le=262_144,
+            description="Bytes of a request's target and header fields; more is 431",
+        ),
+    ] = 65_536
+    metadata_bytes: Annotated[
+        int,
+        Meta(ge=2, le=METADATA_BYTES_MAX, description="Bytes of an object's metadata, as JSON"),
+    ] = METADATA_BYTES_MAX
+    json_bytes: Annotated[
+        int, Meta(ge=1024, le=2**24, description="Bytes of a body that is JSON; more is 413")
+    ] = 65_536
+    json_depth: Annotated[
+        int,
+        Meta(
+            ge=4,
+            le=METADATA_DEPTH_MAX + 1,
+            description="Levels of arrays and objects in a body that is JSON, and one less in"
+            " metadata",
+        ),
+    ] = METADATA_DEPTH_MAX + 1
+    page_size: Annotated[
+        int, Meta(ge=PAGE_SIZE_DEFAULT, le=PAGE_SIZE_MAX, description="Largest `limit` of a page")
+    ] = PAGE_SIZE_MAX
+    bulk_ids: Annotated[
+        int, Meta(ge=1, le=BULK_IDS_MAX, description="Ids in one call that deletes many objects")
+    ] = BULK_IDS_MAX
+    ranges: Annotated[
+        int,
+        Meta(ge=1, le=16, description="Ranges of one download, after merging; more is 416"),
+    ] = 16
+    uploads_in_flight: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65_536,
+            description="Uploads that one worker takes at once; another one is 503 until one ends",
+        ),
+    ] = 256
+    request_timeout_s: Annotated[
+        PositiveSeconds,
+        Meta(
+            description="Time that a request may take, besides that of its bodies and of moving"
+            " bytes; then it is 503"
+        ),
+    ] = 30.0
 
 
 class RateLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -286,6 +352,13 @@ class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Write events to the logger juststorage.audit, whatever log.level is"),
     ] = True
+    table: Annotated[
+        bool,
+        Meta(
+            description="Record changes in the metadata store as well, each in its own transaction;"
+            " on PostgreSQL writes are then no longer gathered, and cost more"
+        ),
+    ] = False
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -317,6 +390,7 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gc: GCSection = GCSection()
     server: Server = Server()
     uploads: Uploads = Uploads()
+    limits: Limits = Limits()
     rate_limits: RateLimits = RateLimits()
     audit: Audit = Audit()
     log: Log = Log()

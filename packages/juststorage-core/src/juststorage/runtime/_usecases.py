@@ -70,7 +70,9 @@ class UseCases:
             ),
             download=DownloadObject(metadata, blobs, hashers),
             find=FindObject(metadata),
-            change=ChangeObject(metadata, copier),
+            change=ChangeObject(
+                metadata, copier, metadata_bytes_max=runtime.config.limits.metadata_bytes
+            ),
             copy=CopyObject(metadata, copier),
             delete=DeleteObject(metadata),
             list=ListObjects(metadata, CursorCodec(await metadata.secret("cursor"))),

@@ -21,6 +21,7 @@ from collections.abc import Collection
 import anyio
 
 from juststorage.domain import (
+    METADATA_BYTES_MAX,
     UNCHANGED,
     UNCONDITIONAL,
     Change,
@@ -32,7 +33,7 @@ from juststorage.domain import (
     StoredObject,
     TenantId,
 )
-from juststorage.errors import PreconditionFailed, Unavailable
+from juststorage.errors import InvalidMetadata, PreconditionFailed, Unavailable
 from juststorage.ports import Lease, MetadataStore, UploadIntent
 from juststorage.usecases._copying import BlobCopier, content_of
 from juststorage.usecases._find import FindObject
@@ -46,10 +47,17 @@ class ChangeObject:
     Cost: one look-up and one transaction; a move adds two transactions and a copy of the bytes.
     """
 
-    def __init__(self, metadata: MetadataStore, copier: BlobCopier) -> None:
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        copier: BlobCopier,
+        *,
+        metadata_bytes_max: int = METADATA_BYTES_MAX,
+    ) -> None:
         self._objects = metadata.objects
         self._find = FindObject(metadata)
         self._copier = copier
+        self._metadata_bytes_max = metadata_bytes_max
 
     async def by_id(
         self,
@@ -80,7 +88,10 @@ class ChangeObject:
         found = await self._find.by_id(tenant_id, object_id, namespaces=namespaces)
         if not conditions.hold_for(found.content_hash):
             raise PreconditionFailed("the precondition does not hold")
-        change.merged(found.metadata)
+        merged = change.merged(found.metadata)
+        # What is over a limit that was lowered since may shrink step by step.
+        if self._metadata_bytes_max < len(merged.encoded) > len(found.metadata.encoded):
+            raise InvalidMetadata(f"metadata is over {self._metadata_bytes_max} bytes")
         if storage_class is not None and storage_class is not found.storage_class:
             return await self._move(found, storage_class, change, conditions)
         if change == UNCHANGED:
