@@ -42,6 +42,7 @@ class Call(Enum):
     READ_METADATA = "read metadata"
     LIST = "list"
     SEARCH = "search"
+    USAGE = "usage"
     CHANGE = "change"
     COPY_FROM = "copy from"
     COPY_TO = "copy to"
@@ -61,6 +62,7 @@ NEEDS: Final = {
     Call.READ_METADATA: Scope.OBJECTS_READ,
     Call.LIST: Scope.OBJECTS_READ,
     Call.SEARCH: Scope.OBJECTS_READ,
+    Call.USAGE: Scope.OBJECTS_READ,
     Call.CHANGE: Scope.OBJECTS_WRITE,
     Call.COPY_FROM: Scope.OBJECTS_READ,
     Call.COPY_TO: Scope.OBJECTS_WRITE,
@@ -86,6 +88,7 @@ OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
     "listObjects": (Call.LIST,),
     "getObjectMetadata": (Call.READ_METADATA,),
     "searchObjects": (Call.SEARCH,),
+    "getUsage": (Call.USAGE,),
     "changeObject": (Call.CHANGE,),
     "copyObject": (Call.COPY_FROM, Call.COPY_TO),
     "deleteObjects": (Call.DELETE,),

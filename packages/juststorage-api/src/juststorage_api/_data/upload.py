@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from juststorage.domain import (
     Namespace,
     NewObject,
@@ -28,6 +30,7 @@ from juststorage_api._http.headers import (
     refuse_coding,
     refuse_form,
 )
+from juststorage_api._http.idempotency import idempotency_key, upload_request
 from juststorage_api._http.query import parse_query
 from juststorage_api._services import Services
 
@@ -44,6 +47,7 @@ class Uploads:
         self._upload = services.cases.upload
         self._small_bytes = min(services.uploads.small_bytes, services.uploads.max_bytes)
         self._idle_s = services.uploads.idle_timeout_s
+        self._ttl_s = services.uploads.idempotency_ttl_s
         self._rate_min = services.uploads.min_rate_bytes_s
 
     async def post(self, exchange: Exchange) -> None:
@@ -77,6 +81,9 @@ class Uploads:
 
     async def _receive(self, exchange: Exchange, intent: UploadIntent) -> None:
         fields = exchange.fields
+        key = idempotency_key(fields, upload_request(exchange.method, intent.new), self._ttl_s)
+        if key is not None:
+            intent = replace(intent, idempotency=key)
         refuse_coding(fields)
         refuse_form(intent.new.content_type)
         expected = announced_digests(fields)

@@ -45,6 +45,7 @@ their `code`. Every answer carries `X-Request-Id`.
 _TAGS: Final = [
     Tag(name="Objects", description="Objects by their id, and lists of them"),
     Tag(name="Objects by key", description="Objects by the client's own names"),
+    Tag(name="Usage", description="How much is stored"),
     Tag(name="API keys", description="Who may call; for callers with the scope `keys:manage`"),
     Tag(name="Administration", description="For callers with the scope `admin`"),
     Tag(name="Operations", description="Whether the service lives and works; open to everyone"),
@@ -65,9 +66,13 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "listObjects": (*COMMON, *_READ, "invalid_cursor"),
     "getObjectMetadata": (*COMMON, *_READ, "not_found"),
     "changeObject": (*COMMON, *_READ, *_BODY, *_MOVED, "invalid_metadata"),
-    "copyObject": (*COMMON, *_READ, *_BODY, *_MOVED),
+    "copyObject": (
+        *(*COMMON, *_READ, *_BODY, *_MOVED),
+        *("idempotency_in_flight", "idempotency_mismatch"),
+    ),
     "deleteObjects": (*COMMON, *_READ, *_BODY),
     "searchObjects": (*COMMON, *_READ, *_BODY, "invalid_cursor"),
+    "getUsage": (*COMMON, *_READ),
     "createApiKey": (*COMMON, *_KEYS, "invalid_name", "tenant_forbidden", *_BODY),
     "listApiKeys": (*COMMON, *_KEYS, "invalid_cursor"),
     "getApiKey": (*COMMON, *_KEYS, "not_found"),
@@ -87,6 +92,7 @@ _PARAMETERS: Final[dict[str, list[Parameter]]] = {
     "copyObject": [p.OBJECT_ID_IN_PATH, p.TENANT_IN_QUERY],
     "deleteObjects": [],
     "searchObjects": [],
+    "getUsage": [p.TENANT_IN_QUERY, p.NAMESPACE_FILTER, p.PHYSICAL],
     "createApiKey": [],
     "listApiKeys": [p.LIMIT, p.CURSOR],
     "getApiKey": [p.API_KEY_ID_IN_PATH],
@@ -102,7 +108,7 @@ _PARAMETERS: Final[dict[str, list[Parameter]]] = {
 
 _FIELDS: Final[dict[str, list[Parameter]]] = {
     "changeObject": [p.IF_MATCH, p.IF_NONE_MATCH],
-    "copyObject": [p.IF_NONE_MATCH],
+    "copyObject": [p.IF_NONE_MATCH, p.IDEMPOTENCY_KEY],
 }
 """Header fields that they look at."""
 

@@ -16,6 +16,7 @@ __all__ = [
     "OBJECT",
     "OBJECT_ID",
     "REPR_DIGEST",
+    "USAGE",
 ]
 
 OBJECT_ID: Final = "01a21098-f290-7cc4-9518-d64de021c446"
@@ -83,4 +84,21 @@ COLLECTOR: Final[dict[str, Any]] = {
     "due": {"blobs": 12, "bytes": 49152},
     "without_references": {"blobs": 15, "bytes": 61440},
     "more": False,
+}
+
+USAGE: Final[dict[str, Any]] = {
+    "tenant_id": "acme",
+    "namespace": None,
+    "objects": 2,
+    "logical_bytes": 10,
+    "physical_bytes": 5,
+    "by": [
+        {
+            "namespace": "models",
+            "storage_class": "hot",
+            "objects": 2,
+            "logical_bytes": 10,
+            "physical_bytes": 5,
+        }
+    ],
 }

@@ -24,6 +24,7 @@ __all__ = [
     "CURSOR",
     "EXPECT",
     "FILENAME",
+    "IDEMPOTENCY_KEY",
     "IF_MATCH",
     "IF_MODIFIED_SINCE",
     "IF_NONE_MATCH",
@@ -38,6 +39,7 @@ __all__ = [
     "NAME_PATTERN",
     "OBJECT_ID_IN_PATH",
     "OBJECT_METADATA",
+    "PHYSICAL",
     "PREFIX",
     "RANGE",
     "REPR_DIGEST_FIELD",
@@ -136,6 +138,12 @@ NAMESPACE_FILTER: Final = _query("namespace", "Only this one", _NAME, "models")
 PREFIX: Final = _query(
     "prefix", "Only keys that begin with this; the page is ordered by key then", _TEXT, "bert/"
 )
+PHYSICAL: Final = _query(
+    "physical",
+    "Whether to add up physical bytes as well, which looks at each object",
+    Schema(type=OpenAPIType.BOOLEAN, default=True),
+    False,
+)
 LIMIT: Final = _query(
     "limit",
     "Objects on the page at most",
@@ -177,6 +185,14 @@ EXPECT: Final = _header(
     "Expect",
     "`100-continue`: a refusal that needs no body (401, 403, 409, 412, 413, 507) comes before it",
     "100-continue",
+)
+IDEMPOTENCY_KEY: Final = _header(
+    "Idempotency-Key",
+    "The client's own name for this request, unique among the tenant's for a day: sent again with"
+    " it, the same request gets the first answer and does nothing. Another request with it is 422;"
+    " while the first is under way, 409.",
+    "order-2026-11-25-0042",
+    Schema(type=OpenAPIType.STRING, pattern="^[!-~]{1,255}$"),
 )
 IF_MATCH: Final = _header(
     "If-Match", "Only if the current entity tag is one of these, or anything is there (`*`)", ETAG

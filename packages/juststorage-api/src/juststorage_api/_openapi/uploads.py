@@ -32,6 +32,8 @@ _REFUSALS: Final = (
     "upload_too_slow",
     "upload_expired",
     "precondition_failed",
+    "idempotency_in_flight",
+    "idempotency_mismatch",
     "body_too_large",
     "unsupported_media_type",
     "storage_full",
@@ -54,6 +56,7 @@ _HEADERS: Final = [
     p.REPR_DIGEST_FIELD,
     p.CONTENT_DIGEST,
     p.IF_NONE_MATCH,
+    p.IDEMPOTENCY_KEY,
 ]
 
 

@@ -23,6 +23,7 @@ from juststorage_api._routes.health import health_routes
 from juststorage_api._routes.objects import object_routes
 from juststorage_api._routes.schema import schema_routes
 from juststorage_api._routes.search import search_routes
+from juststorage_api._routes.usage import usage_routes
 from juststorage_api._services import Services
 
 __all__ = ["DOCUMENTED", "Routes"]
@@ -31,6 +32,7 @@ DOCUMENTED: Final = [
     *object_routes,
     *change_routes,
     *search_routes,
+    *usage_routes,
     *api_key_routes,
     *admin_routes,
     *health_routes,

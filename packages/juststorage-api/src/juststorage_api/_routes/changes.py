@@ -28,6 +28,7 @@ from juststorage_api._dto import ObjectDto, location_of, object_dto
 from juststorage_api._exchange import Exchange
 from juststorage_api._http.conditions import write_conditions
 from juststorage_api._http.headers import media_type
+from juststorage_api._http.idempotency import copy_request, idempotency_key
 from juststorage_api._http.media import MERGE_PATCH
 from juststorage_api._openapi.examples import OBJECT, OBJECT_ID
 from juststorage_api._routes._body import json_body
@@ -180,7 +181,16 @@ async def copy_object(
         storage_class=asked.storage_class,
     )
     committed = await services.cases.copy.by_id(
-        tenant, object_id, target, conditions=conditions, namespaces=caller.namespaces
+        tenant,
+        object_id,
+        target,
+        conditions=conditions,
+        namespaces=caller.namespaces,
+        idempotency=idempotency_key(
+            exchange.fields,
+            copy_request(tenant, object_id, asked),
+            services.uploads.idempotency_ttl_s,
+        ),
     )
     copied = committed.object
     exchange.did(
