@@ -97,7 +97,7 @@ class Fleet:
         self.servers = []
         for number in range(servers):
             port = _free_port()
-            words = ["serve", "--config", str(config), "--port", str(port)]
+            words = ["serve", "--config", str(config), "--port", str(port), "--workers", "1"]
             self.servers.append(Member(words, folder / f"server-{number}.log", port))
         self.collectors = [
             Member(["gc", "worker", "--config", str(config)], folder / f"collector-{number}.log")

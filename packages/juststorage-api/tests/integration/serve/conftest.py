@@ -46,6 +46,8 @@ class Server:
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith("JUSTSTORAGE_")
         }
+        # Whoever does not ask for several looks into the one process that there is.
+        clean["JUSTSTORAGE__SERVER__WORKERS"] = "1"
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, "serve", *arguments],
             cwd=cwd,

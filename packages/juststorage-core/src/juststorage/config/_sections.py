@@ -212,7 +212,14 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="Port to listen on; 0 lets the system choose")
     ] = 8080
-    workers: Annotated[int, Meta(ge=1, le=64, description="Server processes")] = 1
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Server processes; 0 means one for each processor, but two at most",
+        ),
+    ] = 0
     drain_timeout_s: Annotated[
         float,
         Meta(ge=0, le=3600, description="Time that open requests get when the server stops"),
