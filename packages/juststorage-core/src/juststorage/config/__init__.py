@@ -3,22 +3,17 @@
 from juststorage.config._config import Config
 from juststorage.config._describe import options_schema, redacted, schema
 from juststorage.config._sections import (
-    Audit,
     AuthSection,
     Blobs,
     ColdBlobsSection,
     GCSection,
     HasherSection,
     HotBlobsSection,
-    Limits,
-    Log,
     MetadataSection,
     PluginsSection,
-    RateLimits,
     Section,
-    Server,
-    Uploads,
 )
+from juststorage.config._serving import Audit, Limits, Log, RateLimits, Server, Uploads
 
 __all__ = [
     "Audit",

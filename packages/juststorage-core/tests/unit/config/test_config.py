@@ -224,7 +224,7 @@ class TestRefusals:
         path = tmp_path / "juststorage.toml"
         path.write_text(
             "data_dri = 'x'\n"
-            "[server]\nport = 'eighty'\nworkers = 0\n"
+            "[server]\nport = 'eighty'\nworkers = -1\n"
             "[uploads]\nlease_s = 1\n"
             "[auth]\nchain = [1]\n"
             "[gc]\nbatch = 3\n"
