@@ -38,5 +38,7 @@ class Services:
             runtime=runtime,
             cases=await UseCases.of(runtime),
             authentication=Authentication(runtime.authenticators, runtime.config.auth.chain),
-            limits=RateLimits.of(runtime.config.rate_limits, runtime.clock, None),
+            limits=RateLimits.of(
+                runtime.config.rate_limits, runtime.clock, runtime.metadata.tallies.add
+            ),
         )

@@ -236,6 +236,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
             Silence(partial(_look, options)),
             patience_s=options.statement_timeout_s,
             always_begins=options.pgbouncer,
+            audits=context.audit,
         )
     finally:
         # Who still holds a connection is being cancelled; there is nothing to say to the server.

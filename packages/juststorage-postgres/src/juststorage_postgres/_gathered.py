@@ -74,6 +74,10 @@ class Gathered(Generic[ItemT, ResultT]):
         Raises:
             JustStorageError: The item's refusal, or `Unavailable`.
         """
+        if self._pool.audits:
+            # Each in a transaction of its own, and in the task of whoever asks for it: only there
+            # is it known in whose name that is.
+            return await self._alone(item)
         answer = await self._fast.submit(item) if is_common else None
         if answer is None:
             answer = await self._careful.submit(item)

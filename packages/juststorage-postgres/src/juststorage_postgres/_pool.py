@@ -15,9 +15,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]
+import msgspec
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from juststorage.errors import JustStorageError
+from juststorage.ports import acting
 from juststorage_postgres._errors import is_answer, is_passing, translated
 from juststorage_postgres._silence import Silence
 
@@ -29,6 +31,9 @@ ATTEMPTS_MAX: Final = 10
 _PAUSE_S: Final = 0.004
 _PAUSE_MAX_S: Final = 0.1
 """Pause before the second attempt, at most; it doubles with every further one, up to the other."""
+
+_ACT: Final = "SELECT set_config('juststorage.actor', $1, true)"
+_encode: Final = msgspec.json.Encoder().encode
 
 ResultT = TypeVar("ResultT")
 
@@ -46,15 +51,25 @@ class Pool:
             that fails is not tried again.
         always_begins: Put even a single statement into a transaction. Behind PgBouncer the driver
             prepares a statement and executes it, and only so do both reach the same server process.
+        audits: Say in every transaction that writes in whose name it acts; the audit table's
+            triggers wait for that.
     """
 
     def __init__(
-        self, pool: Any, silence: Silence, *, patience_s: float, always_begins: bool = False
+        self,
+        pool: Any,
+        silence: Silence,
+        *,
+        patience_s: float,
+        always_begins: bool = False,
+        audits: bool = False,
     ) -> None:
         self._pool = pool
         self._silence = silence
         self._patience_s = patience_s
+        self.audits = audits
         self._single = self._begun if always_begins else self._borrowed
+        self._single_write = self._begun if always_begins or audits else self._borrowed
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -91,7 +106,7 @@ class Pool:
             until = monotonic() + self._patience_s
             for attempt in range(1, ATTEMPTS_MAX + 1):
                 try:
-                    async with self._single() if single else self._begun() as connection:
+                    async with self._single_write() if single else self._begun() as connection:
                         return await run(connection)
                 except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
                     is_last = attempt == ATTEMPTS_MAX or monotonic() > until
@@ -125,6 +140,8 @@ class Pool:
         async with self._borrowed() as connection:
             await connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             try:
+                if self.audits:
+                    await connection.execute(_ACT, _encode(acting.get()).decode())
                 yield connection
             except BaseException as error:
                 if _is_in_order(error):

@@ -19,12 +19,14 @@ from sqlalchemy.dialects import postgresql as pg
 __all__ = [
     "HELD",
     "api_keys",
+    "audit_events",
     "blobs",
     "columns",
     "idempotency_keys",
     "metadata",
     "objects",
     "secrets",
+    "tallies",
     "usage",
     "usage_deltas",
 ]
@@ -225,6 +227,29 @@ usage_deltas: Final = sa.Table(
 )
 sa.Index("usage_deltas_tenant_idx", usage_deltas.c.tenant_id)
 
+tallies: Final = sa.Table(
+    "tallies",
+    metadata,
+    sa.Column("window_start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+)
+
+# Filled by triggers, in transactions that say in whose name they act: see `_audit`.
+audit_events: Final = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("at", _TIME, nullable=False),
+    sa.Column("action", _C, nullable=False),
+    sa.Column("subject", _C),
+    sa.Column("request_id", _C),
+    sa.Column("tenant_id", _C),
+    sa.Column("namespace", _C),
+    sa.Column("target", _C, nullable=False),
+    sa.Column("details", _C, nullable=False),
+)
+
 # In the database rather than in our statements: whoever changes objects is counted, the previous
 # release during a rolling upgrade and an operator with psql included. Once for each statement, so a
 # gathered one adds a row for each namespace and class that it touches. docs/adr/0019.
@@ -272,6 +297,77 @@ for _name, _rows in _TRIGGERS.items():
         f"CREATE TRIGGER objects_usage_{_name} AFTER {_name.upper()} ON objects {_rows}"
         " FOR EACH STATEMENT EXECUTE FUNCTION count_usage()",
     )
+
+
+AUDIT: Final = (
+    """CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_events is append-only';
+END $$""",
+    """CREATE TRIGGER audit_events_append_only BEFORE UPDATE OR DELETE ON audit_events
+        FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()""",
+    """CREATE FUNCTION audit_object() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    actor jsonb := current_setting('juststorage.actor')::jsonb;
+BEGIN
+    INSERT INTO audit_events
+        (at, action, subject, request_id, tenant_id, namespace, target, details)
+    VALUES (
+        clock_timestamp(), TG_ARGV[0], actor ->> 'subject', actor ->> 'request_id',
+        NEW.tenant_id, NEW.namespace, NEW.id::text,
+        jsonb_build_object('content_hash', NEW.content_hash, 'storage_class', NEW.storage_class)
+    );
+    RETURN NULL;
+END $$""",
+    """CREATE FUNCTION audit_api_key() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    actor jsonb := current_setting('juststorage.actor')::jsonb;
+BEGIN
+    INSERT INTO audit_events (at, action, subject, request_id, target, details)
+    VALUES (
+        clock_timestamp(), TG_ARGV[0], actor ->> 'subject', actor ->> 'request_id', NEW.id,
+        jsonb_build_object(
+            'name', NEW.name, 'scopes', NEW.scopes, 'is_active', NEW.is_active
+        )
+    );
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER objects_audit_insert AFTER INSERT ON objects FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> '' AND NEW.status = 'COMMITTED')
+        EXECUTE FUNCTION audit_object('object.created')""",
+    """CREATE TRIGGER objects_audit_enter AFTER UPDATE ON objects FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> ''
+            AND OLD.status <> 'COMMITTED' AND NEW.status = 'COMMITTED')
+        EXECUTE FUNCTION audit_object('object.created')""",
+    """CREATE TRIGGER objects_audit_leave AFTER UPDATE ON objects FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> ''
+            AND OLD.status = 'COMMITTED' AND NEW.status <> 'COMMITTED')
+        EXECUTE FUNCTION audit_object('object.deleted')""",
+    """CREATE TRIGGER objects_audit_change AFTER UPDATE ON objects FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> ''
+            AND OLD.status = 'COMMITTED' AND NEW.status = 'COMMITTED'
+            AND (OLD.key, OLD.content_type, OLD.metadata::text, OLD.storage_class)
+                IS DISTINCT FROM
+                (NEW.key, NEW.content_type, NEW.metadata::text, NEW.storage_class))
+        EXECUTE FUNCTION audit_object('object.changed')""",
+    """CREATE TRIGGER api_keys_audit_insert AFTER INSERT ON api_keys FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> '')
+        EXECUTE FUNCTION audit_api_key('api_key.created')""",
+    """CREATE TRIGGER api_keys_audit_revoke AFTER UPDATE ON api_keys FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> ''
+            AND OLD.is_active AND NOT NEW.is_active)
+        EXECUTE FUNCTION audit_api_key('api_key.revoked')""",
+    """CREATE TRIGGER api_keys_audit_change AFTER UPDATE ON api_keys FOR EACH ROW
+        WHEN (current_setting('juststorage.actor', true) <> ''
+            AND NOT (OLD.is_active AND NOT NEW.is_active)
+            AND (OLD.name, OLD.scopes, OLD.is_active, OLD.expires_at)
+                IS DISTINCT FROM (NEW.name, NEW.scopes, NEW.is_active, NEW.expires_at))
+        EXECUTE FUNCTION audit_api_key('api_key.changed')""",
+)
+"""Functions and triggers of the audit table."""
+
+for _statement in AUDIT:
+    _create_with(metadata, _statement)
 
 
 def columns(table: sa.Table, prefix: str = "") -> str:

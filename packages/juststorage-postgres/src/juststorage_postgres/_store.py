@@ -11,6 +11,7 @@ from juststorage.errors import Unavailable
 from juststorage.plugins import OpenContext
 from juststorage.ports import MetadataStore
 from juststorage_postgres._api_keys import PostgresApiKeyRepository
+from juststorage_postgres._audit import PostgresAuditRepository
 from juststorage_postgres._blobs import PostgresBlobRepository
 from juststorage_postgres._checks import current_revision
 from juststorage_postgres._connect import opened_pool
@@ -20,6 +21,7 @@ from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._objects import PostgresObjectRepository
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
+from juststorage_postgres._tallies import PostgresTallyRepository
 from juststorage_postgres._usage import PostgresUsageRepository
 
 __all__ = ["PostgresMetadataStore", "opened_store"]
@@ -38,6 +40,8 @@ class PostgresMetadataStore(MetadataStore):
         self.api_keys = PostgresApiKeyRepository(pool, lane)
         self.idempotency = PostgresIdempotencyRepository(pool)
         self.usage = PostgresUsageRepository(pool)
+        self.tallies = PostgresTallyRepository(pool)
+        self.audit = PostgresAuditRepository(pool)
 
     async def ping(self) -> None:
         async with self._pool.connection() as connection:

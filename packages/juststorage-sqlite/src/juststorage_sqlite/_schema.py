@@ -151,6 +151,30 @@ idempotency_keys = Table(
 )
 Index("ix_idempotency_keys_expires", idempotency_keys.c.expires_at)
 
+# Filled by triggers of the writer's own connection, where that is wanted: see `_audit`.
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("id", Integer, primary_key=True, nullable=False),
+    Column("at", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text),
+    Column("request_id", Text),
+    Column("tenant_id", Text),
+    Column("namespace", Text),
+    Column("target", Text, nullable=False),
+    Column("details", Text, nullable=False),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("window_start", Integer, primary_key=True, nullable=False),
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("amount", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What alembic makes by itself; here, so that a fresh file needs no alembic.
 alembic_version = Table(
     "alembic_version",
@@ -230,6 +254,14 @@ BEGIN
     UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
     WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
         AND storage_class = OLD.storage_class;
+END""",
+    """CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events
+BEGIN
+    SELECT RAISE(ABORT, 'audit_events is append-only');
+END""",
+    """CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events
+BEGIN
+    SELECT RAISE(ABORT, 'audit_events is append-only');
 END""",
 )
 

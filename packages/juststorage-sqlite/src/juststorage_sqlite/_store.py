@@ -14,6 +14,7 @@ from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
 from juststorage.ports import Clock, MetadataStore
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
+from juststorage_sqlite._audit import Acting, SqliteAuditRepository
 from juststorage_sqlite._blobs import SqliteBlobRepository
 from juststorage_sqlite._connection import Connecting, connect
 from juststorage_sqlite._errors import our_errors
@@ -24,7 +25,9 @@ from juststorage_sqlite._objects import SqliteObjectRepository
 from juststorage_sqlite._prepare import current_revision, prepare
 from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._revisions import REVISIONS
+from juststorage_sqlite._tallies import SqliteTallyRepository
 from juststorage_sqlite._thread import DatabaseThread
+from juststorage_sqlite._times import to_micros
 from juststorage_sqlite._turnstile import Turnstile
 from juststorage_sqlite._usage import SqliteUsageRepository
 from juststorage_sqlite._writer import Writer
@@ -52,6 +55,8 @@ class SqliteMetadataStore(MetadataStore):
         self.api_keys = SqliteApiKeyRepository(writer, quick)
         self.idempotency = SqliteIdempotencyRepository(clock, writer, quick)
         self.usage = SqliteUsageRepository(writer, reader)
+        self.tallies = SqliteTallyRepository(writer)
+        self.audit = SqliteAuditRepository(reader)
 
     async def ping(self) -> None:
         await self._reader.run(_ping)
@@ -120,6 +125,10 @@ async def open_store(
             partial(prepare, how, auto_migrate=options.auto_migrate, create=context.create)
         )
         connection = await _connection(stack, writing, how, read_only=False)
+        acting: Acting | None = None
+        if context.audit:
+            acting = Acting(lambda: to_micros(context.clock.now()))
+            await writing.run_to_end(partial(acting.install, connection))
         turnstile = stack.enter_context(closing(Turnstile.beside(how.path)))
         writer = await stack.enter_async_context(
             Writer(
@@ -129,6 +138,7 @@ async def open_store(
                 batch_max=options.batch_max,
                 busy_timeout_s=options.busy_timeout_s,
                 turnstile=turnstile,
+                acting=acting,
             )
         )
         workers = []

@@ -22,6 +22,7 @@ from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 from juststorage.plugins import Gatherer
 from juststorage.ports import Clock
+from juststorage_sqlite._audit import Acting
 from juststorage_sqlite._connection import patiently
 from juststorage_sqlite._errors import commit_failure, our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
@@ -66,6 +67,7 @@ class Writer:
         batch_max: Requests that share a transaction, at most.
         busy_timeout_s: How long to wait for another process's transaction.
         turnstile: Orders the transactions of all processes.
+        acting: Told in whose name each work is done, where changes are recorded.
     """
 
     def __init__(
@@ -77,12 +79,14 @@ class Writer:
         batch_max: int,
         busy_timeout_s: float,
         turnstile: Turnstile,
+        acting: Acting | None = None,
     ) -> None:
         self._thread = thread
         self._connection = connection
         self._clock = clock
         self._busy_timeout_s = busy_timeout_s
         self._turnstile = turnstile
+        self._acting = acting
         # Who holds it has the connection. First come, first served.
         self._turn: Final = asyncio.Lock()
         self._gatherer = Gatherer[Work[Any], Any](self._batch, batch_max=batch_max)
@@ -106,12 +110,16 @@ class Writer:
             Unavailable: The transaction did not begin, or did not confirm that it committed.
             BaseException: What `work` raised; then it had no effect.
         """
-        return cast("ResultT", await self._gatherer.submit(work))
+        return cast("ResultT", await self._gatherer.submit(self._bound(work)))
+
+    def _bound(self, work: Work[ResultT]) -> Work[ResultT]:
+        """The work, in the name of whoever asks for it here and now."""
+        return work if self._acting is None else self._acting.bound(work)
 
     async def run_alone(self, work: Work[ResultT]) -> ResultT:
         """Run long work in a transaction of its own, off the event loop."""
         async with self.session() as session:
-            result = await session.run(work)
+            result = await session.run(self._bound(work))
         return result  # noqa: RET504 - the session commits before this
 
     @asynccontextmanager

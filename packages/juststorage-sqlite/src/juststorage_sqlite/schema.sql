@@ -19,6 +19,19 @@ CREATE TABLE api_keys (
 	CONSTRAINT uq_api_keys_hashed UNIQUE (hashed)
 );
 
+CREATE TABLE audit_events (
+	id INTEGER NOT NULL,
+	at INTEGER NOT NULL,
+	action TEXT NOT NULL,
+	subject TEXT,
+	request_id TEXT,
+	tenant_id TEXT,
+	namespace TEXT,
+	target TEXT NOT NULL,
+	details TEXT NOT NULL,
+	PRIMARY KEY (id)
+);
+
 CREATE TABLE blobs (
 	content_hash TEXT NOT NULL,
 	storage_class TEXT NOT NULL,
@@ -60,6 +73,14 @@ CREATE TABLE secrets (
 	value BLOB NOT NULL,
 	PRIMARY KEY (name)
 );
+
+CREATE TABLE tallies (
+	window_start INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	amount INTEGER NOT NULL,
+	PRIMARY KEY (window_start, name)
+)
+ WITHOUT ROWID;
 
 CREATE TABLE usage (
 	tenant_id TEXT NOT NULL,
@@ -149,4 +170,14 @@ BEGIN
     UPDATE usage SET objects = objects - 1, bytes = bytes - OLD.size_bytes
     WHERE tenant_id = OLD.tenant_id AND namespace = OLD.namespace
         AND storage_class = OLD.storage_class;
+END;
+
+CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events
+BEGIN
+    SELECT RAISE(ABORT, 'audit_events is append-only');
+END;
+
+CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events
+BEGIN
+    SELECT RAISE(ABORT, 'audit_events is append-only');
 END;

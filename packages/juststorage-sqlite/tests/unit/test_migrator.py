@@ -39,6 +39,8 @@ def test_status_before_and_after(how: Connecting) -> None:
         "secrets",
         "usage",
         "idempotency_keys",
+        "audit_events",
+        "tallies",
     }
 
 

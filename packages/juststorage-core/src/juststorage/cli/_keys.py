@@ -16,6 +16,7 @@ from juststorage.cli._tables import table
 from juststorage.config import Config
 from juststorage.domain import ApiKey, NamespacePattern, ObjectId, Principal, Scope, TenantId
 from juststorage.errors import Misconfigured
+from juststorage.ports import Actor, acting
 from juststorage.usecases import IssuedApiKey, ManageApiKeys, NewApiKey
 
 __all__ = ["command"]
@@ -209,6 +210,7 @@ async def _with_keys(
 ) -> ResultT:
     from juststorage.runtime import make_key_manager, open_runtime
 
+    acting.set(Actor(_OPERATOR.subject, None))
     if config.metadata.backend == "memory":
         raise Misconfigured("metadata.backend: keys in memory are those of one process alone")
     async with open_runtime(config, create=create) as runtime:

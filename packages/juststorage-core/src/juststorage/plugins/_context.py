@@ -42,6 +42,8 @@ class OpenContext:
         metadata: The open metadata store, for authenticators; None for kinds that open before it.
         create: Whether to make a store where there is none. False for commands that look at a store
             or tend it: a metadata store then refuses with `Misconfigured`, and makes nothing.
+        audit: Whether a metadata store records changes, each in its own transaction, as
+            `AuditRepository` says.
     """
 
     instance: str
@@ -52,3 +54,4 @@ class OpenContext:
     storage_class: StorageClass | None = None
     metadata: MetadataStore | None = None
     create: bool = True
+    audit: bool = False

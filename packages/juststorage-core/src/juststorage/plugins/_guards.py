@@ -25,6 +25,7 @@ from juststorage.errors import BackendError, Corrupt, JustStorageError, Unsuppor
 from juststorage.plugins._descriptors import NO_CAPABILITIES, BlobCapabilities
 from juststorage.ports import (
     ApiKeyRepository,
+    AuditRepository,
     Authenticator,
     BlobReader,
     BlobRepository,
@@ -40,6 +41,7 @@ from juststorage.ports import (
     ObjectRepository,
     Space,
     StagedBlob,
+    TallyRepository,
     TrashedBlob,
     UsageRepository,
 )
@@ -201,6 +203,14 @@ class _UsageRepositoryGuard(_Guard, UsageRepository):
 
 
 class _IdempotencyRepositoryGuard(_Guard, IdempotencyRepository):
+    pass
+
+
+class _TallyRepositoryGuard(_Guard, TallyRepository):
+    pass
+
+
+class _AuditRepositoryGuard(_Guard, AuditRepository):
     pass
 
 

@@ -4,6 +4,13 @@ A plugin implements them; `juststorage.testing` has a contract test for each.
 """
 
 from juststorage.ports._api_keys import ApiKeyChange, ApiKeyRepository
+from juststorage.ports._audit import (
+    AUDIT_NOBODY,
+    Actor,
+    AuditEvent,
+    AuditRepository,
+    acting,
+)
 from juststorage.ports._authenticator import Authenticator, Credentials
 from juststorage.ports._blob_store import (
     BlobReader,
@@ -33,6 +40,7 @@ from juststorage.ports._objects import (
     Reservation,
     UploadIntent,
 )
+from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._usage import (
     Usage,
     UsageDrift,
@@ -42,8 +50,12 @@ from juststorage.ports._usage import (
 )
 
 __all__ = [
+    "AUDIT_NOBODY",
+    "Actor",
     "ApiKeyChange",
     "ApiKeyRepository",
+    "AuditEvent",
+    "AuditRepository",
     "Authenticator",
     "BlobReader",
     "BlobRepository",
@@ -69,6 +81,7 @@ __all__ = [
     "Space",
     "StagedBlob",
     "StagedEntry",
+    "TallyRepository",
     "TrashedBlob",
     "UploadIntent",
     "Usage",
@@ -76,6 +89,7 @@ __all__ = [
     "UsagePart",
     "UsageRecount",
     "UsageRepository",
+    "acting",
     "decode_answer",
     "encode_answer",
 ]

@@ -22,9 +22,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from juststorage.ports._api_keys import ApiKeyRepository
+from juststorage.ports._audit import AuditRepository
 from juststorage.ports._blobs import BlobRepository
 from juststorage.ports._idempotency import IdempotencyRepository
 from juststorage.ports._objects import ObjectRepository
+from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._usage import UsageRepository
 
 __all__ = ["MetadataStore"]
@@ -37,6 +39,8 @@ class MetadataStore(ABC):
     blobs: BlobRepository
     api_keys: ApiKeyRepository
     usage: UsageRepository
+    tallies: TallyRepository
+    audit: AuditRepository
     idempotency: IdempotencyRepository
 
     @abstractmethod

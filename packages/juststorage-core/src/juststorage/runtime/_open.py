@@ -227,6 +227,7 @@ class _Opening:
             storage_class=storage_class,
             metadata=metadata,
             create=self._create,
+            audit=self._config.audit.table,
         )
 
         def lost(error: BaseException | None) -> None:

@@ -85,6 +85,7 @@ async def open_context(
     data_dir: Path | None = None,
     storage_class: StorageClass | None = None,
     metadata: MetadataStore | None = None,
+    audit: bool = False,
 ) -> AsyncIterator[OpenContext]:
     """What a backend needs to open, for as long as the block lasts.
 
@@ -97,6 +98,7 @@ async def open_context(
         data_dir: A directory that is removed at the end when not given.
         storage_class: As in `OpenContext`.
         metadata: As in `OpenContext`.
+        audit: As in `OpenContext`.
     """
     background: _Background | None = None
     try:
@@ -111,6 +113,7 @@ async def open_context(
                     data_dir=data_dir or Path(own_dir),
                     storage_class=storage_class,
                     metadata=metadata,
+                    audit=audit,
                 )
                 await background.stop()
     except BaseExceptionGroup as group:
@@ -129,6 +132,7 @@ async def open_backend(
     data_dir: Path | None = None,
     storage_class: StorageClass = StorageClass.HOT,
     metadata: MetadataStore | None = None,
+    audit: bool = False,
 ) -> AsyncIterator[ServiceT]:
     """Open a backend as the service does: guarded, its background work stopped before it closes.
 
@@ -141,6 +145,7 @@ async def open_backend(
         data_dir: A directory that is removed at the end when not given.
         storage_class: The class that a blob store serves.
         metadata: The open metadata store, for authenticators.
+        audit: Whether a metadata store keeps an audit table.
     """
     if options is None:
         options = msgspec.convert({}, backend.options)
@@ -152,6 +157,7 @@ async def open_backend(
         data_dir=data_dir,
         storage_class=serves,
         metadata=metadata,
+        audit=audit,
     ) as context:
         assert isinstance(context.background, _Background)
         async with backend.open(options, context) as service:

@@ -28,7 +28,7 @@ __all__ = ["MEMORY_BLOBS", "MEMORY_METADATA"]
 async def _open_metadata(options: NoOptions, context: OpenContext) -> AsyncIterator[MetadataStore]:
     from juststorage.plugins.memory._metadata_store import MemoryMetadataStore
 
-    yield MemoryMetadataStore(context.clock)
+    yield MemoryMetadataStore(context.clock, audit=context.audit)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
@@ -18,8 +19,9 @@ __all__ = ["MemoryApiKeyRepository"]
 class MemoryApiKeyRepository(ApiKeyRepository):
     """See `ApiKeyRepository`."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, became: Callable[[ApiKey | None, ApiKey], None]) -> None:
         self._clock = clock
+        self._became = became
         self._keys: dict[str, ApiKey] = {}
         self._ids: dict[bytes, str] = {}
 
@@ -30,6 +32,7 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         created = replace(api_key, created_at=self._clock.now())
         self._keys[created.id] = created
         self._ids[created.hashed] = created.id
+        self._became(None, created)
         return created
 
     async def find_by_hash(self, hashed: bytes) -> ApiKey | None:
@@ -62,6 +65,7 @@ class MemoryApiKeyRepository(ApiKeyRepository):
             if not any(_governs(each, now) for each in others):
                 raise InvalidState("this is the last active key with the scope admin")
         self._keys[key_id] = after
+        self._became(before, after)
         return after
 
     async def touch(self, key_ids: frozenset[str]) -> None:

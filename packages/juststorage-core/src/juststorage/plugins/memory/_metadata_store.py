@@ -7,10 +7,12 @@ import secrets
 from anyio.lowlevel import checkpoint
 
 from juststorage.plugins.memory._api_keys import MemoryApiKeyRepository
+from juststorage.plugins.memory._audit import MemoryAuditRepository
 from juststorage.plugins.memory._blobs import MemoryBlobRepository
 from juststorage.plugins.memory._idempotency import MemoryIdempotencyRepository
 from juststorage.plugins.memory._objects import MemoryObjectRepository
 from juststorage.plugins.memory._rows import Rows
+from juststorage.plugins.memory._tallies import MemoryTallyRepository
 from juststorage.plugins.memory._usage import MemoryUsageRepository
 from juststorage.ports import Clock, MetadataStore
 
@@ -20,11 +22,13 @@ __all__ = ["MemoryMetadataStore"]
 class MemoryMetadataStore(MetadataStore):
     """See `MetadataStore`, and `_rows` for what makes its methods transactions."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.rows = Rows(clock)
+    def __init__(self, clock: Clock, *, audit: bool = False) -> None:
+        self.audit = MemoryAuditRepository(clock, enabled=audit)
+        self.tallies = MemoryTallyRepository()
+        self.rows = Rows(clock, object_became=self.audit.object_became)
         self.objects = MemoryObjectRepository(self.rows)
         self.blobs = MemoryBlobRepository(self.rows)
-        self.api_keys = MemoryApiKeyRepository(clock)
+        self.api_keys = MemoryApiKeyRepository(clock, became=self.audit.key_became)
         self.idempotency = MemoryIdempotencyRepository(self.rows)
         self.usage = MemoryUsageRepository(self.rows)
         self._secrets: dict[str, bytes] = {}

@@ -10,7 +10,7 @@ unreferenced rows are ever locked, and whoever would refer to one waits in `unlo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -66,6 +66,8 @@ class Rows:
     """The state of one store."""
 
     clock: Clock
+    object_became: Callable[[StoredObject, StoredObject], None]
+    """Told what an object was, and what it is now."""
     objects: dict[ObjectId, ObjectRow] = field(default_factory=dict)
     blobs: dict[BlobKey, Blob] = field(default_factory=dict)
     key_records: dict[tuple[TenantId, str], KeyRecord] = field(default_factory=dict)
@@ -149,7 +151,8 @@ class Rows:
                 objects, size = self.usage.get(name, (0, 0))
                 assert each.size_bytes is not None
                 self.usage[name] = (objects + sign, size + sign * each.size_bytes)
-        row.object = stored
+        before, row.object = row.object, stored
+        self.object_became(before, stored)
 
     # -- keys ---------------------------------------------------------------------------------
 

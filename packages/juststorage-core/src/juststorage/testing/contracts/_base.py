@@ -44,12 +44,18 @@ class Contract:
 
     @asynccontextmanager
     async def opened(
-        self, options: msgspec.Struct, *, metadata: MetadataStore | None = None
+        self,
+        options: msgspec.Struct,
+        *,
+        metadata: MetadataStore | None = None,
+        audit: bool = False,
     ) -> AsyncIterator[Any]:
         """The backend, open as in production; fails when closing leaves something behind."""
         breaches = _Breaches()
         with no_leaks(), breaches.recorded():
-            async with open_backend(self.backend, options, metadata=metadata) as service:
+            async with open_backend(
+                self.backend, options, metadata=metadata, audit=audit
+            ) as service:
                 yield service
         assert breaches.texts == []
 

@@ -10,6 +10,7 @@ from juststorage.plugins import MetadataStoreBackend
 from juststorage.testing._machines import run_machine
 from juststorage.testing._metadata_machine import MetadataMachine
 from juststorage.testing.contracts._metadata_api_keys import MetadataApiKeys
+from juststorage.testing.contracts._metadata_audit import MetadataAudit
 from juststorage.testing.contracts._metadata_changing import MetadataChanging
 from juststorage.testing.contracts._metadata_collecting import MetadataCollecting
 from juststorage.testing.contracts._metadata_idempotency import MetadataIdempotency
@@ -32,6 +33,7 @@ class MetadataStoreContract(
     MetadataCollecting,
     MetadataKeeping,
     MetadataApiKeys,
+    MetadataAudit,
     MetadataUsage,
     MetadataIdempotency,
 ):
