@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -103,6 +104,36 @@ def _ids(objects: list[StoredObject]) -> list[str]:
     return [each.id for each in objects]
 
 
+def _any_query(chance: random.Random, stored: list[StoredObject]) -> Query:
+    """Some filters, whose values are those of an object, and an order."""
+    one, other = chance.choice(stored), chance.choice(stored)
+    sizes = sorted((one.size_bytes or 0, other.size_bytes or 0))
+    times = sorted((one.created_at, other.created_at))
+    key = one.key or ""
+    begin = chance.randrange(len(key) + 1)
+    filters: dict[str, Any] = {
+        "namespaces": frozenset({NamespacePattern(one.namespace), NamespacePattern("doc*")}),
+        "key_prefix": key[: chance.randrange(3)] or None,
+        "key_contains": key[begin : begin + 2] or None,
+        "content_type": chance.choice([one.content_type, "text/*", "TEXT/*"]),
+        "storage_class": one.storage_class,
+        "content_hash": one.content_hash,
+        "size_min": sizes[0],
+        "size_max": sizes[1],
+        "created_from": times[0],
+        "created_to": times[1],
+        "metadata": chance.choice([*WANTED, {}, {}, {}]),
+    }
+    asked = chance.sample(sorted(filters), chance.randrange(4))
+    return Query(
+        tenant_id=chance.choice([TENANT, TENANT, OTHER]),
+        sort_by=chance.choice(list(SortBy)),
+        descending=chance.random() < 0.5,
+        limit=chance.choice([1, 3, 1000]),
+        **{name: filters[name] for name in asked},
+    )
+
+
 class MetadataPaging(MetadataTests):
     """`ObjectRepository.page`."""
 
@@ -191,6 +222,19 @@ class MetadataPaging(MetadataTests):
                 query = replace(Query(tenant_id=TENANT), sort_by=sort_by, limit=4, **filtered)
                 wanted = _ids(expected(stored, query))
                 assert _ids(await _walk(store, query)) == wanted, f"{filtered} by {sort_by}"
+
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_any_filters_together(self, store: MetadataStore, seed: int) -> None:
+        """All hold at once, in every order, page by page, as the model has it."""
+        stored = await self._fill(store)
+        chance = random.Random(seed)  # noqa: S311 - the same queries at every run
+        matched = 0
+        for _ in range(60):
+            query = _any_query(chance, stored)
+            wanted = _ids(expected(stored, query))
+            assert _ids(await _walk(store, query)) == wanted, query
+            matched += bool(wanted)
+        assert matched >= 20, "most of the queries find nothing: they say little"
 
     async def test_keys_are_compared_byte_for_byte(self, store: MetadataStore) -> None:
         """Prefix, infix and order take no character for another, whatever it means elsewhere."""
