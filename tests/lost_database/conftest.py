@@ -61,4 +61,6 @@ def environment(url: str, tmp_path: Path) -> dict[str, Any]:
         "JUSTSTORAGE__BLOBS__HOT__LOCALFS__ROOT": str(tmp_path / "hot"),
         "JUSTSTORAGE__BLOBS__HOT__LOCALFS__CREATE_ROOT": "true",
         "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY": KEY,
+        # One pool, whose connections a test can count; `--workers` overrides it.
+        "JUSTSTORAGE__SERVER__WORKERS": "1",
     }

@@ -67,10 +67,11 @@ RETURNING b.content_hash, b.storage_class"""
 # The look that drift cannot fool. A statement of its own: it begins once the rows are locked, so it
 # sees every reference that was taken before; none can be taken while they are.
 HOLDERS: Final = f"""
-SELECT k.content_hash, k.storage_class, count(o.id) AS holders
-FROM {_KEYS}
-LEFT JOIN objects o ON o.blob_hash = k.content_hash AND o.storage_class = k.storage_class
-GROUP BY k.content_hash, k.storage_class"""  # noqa: S608
+SELECT k.content_hash, k.storage_class, h.holders
+FROM {_KEYS} CROSS JOIN LATERAL (
+    SELECT count(*) AS holders FROM objects o
+    WHERE o.blob_hash = k.content_hash AND o.storage_class = k.storage_class
+) AS h"""  # noqa: S608
 
 _DROP_CLAIMS: Final = f"""
 UPDATE blobs b SET claimed_until = NULL FROM {_KEYS}
