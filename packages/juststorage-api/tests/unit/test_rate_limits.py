@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from juststorage.config import Limits as Bounds
 from juststorage.config import RateLimits as Options
 from juststorage.domain import Principal, TenantId
 from juststorage.errors import RateLimited, Unavailable
@@ -31,6 +32,7 @@ def exchange(subject: str = "alice", peer: str = "192.0.2.1") -> Exchange:
         path=b"/v1/objects",
         fields={},
         request_id=b"request-1",
+        bounds=Bounds(),
     )
     made.principal = Principal(subject=subject, tenants=None, scopes=frozenset())
     return made
