@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage.errors import Invalid, JustStorageError, NotFound, Unavailable
 from juststorage.ports import Actor, acting
 from juststorage.runtime import log_fields
 from juststorage_api._access import told
@@ -118,7 +118,7 @@ class Front:
 
     async def _serve(self, exchange: Exchange) -> None:
         path = exchange.path
-        self._check_size(exchange)
+        self._check_head(exchange)
         if path.startswith(b"/v1/") or path == b"/v1":
             # First of all: who is not known learns nothing else, not even which routes exist.
             exchange.principal = await self._authentication.principal(
@@ -149,7 +149,11 @@ class Front:
             raise MethodNotAllowed(", ".join(handlers))
         return await handler(exchange)
 
-    def _check_size(self, exchange: Exchange) -> None:
+    def _check_head(self, exchange: Exchange) -> None:
+        """What servers may leave to their application."""
+        # RFC 9112, 3.2. Granian puts an empty one where there is none.
+        if not exchange.fields.get(b"host") and exchange.scope.get("http_version") == "1.1":
+            raise Invalid("the header Host is missing")
         size = len(exchange.path) + len(exchange.scope["query_string"])
         for name, value in exchange.scope["headers"]:
             size += len(name) + len(value)

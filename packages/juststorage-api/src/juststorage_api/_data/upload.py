@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+import anyio
 from msgspec.structs import replace
 
 from juststorage.domain import (
+    ContentHash,
     Namespace,
     NewObject,
     ObjectId,
@@ -14,7 +17,7 @@ from juststorage.domain import (
     StorageClass,
     TenantId,
 )
-from juststorage.errors import Invalid
+from juststorage.errors import Invalid, Unavailable
 from juststorage.ports import Committed, UploadIntent
 from juststorage_api._access import Call, held_namespace, tenant_for
 from juststorage_api._data._body import RequestBody, read_whole
@@ -49,6 +52,8 @@ class Uploads:
         self._idle_s = services.uploads.idle_timeout_s
         self._ttl_s = services.uploads.idempotency_ttl_s
         self._rate_min = services.uploads.min_rate_bytes_s
+        self._in_flight = 0
+        self._in_flight_max = services.runtime.config.limits.uploads_in_flight
 
     async def post(self, exchange: Exchange) -> None:
         """POST /v1/objects."""
@@ -90,17 +95,38 @@ class Uploads:
         length = body_length(fields)
         if length is None and _has_no_body(exchange):
             length = 0
+        if self._in_flight >= self._in_flight_max:
+            raise Unavailable(f"{self._in_flight_max} uploads are under way; more have to wait")
+        self._in_flight += 1
+        try:
+            committed = await self._store(exchange, intent, length, expected)
+        finally:
+            self._in_flight -= 1
+        await _answer(exchange, committed)
+
+    async def _store(
+        self,
+        exchange: Exchange,
+        intent: UploadIntent,
+        length: int | None,
+        expected: Sequence[ContentHash],
+    ) -> Committed:
         # Who waits for 100 Continue is told a refusal before the body, and that takes two
         # statements; for small bodies that come unasked, one is enough.
-        if length is not None and length <= self._small_bytes and b"expect" not in fields:
+        small = length is not None and length <= self._small_bytes
+        if small and length is not None and not exchange.waits_to_continue:
             data = await read_whole(exchange, length, self._timeout_s(length))
-            committed = await self._upload.whole(intent, data, expected=expected)
-        else:
-            body = RequestBody(exchange, length)
+            return await self._upload.whole(intent, data, expected=expected)
+        body = RequestBody(exchange, length)
+        committed: Committed | None = None
+        with anyio.CancelScope() as cancelling:
+            exchange.stop = cancelling.cancel
             committed = await self._upload.stream(
                 intent, body, size_bytes=length, expected=expected
             )
-        await _answer(exchange, committed)
+        if committed is None:
+            raise Unavailable("the upload was not done in time")
+        return committed
 
     def _timeout_s(self, length: int) -> float:
         """For a small body: time to stand still, and time to arrive at the slowest rate."""
@@ -127,7 +153,7 @@ def _intent(
                 StorageClass.HOT if storage_class is None else StorageClass.parse(storage_class)
             ),
             content_type=content_type(fields),
-            metadata=object_metadata(fields),
+            metadata=object_metadata(fields, exchange.bounds),
         ),
         replace=replace,
         conditions=write_conditions(fields),

@@ -37,6 +37,7 @@ _ONCE: Final = frozenset(
         b"content-length",
         b"content-type",
         b"expect",
+        b"host",
         b"if-modified-since",
         b"if-range",
         b"if-unmodified-since",
@@ -129,7 +130,12 @@ def refuse_coding(fields: Mapping[bytes, bytes]) -> None:
 
     Raises:
         UnsupportedMediaType: There is a Content-Encoding other than identity.
+        Invalid: There is a Transfer-Encoding other than chunked. Servers take off that one alone,
+            and what is left would be stored as if it were the content.
     """
+    transfer = fields.get(b"transfer-encoding")
+    if transfer is not None and transfer.strip(b" \t").lower() != b"chunked":
+        raise Invalid("Transfer-Encoding must be chunked, once")
     text = fields.get(b"content-encoding")
     if text is None:
         return

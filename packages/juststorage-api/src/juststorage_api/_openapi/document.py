@@ -80,8 +80,8 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "revokeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state"),
     "getCollector": (*COMMON, "scope_missing", "invalid_request"),
     "collectGarbage": (*COMMON, "scope_missing", "invalid_request", *_BODY),
-    "getHealth": ("invalid_request",),
-    "getReadiness": ("invalid_request", "unavailable"),
+    "getHealth": ("invalid_request", "headers_too_large"),
+    "getReadiness": ("invalid_request", "headers_too_large", "unavailable"),
 }
 """What the routes of the framework may answer besides success."""
 

@@ -217,8 +217,8 @@ IF_RANGE: Final = _header(
 )
 RANGE: Final = _header(
     "Range",
-    "Bytes to send: `0-1`, `2-`, `-3`, or several that merge into one. What is malformed is"
-    " ignored.",
+    "Bytes to send: `0-1`, `2-`, `-3`, or several, at most 16 once those that overlap or touch are"
+    " merged. What is malformed is ignored.",
     "bytes=0-1",
 )
 REQUEST_ID_FIELD: Final = _header(

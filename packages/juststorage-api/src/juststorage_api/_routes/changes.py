@@ -115,6 +115,8 @@ async def change_object(
     object_id = ObjectId(id)
     conditions = write_conditions(exchange.fields)
     asked = await json_body(exchange, ObjectPatch, media_type=MERGE_PATCH)
+    if asked.storage_class is not UNSET:
+        exchange.may_take_long()
     changed = await services.cases.change.by_id(
         tenant,
         object_id,
@@ -175,6 +177,8 @@ async def copy_object(
     asked = ObjectCopy()
     if exchange.has_unread_body:
         asked = await json_body(exchange, ObjectCopy)
+    if asked.storage_class is not None:
+        exchange.may_take_long()
     target = CopyTarget(
         namespace=None if asked.namespace is None else held_namespace(caller, asked.namespace),
         key=None if asked.key is None else ObjectKey(asked.key),
@@ -225,6 +229,8 @@ async def delete_objects(
     """Delete up to 1000 objects in one transaction. Those that are not there are no error."""
     require(caller, Call.DELETE)
     asked = await json_body(exchange, ObjectsToDelete)
+    if len(asked.ids) > exchange.bounds.bulk_ids:
+        raise Invalid(f"ids: at most {exchange.bounds.bulk_ids} at once")
     exchange.tenant_id = tenant = tenant_for(caller, Call.DELETE, asked.tenant_id)
     ids = [ObjectId(each) for each in asked.ids]
     result = await services.cases.delete.many(tenant, ids, namespaces=caller.namespaces)

@@ -42,8 +42,6 @@ _CUT_TIMEOUT_S = 2.0
 """For requests to leave once they were cut, and for connections to close after that."""
 
 _BACKLOG = 2048
-_HEADER_TIMEOUT_MS = 15_000
-"""A head that is not complete by then is cut; until then it may hold up an orderly end."""
 _FILE_THREADS = 64
 
 _log = logging.getLogger("juststorage.serve")
@@ -158,7 +156,11 @@ class Worker:
             backlog=_BACKLOG,
             backpressure=self.connections_max,
             runtime_blocking_threads=_FILE_THREADS,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS, keep_alive=True),
+            http1_settings=HTTP1Settings(
+                # Until then a head that is not complete may hold up an orderly end, too.
+                header_read_timeout=int(self.config.limits.header_timeout_s * 1000),
+                keep_alive=True,
+            ),
             log_access=False,
             log_level=LogLevels.warning,
             # Incremental: it only sets a level, and leaves the handlers to our own set-up.

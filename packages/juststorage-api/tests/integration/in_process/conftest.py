@@ -62,11 +62,15 @@ class InProcess:
         path: str,
         *messages: dict[str, Any],
         headers: dict[str, str] | None = None,
+        sent: list[dict[str, Any]] | None = None,
         **scope: Any,
     ) -> list[dict[str, Any]]:
-        """Send a request, its body given as ASGI messages; every message of the answer."""
+        """Send a request, its body given as ASGI messages; every message of the answer.
+
+        They are put into `sent` as they come, where a test gives a list.
+        """
         pending = list(messages) or [{"type": "http.request", "body": b"", "more_body": False}]
-        sent: list[dict[str, Any]] = []
+        sent = [] if sent is None else sent
 
         async def receive() -> dict[str, Any]:
             if not pending:
@@ -76,7 +80,7 @@ class InProcess:
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
-        fields = {"x-api-key": KEY, **(headers or {})}
+        fields = {"host": "x", "x-api-key": KEY, **(headers or {})}
         path, _, query = path.partition("?")
         await self.application(
             {

@@ -58,7 +58,7 @@ class Client:
             sent.append(message)
 
         headers = {name.replace("_", "-"): value for name, value in fields.items()}
-        headers["content-length"] = str(len(body))
+        headers |= {"host": "x", "content-length": str(len(body))}
         await self._application(
             {
                 "type": "http",

@@ -137,3 +137,11 @@ def test_a_disposition_is_one_line_of_ascii(filename: str) -> None:
         return
     assert value.isascii()
     assert value.decode().isprintable()
+
+
+@pytest.mark.parametrize("text", [b"gzip, chunked", b"chunked, chunked", b"identity", b"", b"x"])
+def test_transfer_codings_are_refused(text: bytes) -> None:
+    """Servers take off `chunked`; what is left would be stored as if it were the content."""
+    refuse_coding({b"transfer-encoding": b" Chunked\t"})
+    with pytest.raises(Invalid):
+        refuse_coding({b"transfer-encoding": text})
