@@ -28,6 +28,9 @@ SELECT namespace, storage_class, objects, bytes, NULL::bigint AS physical FROM (
     {_RECORDED} WHERE $2::text[] IS NULL OR namespace LIKE ANY ($2) GROUP BY 1, 2
 ) AS l WHERE objects <> 0 ORDER BY 1, 2"""  # noqa: S608 - every part is ours
 
+# Half the time, where each hash would otherwise be sorted on the disk.
+_ROOM: Final = "SET LOCAL work_mem = '64MB'"
+
 _PHYSICAL: Final = f"""
 WITH held AS MATERIALIZED (
     SELECT DISTINCT namespace, storage_class, blob_hash, size_bytes FROM objects
@@ -111,12 +114,14 @@ class PostgresUsageRepository(UsageRepository):
         physical: bool = True,
     ) -> Usage:
         patterns = None if namespaces is None else sorted(map(like, namespaces))
-        statement = _PHYSICAL if physical else _LOGICAL
-        async with self._pool.connection() as connection:
-            rows = await connection.fetch(statement, tenant_id, patterns)
-        parts = [_part_of(row) for row in rows if row["namespace"] is not None]
         if not physical:
-            return Usage(parts=parts)
+            async with self._pool.connection() as connection:
+                rows = await connection.fetch(_LOGICAL, tenant_id, patterns)
+            return Usage(parts=[_part_of(row) for row in rows])
+        async with self._pool.transaction() as connection:
+            await connection.execute(_ROOM)
+            rows = await connection.fetch(_PHYSICAL, tenant_id, patterns)
+        parts = [_part_of(row) for row in rows if row["namespace"] is not None]
         (total,) = [row["physical"] or 0 for row in rows if row["namespace"] is None]
         return Usage(parts=parts, physical_bytes=total)
 

@@ -1,6 +1,6 @@
 """Usage, counted by the database.
 
-Counts the objects that there are once, while whoever wants to change one waits: about a second for
+Counts the objects that there are once, while whoever wants to change one waits: some seconds for
 a million of them.
 
 Revision ID: 0002
