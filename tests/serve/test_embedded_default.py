@@ -229,7 +229,7 @@ class TestRefusals:
             ("AUTH__CHAIN", "api_key,magic"),
             ("GC__POLICY", "whim"),
             ("HASHER__BACKEND", "crc"),
-            ("PLUGINS__DISABLED", "localfs"),
+            ("PLUGINS__DISABLED", "sqlite"),
         ],
     )
     def test_a_wrong_setting_leaves_no_directory(
