@@ -25,7 +25,7 @@ from juststorage_api import __version__
 from juststorage_api._access import NEEDS, OPERATIONS
 from juststorage_api._dto import UUID_PATTERN
 from juststorage_api._openapi import parameters as p
-from juststorage_api._openapi.examples import API_KEY_ID
+from juststorage_api._openapi.examples import API_KEY_ID, NULL
 from juststorage_api._openapi.headers import REQUEST_ID, UPLOADED, Headers, text_header
 from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
 from juststorage_api._openapi.reads import delete, download, head
@@ -38,7 +38,8 @@ Content-addressed object storage. An object has an id, optionally a key of the c
 bytes that are stored once however many objects share them.
 
 Times are RFC 3339 in UTC, sizes are bytes. A query parameter that is unknown or repeated is an
-error (400), so that a typo is heard. Errors are problem documents (RFC 9457); programs decide by
+error (400), so that a typo is heard. A method that a path does not have is 405, with `Allow`; a
+path that is none is 404. Errors are problem documents (RFC 9457); programs decide by
 their `code`. Every answer carries `X-Request-Id`.
 """
 
@@ -146,7 +147,10 @@ def openapi_document() -> dict[str, Any]:
     _add_data_calls(document)
     _declare_scopes(document)
     document.components.schemas["Problem"] = PROBLEM_SCHEMA
-    schema = document.to_schema()
+    # No operation has it, because it is about the methods that are none.
+    refused = problem_responses("method_not_allowed", instance="/health")
+    document.components.responses = {"MethodNotAllowed": refused["405"]}
+    schema: dict[str, Any] = _with_nulls(document.to_schema())
     schemas = schema["components"]["schemas"] = body_schemas() | schema["components"]["schemas"]
     for described in schemas.values():
         for each in described.get("properties", {}).values():
@@ -154,6 +158,14 @@ def openapi_document() -> dict[str, Any]:
             if each.get("pattern") == UUID_PATTERN:
                 each["format"] = "uuid"
     return schema
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_nulls(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(each) for each in value]
+    return None if value == NULL else value
 
 
 async def _nobody() -> None:

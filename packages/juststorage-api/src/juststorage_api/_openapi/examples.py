@@ -13,6 +13,7 @@ __all__ = [
     "CONTENT_HASH",
     "ETAG",
     "NEXT_CURSOR",
+    "NULL",
     "OBJECT",
     "OBJECT_ID",
     "REPR_DIGEST",
@@ -27,6 +28,9 @@ NEXT_CURSOR: Final = (
     "LTdjYzQtOTUxOC1kNjRkZTAyMWM0NDYiXQ"
 )
 REPR_DIGEST: Final = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
+
+NULL: Final = "-null-"
+"""Stands for null in examples of answers: the framework drops members that are None."""
 
 OBJECT: Final[dict[str, Any]] = {
     "id": OBJECT_ID,
@@ -88,7 +92,7 @@ COLLECTOR: Final[dict[str, Any]] = {
 
 USAGE: Final[dict[str, Any]] = {
     "tenant_id": "acme",
-    "namespace": None,
+    "namespace": "models",
     "objects": 2,
     "logical_bytes": 10,
     "physical_bytes": 5,

@@ -52,7 +52,12 @@ __all__ = [
 
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _NAME: Final = Schema(type=OpenAPIType.STRING, pattern=NAME_PATTERN)
-_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024)
+_PRINTABLE: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"
+_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024, pattern=_PRINTABLE)
+_TAGS: Final = Schema(
+    type=OpenAPIType.STRING,
+    pattern=r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)[ \t]*$',
+)
 _TEXT: Final = Schema(type=OpenAPIType.STRING)
 
 
@@ -130,7 +135,7 @@ STORAGE_CLASS: Final = _query(
 FILENAME: Final = _query(
     "filename",
     "Adds a Content-Disposition that saves under this name",
-    Schema(type=OpenAPIType.STRING, min_length=1, max_length=255),
+    Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern=_PRINTABLE),
     "weights.bin",
 )
 
@@ -195,12 +200,16 @@ IDEMPOTENCY_KEY: Final = _header(
     Schema(type=OpenAPIType.STRING, pattern="^[!-~]{1,255}$"),
 )
 IF_MATCH: Final = _header(
-    "If-Match", "Only if the current entity tag is one of these, or anything is there (`*`)", ETAG
+    "If-Match",
+    "Only if the current entity tag is one of these, or anything is there (`*`)",
+    ETAG,
+    _TAGS,
 )
 IF_NONE_MATCH: Final = _header(
     "If-None-Match",
     "Only if the current entity tag is none of these, or nothing is there (`*`)",
     ETAG,
+    _TAGS,
 )
 IF_MODIFIED_SINCE: Final = _header(
     "If-Modified-Since",
@@ -223,7 +232,7 @@ RANGE: Final = _header(
 )
 REQUEST_ID_FIELD: Final = _header(
     "X-Request-Id",
-    "An id of the caller's, for both sides' logs",
+    "An id of the caller's, for both sides' logs: 8 to 128 of A-Z a-z 0-9 . _ -. Any other one is"
+    " replaced by one of ours.",
     "checkout-7f3a9c21",
-    Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9._-]{8,128}$"),
 )

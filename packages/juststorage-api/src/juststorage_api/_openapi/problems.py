@@ -34,6 +34,7 @@ _DETAILS: Final = {
     "tenant_forbidden": "this credential does not hold that tenant",
     "scope_missing": "this call needs the scope objects:write",
     "not_found": "there is no such object",
+    "method_not_allowed": "this path answers to GET, HEAD",
     "upload_too_slow": "no byte arrived for 30 s",
     "key_conflict": "another object holds the key",
     "upload_expired": "the upload lost its lease",
@@ -111,6 +112,12 @@ def _response(status: int, codes: list[str], instance: str) -> OpenAPIResponse:
             description="The size of the content",
             schema=Schema(type=OpenAPIType.STRING),
             example="bytes */5",
+        )
+    elif status == 405:
+        headers["Allow"] = OpenAPIHeader(
+            description="The methods that the path answers to",
+            schema=Schema(type=OpenAPIType.STRING),
+            example="GET, HEAD",
         )
     return OpenAPIResponse(
         description="; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in codes),

@@ -112,7 +112,7 @@ def download(*, by_key: bool) -> Operation:
 def head(*, by_key: bool) -> Operation:
     """HEAD."""
     parameters, suffix, path, refusals = _target(by_key)
-    responses = problem_responses(*refusals, instance=path)
+    responses = problem_responses(*refusals, "blob_missing", instance=path)
     for response in responses.values():
         assert isinstance(response, OpenAPIResponse)
         response.content = None
@@ -120,8 +120,8 @@ def head(*, by_key: bool) -> Operation:
         operation_id=f"headObject{suffix}",
         tags=["Objects by key" if by_key else "Objects"],
         summary="Ask about an object",
-        description="The header fields that GET would send, without the content. `Range` is"
-        " ignored.",
+        description="The header fields that GET would send, without the content, and GET's status"
+        " where that fails. `Range` is ignored.",
         parameters=[*parameters, p.FILENAME, *_CONDITIONS, p.REQUEST_ID_FIELD],
         responses={
             "200": OpenAPIResponse(description="It is there", headers=DOWNLOADED),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 
 from juststorage.errors import Unavailable
 from juststorage.runtime import Part
+from juststorage_api._openapi.examples import NULL
 from juststorage_api._routes._strict import known_parameters
 from juststorage_api._services import Services
 
@@ -27,12 +32,23 @@ class Readiness(msgspec.Struct, frozen=True):
     parts: list[Part]
 
 
+_ALIVE: Final = Example(summary="Alive", value={"status": "ok"})
+_READY: Final = Example(
+    summary="Ready",
+    value={
+        "status": "ready",
+        "parts": [{"name": "metadata", "ok": True, "detail": NULL, "latency_ms": 1.69}],
+    },
+)
+
+
 @get(
     "/health",
     guards=[known_parameters],
     operation_id="getHealth",
     summary="Liveness",
     tags=["Operations"],
+    responses={200: ResponseSpec(Health, description="It lives", examples=[_ALIVE])},
 )
 async def health() -> Health:
     """Whether the process answers. Asks nobody else."""
@@ -45,6 +61,7 @@ async def health() -> Health:
     operation_id="getReadiness",
     summary="Readiness",
     tags=["Operations"],
+    responses={200: ResponseSpec(Readiness, description="It works", examples=[_READY])},
 )
 async def ready(services: NamedDependency[Services]) -> Readiness:
     """Whether every part can do its work: each is asked, and has 2 s to answer.
