@@ -173,7 +173,7 @@ def test_the_fields_that_a_client_may_send(name: str) -> None:
         assert about["description"] and about["schema"] and about["example"] is not None
 
 
-@pytest.mark.parametrize("case", ANSWERED, ids="-".join)
+@pytest.mark.parametrize("case", sorted(ANSWERED), ids="-".join)
 def test_the_fields_of_an_answer(case: tuple[str, str]) -> None:
     """Each that a client can rely on."""
     name, status = case
