@@ -164,7 +164,7 @@ ANSWERED: dict[tuple[str, str], set[str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("name", sorted(FIELDS))
 def test_the_fields_that_a_client_may_send(name: str) -> None:
     """Each is a parameter with a description, a schema and an example."""
     given = {each["name"]: each for each in OPERATIONS[name]["parameters"]}
