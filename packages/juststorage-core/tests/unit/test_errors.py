@@ -28,7 +28,14 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
         "rate_limited",
     },
     errors.NotFound: {"not_found"},
-    errors.Conflict: {"invalid_state", "key_conflict", "upload_expired", "precondition_failed"},
+    errors.Conflict: {
+        "invalid_state",
+        "key_conflict",
+        "upload_expired",
+        "precondition_failed",
+        "idempotency_in_flight",
+        "idempotency_mismatch",
+    },
     errors.Unavailable: {"unavailable"},
     errors.StorageFull: {"storage_full"},
     errors.Corrupt: {"internal", "blob_missing"},
@@ -83,7 +90,7 @@ def test_codes_tell_families_apart() -> None:
 def test_what_may_be_tried_again() -> None:
     """Only what may pass by itself is retryable."""
     retryable = {kind for kind in classes() if kind.retryable}
-    assert retryable == {errors.Unavailable, errors.RateLimited}
+    assert retryable == {errors.Unavailable, errors.RateLimited, errors.IdempotencyInFlight}
 
 
 def test_an_error_carries_its_facts() -> None:
