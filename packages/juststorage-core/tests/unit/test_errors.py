@@ -19,6 +19,7 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
         "digest_mismatch",
         "body_too_large",
         "upload_too_slow",
+        "idempotency_mismatch",
     },
     errors.Denied: {
         "denied",
@@ -34,7 +35,6 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
         "upload_expired",
         "precondition_failed",
         "idempotency_in_flight",
-        "idempotency_mismatch",
     },
     errors.Unavailable: {"unavailable"},
     errors.StorageFull: {"storage_full"},
