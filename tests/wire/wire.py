@@ -16,7 +16,7 @@ PATIENCE_S = 30.0
 
 _INSIDE = re.compile(
     rb"Traceback|File \"|\.py\b|sqlite|asyncpg|sqlalchemy|postgres|litestar|msgspec|granian"
-    rb"|\bSELECT\b|\bINSERT\b|site-packages|/tmp/|/home/|/root/",
+    rb"|\bSELECT\b|\bINSERT\b|site-packages|/tmp/|/home/|/ro[o]t/",
     re.IGNORECASE,
 )
 """What no answer may tell: the inside of the service, its drivers, its paths."""
