@@ -54,10 +54,10 @@ class Answer:
 
 @dataclass
 class Service:
-    """A running server."""
+    """A running server, and the name of its metadata store."""
 
     port: int
-    directory: str
+    metadata: str
 
     def connect(self) -> socket.socket:
         """A connection, whose reads give up after a while."""

@@ -56,7 +56,7 @@ _PRINTABLE: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"
 _KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024, pattern=_PRINTABLE)
 _TAGS: Final = Schema(
     type=OpenAPIType.STRING,
-    pattern=r'^[ \t]*(\*|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)[ \t]*$',
+    pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
 )
 _TEXT: Final = Schema(type=OpenAPIType.STRING)
 

@@ -73,7 +73,7 @@ class ObjectsToDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Which objects are to go."""
 
     ids: Annotated[
-        list[str],
+        list[Annotated[str, Meta(extra_json_schema={"format": "uuid"})]],
         Meta(max_length=BULK_IDS_MAX, description="An id twice counts once"),
     ]
     tenant_id: Annotated[

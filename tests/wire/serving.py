@@ -1,0 +1,66 @@
+"""Starting the real `juststorage serve` on any of the metadata stores, for a whole run of tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from juststorage_postgres.testing import PostgresServer, made_database
+from tests.wire.wire import KEY, Service
+
+__all__ = ["served"]
+
+_HARNESS = (
+    Path(__file__).parents[2] / "packages/juststorage-api/tests/integration/serve/conftest.py"
+)
+
+_spec = importlib.util.spec_from_file_location("juststorage_serve_harness", _HARNESS)
+assert _spec is not None
+assert _spec.loader is not None
+_harness = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_harness)
+
+
+@contextmanager
+def served(
+    metadata: str, request: pytest.FixtureRequest, directory: Path, settings: str = ""
+) -> Iterator[Service]:
+    """A running server; what it logged is looked through at the end.
+
+    Args:
+        metadata: `sqlite` or `postgres`.
+        request: Where the fixtures of PostgreSQL come from.
+        directory: For everything that the server writes.
+        settings: More of the configuration, as TOML.
+    """
+    config = directory / "juststorage.toml"
+    (directory / "data").mkdir()
+    with ExitStack() as stack:
+        url = "unused"
+        if metadata == "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            template: str = request.getfixturevalue("postgres_template")
+            url = stack.enter_context(made_database(server, template))
+        config.write_text(
+            f'data_dir = "{directory}/data"\n'
+            f'metadata = {{ backend = "{metadata}", postgres = {{ url = "{url}" }} }}\n'
+            '[blobs.hot]\nbackend = "localfs"\nlocalfs = { create_root = true }\n'
+            '[blobs.cold]\nbackend = "localfs"\nlocalfs = { create_root = true }\n'
+            f'[auth.api_key]\nbootstrap_key = "{KEY}"\n' + settings
+        )
+        started = _harness.Server(
+            ["--config", str(config), "--port", "0"], dict(os.environ), directory
+        )
+        stack.callback(started.end)
+        started.wait_listening()
+        yield Service(started.address[1], metadata)
+        started.process.terminate()
+        assert started.wait_exit() == 0
+        # Whatever was sent: nothing that nobody expected happened inside.
+        failed = [line for line in started.lines if "Traceback" in line or '"status": 500' in line]
+        assert not failed, failed
