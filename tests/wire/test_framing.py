@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire.wire import Answer, Service
+from tests.wire.wire import Answer, Service, parse
 
 HELLO = b"hello"
 SMUGGLED = b"GET /v1/objects/by-key/ns/smuggled/k HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -132,15 +132,15 @@ def test_pipelining(service: Service, tenant: str) -> None:
     sent.append(service.head("GET", "/health", "Connection: close"))
     with service.connect() as wire:
         wire.sendall(b"".join(sent))
-        received = bytearray()
+        rest = bytearray()
         while data := wire.recv(65_536):
-            received += data
+            rest += data
     found, bodies = [], []
-    rest = bytes(received)
-    from tests.wire.wire import parse
-
     for request in sent:
-        answer, rest = parse(rest, request.split(b" ")[0].decode())
+        parsed = parse(bytes(rest), request.split(b" ")[0].decode())
+        assert parsed is not None, rest
+        answer, left = parsed
+        rest = bytearray(left)
         found.append(answer.status)
         bodies.append(answer.body)
     assert found == [*statuses, 200]

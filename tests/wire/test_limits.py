@@ -190,7 +190,9 @@ def test_dripping_bodies(service: Service, tenant: str, name: str) -> None:
         wire.settimeout(20)
         while not received.endswith(b"}"):
             received += wire.recv(65_536)
-    answer, _ = parse(received, "PUT")
+    parsed = parse(received, "PUT")
+    assert parsed is not None, received
+    answer, _ = parsed
     assert (answer.status, answer.code) == (408, "upload_too_slow")
     assert time.monotonic() - began < 15
     assert service.ask("GET", path).status == 404

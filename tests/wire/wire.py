@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["KEY", "PATIENCE_S", "Answer", "Service"]
+__all__ = ["KEY", "PATIENCE_S", "Answer", "Service", "parse", "read_answers"]
 
 KEY = "the-key-of-these-tests-only"
 PATIENCE_S = 30.0
@@ -85,6 +85,22 @@ class Service:
                 pass  # the server has had enough; what it said is still to be read
             return read_answers(wire, method)
 
+    def converse(self, requests: list[bytes]) -> list[Answer]:
+        """Whole requests, one behind the other on one connection; their answers, in order."""
+        answers = []
+        with self.connect() as wire:
+            received = b""
+            for request in requests:
+                wire.sendall(request)
+                method = request.split(b" ", 1)[0].decode("latin-1")
+                while (found := parse(received, method)) is None:
+                    data = wire.recv(65_536)
+                    assert data, f"the server hung up after {request[:200]!r}"
+                    received += data
+                answer, received = found
+                answers.append(answer)
+        return answers
+
     def ask(
         self,
         method: str,
@@ -113,16 +129,19 @@ def read_answers(wire: socket.socket, method: str = "GET") -> list[Answer]:
     answers = []
     rest = bytes(received)
     while rest:
-        answer, rest = parse(rest, method)
+        found = parse(rest, method)
+        assert found is not None, rest
+        answer, rest = found
         if answer.status != 100:
             answers.append(answer)
     return answers
 
 
-def parse(data: bytes, method: str) -> tuple[Answer, bytes]:
-    """The first response in the bytes, and what follows it."""
+def parse(data: bytes, method: str) -> tuple[Answer, bytes] | None:
+    """The first response in the bytes, and what follows it; None where it is not all there."""
     head, separator, rest = data.partition(b"\r\n\r\n")
-    assert separator, data
+    if not separator:
+        return None
     first, *lines = head.decode("latin-1").split("\r\n")
     match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?.*", first)
     assert match, first
@@ -133,5 +152,6 @@ def parse(data: bytes, method: str) -> tuple[Answer, bytes]:
     if method == "HEAD" or status in {100, 204, 304}:
         length = 0
     assert headers.get("transfer-encoding") is None, "our answers have a length"
-    assert len(rest) >= length, "an answer was cut off"
+    if len(rest) < length:
+        return None
     return Answer(status, dict(headers), rest[:length], listed), rest[length:]
