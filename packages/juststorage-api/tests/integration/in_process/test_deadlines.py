@@ -173,3 +173,12 @@ async def test_a_route_is_cancelled(app: Any, plugin: Plugin) -> None:
     with anyio.fail_after(1.5):  # readiness itself would wait for two seconds
         sent = await app.call("GET", "/health/ready")
     assert told(sent) == LATE
+
+
+async def test_json_that_does_not_come(app: Any) -> None:
+    """A body that is JSON has as long as a request has: then it is 408."""
+    begun = {"type": "http.request", "body": b"{", "more_body": True}
+    headers = {"content-type": "application/json", "content-length": "10"}
+    with anyio.fail_after(5):
+        sent = await app.call("POST", "/v1/objects/search", begun, headers=headers)
+    assert told(sent) == (408, "upload_too_slow", "")

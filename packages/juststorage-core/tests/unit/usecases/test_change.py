@@ -134,6 +134,22 @@ class TestChanging:
         changed = await change(service, one.id, Change(content_type="x/y"))
         assert changed.updated_at > one.updated_at
 
+    async def test_a_lower_limit_on_metadata(self, service: Any) -> None:
+        """What would go over it is refused; what is over it already may shrink, or stay."""
+        one = await stored(service)
+        free = ChangeObject(service.metadata, copier(service))
+        bound = ChangeObject(service.metadata, copier(service), metadata_bytes_max=20)
+        fits, over = ({"a": "x" * count} for count in (12, 13))
+        await bound.by_id(TENANT, one.id, Change(merge_metadata=fits))
+        for patch in (over, {"b": 1}):
+            with pytest.raises(InvalidMetadata, match="20 bytes"):
+                await bound.by_id(TENANT, one.id, Change(merge_metadata=patch))
+        await free.by_id(TENANT, one.id, Change(merge_metadata={"a": "x" * 50}))
+        await bound.by_id(TENANT, one.id, Change(content_type="x/y"))
+        await bound.by_id(TENANT, one.id, Change(merge_metadata={"a": "x" * 40}))
+        with pytest.raises(InvalidMetadata):
+            await bound.by_id(TENANT, one.id, Change(merge_metadata={"a": "x" * 41}))
+
 
 class TestMoving:
     @pytest.mark.parametrize("method", ["stage", "place", "open"])
