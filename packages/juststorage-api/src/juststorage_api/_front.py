@@ -146,8 +146,13 @@ class Front:
             return await self._route(exchange)
         handler = handlers.get(exchange.method)
         if handler is None:
-            raise MethodNotAllowed(", ".join(handlers))
+            raise self._unanswered(path, handlers)
         return await handler(exchange)
+
+    def _unanswered(self, path: bytes, handlers: Mapping[str, Handler]) -> Exception:
+        if handlers is self._by_key and path.count(b"/") < BY_KEY_PREFIX.count(b"/") + 2:
+            return NotFound("there is no such resource")  # a path without a key is none
+        return MethodNotAllowed(", ".join(handlers))
 
     def _check_head(self, exchange: Exchange) -> None:
         """What servers may leave to their application."""

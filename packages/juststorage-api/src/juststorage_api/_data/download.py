@@ -13,7 +13,7 @@ from juststorage_api._data._target import keyed, object_id
 from juststorage_api._exchange import Exchange
 from juststorage_api._http.conditions import Outcome, judge_read, range_applies
 from juststorage_api._http.dates import format_date
-from juststorage_api._http.digests import repr_digest
+from juststorage_api._http.digests import repr_digest, wants_sha256
 from juststorage_api._http.headers import attachment
 from juststorage_api._http.problem import Headers
 from juststorage_api._http.query import parse_query
@@ -28,6 +28,7 @@ _BY_KEY: Final = frozenset({"filename"})
 _ACCEPT_RANGES: Final = (b"accept-ranges", b"bytes")
 _CACHE: Final = (b"cache-control", b"private, no-cache")
 _NOSNIFF: Final = (b"x-content-type-options", b"nosniff")
+_REPR: Final = b"repr-digest"
 _SANDBOX: Final = (b"content-security-policy", b"sandbox")
 
 
@@ -87,6 +88,9 @@ class Downloads:
         ):
             spans = parse_range(fields[b"range"], stored.size_bytes, exchange.bounds.ranges)
         headers += _content_headers(stored)
+        if spans is None and wants_sha256(fields.get(b"want-content-digest")):
+            # Of a part nobody knows it before it is read.
+            headers += [(b"content-digest", digest) for name, digest in headers if name == _REPR]
         if disposition is not None:
             headers.append((b"content-disposition", disposition))
         # For HEAD too: what GET could not send is not there.
@@ -154,5 +158,5 @@ def _content_headers(stored: StoredObject) -> Headers:
     ]
     digest = repr_digest(stored.content_hash)
     if digest is not None:
-        headers.append((b"repr-digest", digest))
+        headers.append((_REPR, digest))
     return headers

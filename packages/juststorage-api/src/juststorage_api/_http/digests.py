@@ -15,7 +15,7 @@ from typing import Final
 from juststorage.domain import ContentHash
 from juststorage.errors import Invalid
 
-__all__ = ["announced_digests", "repr_digest"]
+__all__ = ["announced_digests", "repr_digest", "wants_sha256"]
 
 _KEY: Final = rb"[a-z*][a-z0-9_.*-]*"
 _BARE: Final = (
@@ -31,6 +31,7 @@ _INNER_LIST: Final = rb"\([ ]*(?:" + _BARE + _PARAMETERS + rb"(?:[ ]+|(?=\))))*\
 _MEMBER: Final = re.compile(
     rb"(" + _KEY + rb")(?:=(" + _BARE + rb"|" + _INNER_LIST + rb"))?" + _PARAMETERS
 )
+_WANTED: Final = re.compile(rb"(?:^|,)[ \t]*sha-256=(?:10|[1-9])[ \t]*(?:,|$)")
 _SEPARATOR: Final = re.compile(rb"[ \t]*,[ \t]*")
 _SHA256_BYTES: Final = 32
 _FIELD_BYTES_MAX: Final = 4096
@@ -59,6 +60,11 @@ def repr_digest(content_hash: ContentHash) -> bytes | None:
     if content_hash.algorithm != "sha256":
         return None
     return b"sha-256=:%b:" % binascii.b2a_base64(content_hash.digest, newline=False)
+
+
+def wants_sha256(preferences: bytes | None) -> bool:
+    """Whether `Want-Content-Digest` (RFC 9530, 4) asks for the digest that we have."""
+    return preferences is not None and _WANTED.search(preferences) is not None
 
 
 def _content_hash(header: bytes) -> ContentHash:

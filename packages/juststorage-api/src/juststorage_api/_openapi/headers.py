@@ -10,12 +10,12 @@ from litestar.openapi.spec.enums import OpenAPIType
 from juststorage_api._openapi.examples import CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
 
 __all__ = [
-    "DOWNLOADED",
     "NOT_MODIFIED",
     "PARTIAL",
     "RATE_LIMITED",
     "REQUEST_ID",
     "UPLOADED",
+    "WHOLE",
     "Headers",
     "text_header",
 ]
@@ -56,7 +56,7 @@ NOT_MODIFIED: Final[Headers] = {
     "X-Request-Id": REQUEST_ID,
 }
 
-DOWNLOADED: Final[Headers] = {
+_DOWNLOADED: Final[Headers] = {
     **NOT_MODIFIED,
     "X-Content-Hash": text_header("The content hash", CONTENT_HASH),
     "Repr-Digest": text_header("The same as RFC 9530 has it, of the whole content", REPR_DIGEST),
@@ -71,8 +71,13 @@ DOWNLOADED: Final[Headers] = {
     "Content-Security-Policy": text_header("What is stored here runs no script", "sandbox"),
 }
 
+WHOLE: Final[Headers] = {
+    **_DOWNLOADED,
+    "Content-Digest": text_header("Only where `Want-Content-Digest` asks for it", REPR_DIGEST),
+}
+
 PARTIAL: Final[Headers] = {
-    **DOWNLOADED,
+    **_DOWNLOADED,
     "Content-Range": text_header(
         "Which bytes these are; not for several parts, which tell it one by one", "bytes 0-1/5"
     ),

@@ -47,6 +47,7 @@ __all__ = [
     "STORAGE_CLASS",
     "TENANT_IN_PATH",
     "TENANT_IN_QUERY",
+    "WANT_CONTENT_DIGEST",
     "X_CONTENT_HASH",
 ]
 
@@ -185,6 +186,11 @@ REPR_DIGEST_FIELD: Final = _header(
 )
 CONTENT_DIGEST: Final = _header(
     "Content-Digest", "As `Repr-Digest`: no content coding is taken, so both mean one", REPR_DIGEST
+)
+WANT_CONTENT_DIGEST: Final = _header(
+    "Want-Content-Digest",
+    "With `sha-256`, an answer with the whole content has a `Content-Digest` too (RFC 9530)",
+    "sha-256=10",
 )
 EXPECT: Final = _header(
     "Expect",

@@ -16,7 +16,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from juststorage_api._openapi import parameters as p
 from juststorage_api._openapi.examples import OBJECT_ID
-from juststorage_api._openapi.headers import DOWNLOADED, NOT_MODIFIED, PARTIAL, REQUEST_ID
+from juststorage_api._openapi.headers import NOT_MODIFIED, PARTIAL, REQUEST_ID, WHOLE
 from juststorage_api._openapi.problems import COMMON, problem_responses
 
 __all__ = ["delete", "download", "head"]
@@ -91,11 +91,12 @@ def download(*, by_key: bool) -> Operation:
             p.RANGE,
             p.IF_RANGE,
             *_CONDITIONS,
+            p.WANT_CONTENT_DIGEST,
             p.REQUEST_ID_FIELD,
         ],
         responses={
             "200": OpenAPIResponse(
-                description="The content", headers=DOWNLOADED, content=_content("hello")
+                description="The content", headers=WHOLE, content=_content("hello")
             ),
             "206": OpenAPIResponse(
                 description="A part of it; several as `multipart/byteranges`, each of which has its"
@@ -122,9 +123,15 @@ def head(*, by_key: bool) -> Operation:
         summary="Ask about an object",
         description="The header fields that GET would send, without the content, and GET's status"
         " where that fails. `Range` is ignored.",
-        parameters=[*parameters, p.FILENAME, *_CONDITIONS, p.REQUEST_ID_FIELD],
+        parameters=[
+            *parameters,
+            p.FILENAME,
+            *_CONDITIONS,
+            p.WANT_CONTENT_DIGEST,
+            p.REQUEST_ID_FIELD,
+        ],
         responses={
-            "200": OpenAPIResponse(description="It is there", headers=DOWNLOADED),
+            "200": OpenAPIResponse(description="It is there", headers=WHOLE),
             "304": OpenAPIResponse(description="Not modified", headers=NOT_MODIFIED),
             **responses,
         },

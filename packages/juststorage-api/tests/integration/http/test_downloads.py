@@ -55,6 +55,18 @@ def test_head_is_get_without_its_body(api: Any, base: str, tenant: str) -> None:
             assert head.headers == get.headers
 
 
+def test_a_content_digest_is_sent_to_who_wants_one(api: Any, base: str) -> None:
+    """RFC 9530: of the whole, in GET and HEAD alike; of a part nobody knows it."""
+    api.put(f"{base}/k", b"hello")
+    headers = {"Want-Content-Digest": "sha-512=3, sha-256=10"}
+    for method in ("GET", "HEAD"):
+        answer = api.call(method, f"{base}/k", headers=headers)
+        assert answer.headers["content-digest"] == api.repr_digest(b"hello")
+        assert "content-digest" not in api.call(method, f"{base}/k").headers
+    part = api.call("GET", f"{base}/k", headers={**headers, "Range": "bytes=0-1"})
+    assert part.status == 206 and "content-digest" not in part.headers
+
+
 def test_a_reader_that_leaves_is_noticed(api: Any, base: str, log: Any) -> None:
     """Who hangs up ends the download, even while the store has nothing to send."""
     api.put(f"{base}/left?storage_class=cold", LARGE + b"x")

@@ -47,3 +47,10 @@ def test_other_methods_are_told_which_ones_there_are(api: Any, path: str) -> Non
             assert answer.code == "method_not_allowed"
         allowed = [each.strip() for each in answer.headers["allow"].split(",")]
         assert sorted(allowed) == sorted(known), method
+
+
+@pytest.mark.parametrize("path", ["/v1/objects/by-key/", "/v1/objects/by-key/ns/t", "/v1/nothing"])
+def test_what_is_no_path_has_no_methods(api: Any, path: str) -> None:
+    """404 for every method."""
+    for method in METHODS:
+        assert api.call(method, path).status == 404, method

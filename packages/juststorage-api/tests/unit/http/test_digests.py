@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from juststorage.domain import ContentHash
 from juststorage.errors import Invalid
-from juststorage_api._http.digests import announced_digests, repr_digest
+from juststorage_api._http.digests import announced_digests, repr_digest, wants_sha256
 
 HASH = ContentHash.of("sha256", hashlib.sha256(b"hello").digest())
 B64 = base64.b64encode(HASH.digest)
@@ -93,3 +93,23 @@ def test_no_bytes_break_it(text: bytes) -> None:
     """Anything is either read or refused."""
     with contextlib.suppress(Invalid):
         announced_digests({b"repr-digest": text})
+
+
+@pytest.mark.parametrize(
+    ("preferences", "wanted"),
+    [
+        (b"sha-256=10", True),
+        (b"sha-512=3, sha-256=1", True),
+        (b"sha-256=1 , unixsum=0", True),
+        (b"sha-256=0", False),
+        (b"sha-512=10", False),
+        (b"xsha-256=1", False),
+        (b"sha-256=100", False),
+        (b"sha-256", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_what_a_client_wants(preferences: bytes | None, wanted: bool) -> None:
+    """A weight of 1 to 10 for sha-256; what is malformed asks for nothing."""
+    assert wants_sha256(preferences) is wanted

@@ -124,12 +124,12 @@ FIELDS: dict[str, set[str]] = {
     **{name: {"X-Request-Id"} for name in EVERY | OPEN},
     **{
         name: {"X-Request-Id", "If-Match", "If-None-Match", "If-Modified-Since",
-               "If-Unmodified-Since"}
+               "If-Unmodified-Since", "Want-Content-Digest"}
         for name in READS
     },
     **{
         name: {"X-Request-Id", "If-Match", "If-None-Match", "If-Modified-Since",
-               "If-Unmodified-Since", "Range", "If-Range"}
+               "If-Unmodified-Since", "Want-Content-Digest", "Range", "If-Range"}
         for name in GETS
     },
     **{name: {"X-Request-Id", "If-Match", "If-None-Match"} for name in DELETES | {"changeObject"}},
@@ -156,7 +156,7 @@ ANSWERED: dict[tuple[str, str], set[str]] = {
     ("copyObject", "201"): {"Location", "ETag", "X-Request-Id"},
     ("changeObject", "200"): {"ETag", "X-Request-Id"},
     ("createApiKey", "201"): {"Location", "X-Request-Id"},
-    **{(name, "200"): DOWNLOADED for name in READS},
+    **{(name, "200"): DOWNLOADED | {"Content-Digest"} for name in READS},
     **{(name, "206"): DOWNLOADED | {"Content-Range"} for name in GETS},
     **{(name, "304"): {"ETag", "Last-Modified", "X-Object-Id", "Cache-Control", "X-Request-Id"}
        for name in READS},
