@@ -132,6 +132,8 @@ class MetadataAt:
         self.api_keys: Any = _Part(inner.api_keys, "api_keys", points)
         self.usage: Any = _Part(inner.usage, "usage", points)
         self.idempotency: Any = _Part(inner.idempotency, "idempotency", points)
+        self.tallies: Any = _Part(inner.tallies, "tallies", points)
+        self.audit: Any = _Part(inner.audit, "audit", points)
         self.ping = inner.ping
         self.secret = inner.secret
 
