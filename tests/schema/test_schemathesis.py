@@ -27,6 +27,9 @@ SECONDS_MAX = 120 + 10 * EXAMPLES
 RIGHT = ["2xx", "3xx", "401", "403", "404", "409", "412", "416", "422"]
 """What may come of a request that keeps to the document: the state of things can refuse it."""
 
+WRONG = ["400", "401", "403", "404", "405", "409", "412", "413", "415", "416", "422", "431"]
+"""What may come of one that does not: with several mistakes in it, any of them may be told."""
+
 BEYOND = {
     # Rules that a schema cannot tell, by operation: what else is 400.
     "listObjects": "a cursor must come from a page of the same query",
@@ -52,6 +55,7 @@ def configured(key: str, directory: Path) -> Path:
     """The configuration: whose key, and what is right."""
     lines = ["[auth.openapi.apiKey]", f'api_key = "{key}"', "[checks.positive_data_acceptance]"]
     lines += [f"expected-statuses = {json.dumps(RIGHT)}"]
+    lines += ["[checks.negative_data_rejection]", f"expected-statuses = {json.dumps(WRONG)}"]
     for name in BEYOND:
         lines += [
             "[[operations]]",

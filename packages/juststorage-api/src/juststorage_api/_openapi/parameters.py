@@ -32,6 +32,7 @@ __all__ = [
     "IF_UNMODIFIED_SINCE",
     "KEY_IN_PATH",
     "KEY_IN_QUERY",
+    "KEY_PATTERN",
     "LIMIT",
     "NAMESPACE_FILTER",
     "NAMESPACE_IN_PATH",
@@ -53,8 +54,8 @@ __all__ = [
 
 NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 _NAME: Final = Schema(type=OpenAPIType.STRING, pattern=NAME_PATTERN)
-_PRINTABLE: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"
-_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024, pattern=_PRINTABLE)
+KEY_PATTERN: Final = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029]*$"
+_KEY: Final = Schema(type=OpenAPIType.STRING, min_length=1, max_length=1024, pattern=KEY_PATTERN)
 _TAGS: Final = Schema(
     type=OpenAPIType.STRING,
     pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
@@ -136,7 +137,7 @@ STORAGE_CLASS: Final = _query(
 FILENAME: Final = _query(
     "filename",
     "Adds a Content-Disposition that saves under this name",
-    Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern=_PRINTABLE),
+    Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern=KEY_PATTERN),
     "weights.bin",
 )
 

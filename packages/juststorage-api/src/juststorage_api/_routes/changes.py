@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from juststorage.domain import (
     BULK_IDS_MAX,
     DEFAULT_CONTENT_TYPE,
+    KEY_BYTES_MAX,
     Change,
     ObjectId,
     ObjectKey,
@@ -31,6 +32,7 @@ from juststorage_api._http.headers import media_type
 from juststorage_api._http.idempotency import copy_request, idempotency_key
 from juststorage_api._http.media import MERGE_PATCH
 from juststorage_api._openapi.examples import OBJECT, OBJECT_ID
+from juststorage_api._openapi.parameters import KEY_PATTERN, NAME_PATTERN
 from juststorage_api._routes._body import json_body
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
@@ -40,6 +42,8 @@ __all__ = ["ObjectCopy", "ObjectPatch", "ObjectsDeleted", "ObjectsToDelete", "ch
 _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide_exchange)}
 _OBJECT: Final = Example(summary="The object", value=OBJECT)
 _DELETED: Final = Example(summary="One of one", value={"deleted": [OBJECT_ID], "missing": []})
+
+_KEY: Final = {"pattern": KEY_PATTERN, "minLength": 1, "maxLength": KEY_BYTES_MAX}
 
 
 class ObjectPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +59,9 @@ class ObjectPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     content_type: Annotated[
         str | None | UnsetType, Meta(description="null: `application/octet-stream`")
     ] = UNSET
-    key: Annotated[str | None | UnsetType, Meta(description="null: it has no key")] = UNSET
+    key: Annotated[
+        str | None | UnsetType, Meta(description="null: it has no key", extra_json_schema=_KEY)
+    ] = UNSET
     storage_class: Annotated[
         StorageClass | UnsetType, Meta(description="Moves the bytes, verified on the way")
     ] = UNSET
@@ -64,8 +70,14 @@ class ObjectPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ObjectCopy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a copy is to be; what is left out is as the source has it, but for the key."""
 
-    namespace: Annotated[str | None, Meta(description="null: the source's")] = None
-    key: Annotated[str | None, Meta(description="null: it has no key")] = None
+    namespace: Annotated[
+        str | None,
+        Meta(description="null: the source's", extra_json_schema={"pattern": NAME_PATTERN}),
+    ] = None
+    key: Annotated[
+        str | None,
+        Meta(description="null: it has no key", extra_json_schema=_KEY),
+    ] = None
     storage_class: Annotated[StorageClass | None, Meta(description="null: the source's")] = None
 
 
@@ -77,7 +89,11 @@ class ObjectsToDelete(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(max_length=BULK_IDS_MAX, description="An id twice counts once"),
     ]
     tenant_id: Annotated[
-        str | None, Meta(description="May be left out by who holds one tenant only")
+        str | None,
+        Meta(
+            description="May be left out by who holds one tenant only",
+            extra_json_schema={"pattern": NAME_PATTERN},
+        ),
     ] = None
 
 

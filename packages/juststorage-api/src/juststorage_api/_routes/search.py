@@ -30,6 +30,7 @@ from juststorage_api._access import Call, held_namespace, require, tenant_for
 from juststorage_api._dto import ObjectPage, object_dto
 from juststorage_api._exchange import Exchange
 from juststorage_api._openapi.examples import CONTENT_HASH, NEXT_CURSOR, OBJECT
+from juststorage_api._openapi.parameters import NAME_PATTERN
 from juststorage_api._routes._body import json_body
 from juststorage_api._routes._strict import (
     bounded_page,
@@ -73,11 +74,19 @@ class ObjectSearch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     tenant_id: Annotated[
-        str | None, Meta(description="May be left out by who holds one tenant only")
+        str | None,
+        Meta(
+            description="May be left out by who holds one tenant only",
+            extra_json_schema={"pattern": NAME_PATTERN},
+        ),
     ] = None
-    namespace: Annotated[str | None, Meta(description="null: every one that the caller holds")] = (
-        None
-    )
+    namespace: Annotated[
+        str | None,
+        Meta(
+            description="null: every one that the caller holds",
+            extra_json_schema={"pattern": NAME_PATTERN},
+        ),
+    ] = None
     key_prefix: Annotated[_Text | None, Meta(description="The key begins with this")] = None
     key_contains: Annotated[_Text | None, Meta(description="The key has this in it")] = None
     content_type: Annotated[
