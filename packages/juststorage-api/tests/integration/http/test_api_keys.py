@@ -321,8 +321,10 @@ def test_a_revoked_key_is_refused_within_5_s(
     answer = api.call("DELETE", f"/v1/api-keys/{key_id}")
     assert (answer.status, answer.body) == (204, b"")
     deadline = datetime.now(UTC) + timedelta(seconds=5)
+    asked = datetime.now(UTC)
     while (status := use(api, text).status) == 200:
-        assert datetime.now(UTC) < deadline
+        assert asked < deadline  # what counts is when it was asked, however slow the answer
+        asked = datetime.now(UTC)
     assert status == 401
     assert api.call("GET", f"/v1/api-keys/{key_id}").json["is_active"] is False
     assert api.call("DELETE", f"/v1/api-keys/{key_id}").status == 204
