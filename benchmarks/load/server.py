@@ -24,12 +24,12 @@ class Server(AbstractContextManager["Server"]):
 
     Args:
         data_dir: Where it keeps everything.
-        workers: Worker processes.
+        workers: Worker processes; 0 is the default of `serve`.
         environment: Variables beside the inherited ones.
     """
 
     def __init__(
-        self, data_dir: Path, *, workers: int = 1, environment: dict[str, str] | None = None
+        self, data_dir: Path, *, workers: int = 0, environment: dict[str, str] | None = None
     ) -> None:
         self._data_dir = data_dir
         self._workers = workers
