@@ -11,9 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -42,7 +40,6 @@ _CUT_TIMEOUT_S = 2.0
 """For requests to leave once they were cut, and for connections to close after that."""
 
 _BACKLOG = 2048
-_FILE_THREADS = 64
 
 _log = logging.getLogger("juststorage.serve")
 
@@ -84,23 +81,15 @@ class Worker:
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:
-                code, abandoned = runner.run(self._serve())
+                return runner.run(self._serve())
             finally:
                 # One more signal, while loop and interpreter close, must not turn an orderly end
                 # into a death, nor a refusal to start into a traceback.
                 for signum in STOP_SIGNALS:
                     signal.signal(signum, signal.SIG_IGN)
-            if abandoned:
-                # Granian still streams a file to a client that does not take it, in a thread that
-                # cannot be stopped. Everything of ours is closed: nothing is lost by leaving now.
-                logging.shutdown()
-                sys.stdout.flush()
-                os._exit(code)
-        return code
 
-    async def _serve(self) -> tuple[int, bool]:
+    async def _serve(self) -> int:
         stopping = Stopping(self.parent)
-        abandoned = False
         # Until everything is open, a signal cancels: a database that does not answer is no reason
         # to keep someone waiting. After that it is the drain's business.
         with anyio.CancelScope() as opening:
@@ -109,15 +98,15 @@ class Worker:
                 self.config, collect=self.config.gc.enabled, on_fatal=stopping.fall
             ) as runtime:
                 runtime.refuse_ephemeral()
-                abandoned = await self._serve_runtime(runtime, stopping)
+                await self._serve_runtime(runtime, stopping)
         if stopping.fatal is not None:
             _log.critical("stopped: %s", stopping.fatal)
-            return 1, abandoned
+            return 1
         if not opening.cancelled_caught:
             _log.info("stopped")
-        return 0, abandoned
+        return 0
 
-    async def _serve_runtime(self, runtime: Runtime, stopping: Stopping) -> bool:
+    async def _serve_runtime(self, runtime: Runtime, stopping: Stopping) -> None:
         # Imported late: a wrong setting is told before the framework is loaded.
         from juststorage_api.application import create_application
 
@@ -133,10 +122,9 @@ class Worker:
             self.on_ready()
             await anyio.lowlevel.checkpoint()
             stopping.on_ask = _nothing
-            abandoned = await _Serving(self, application, stopping).run()
+            await _Serving(self, application, stopping).run()
             with anyio.move_on_after(_CUT_TIMEOUT_S):
                 await application.wait_idle()
-        return abandoned
 
     def server(self, application: Any) -> Server:
         """Granian for this worker, its settings all in sight."""
@@ -155,7 +143,6 @@ class Worker:
             websockets=False,
             backlog=_BACKLOG,
             backpressure=self.connections_max,
-            runtime_blocking_threads=_FILE_THREADS,
             http1_settings=HTTP1Settings(
                 # Until then a head that is not complete may hold up an orderly end, too.
                 header_read_timeout=int(self.config.limits.header_timeout_s * 1000),
@@ -195,13 +182,12 @@ class _Serving:
         self._served = anyio.Event()
         self._scope = anyio.CancelScope()
 
-    async def run(self) -> bool:
-        """Serve and drain. Returns whether connections had to be abandoned."""
+    async def run(self) -> None:
+        """Serve and drain."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._run_granian)
             await self._stopping.asked.wait()
             await self._drain()
-        return self._scope.cancelled_caught
 
     async def _run_granian(self) -> None:
         error: Exception | None = None
