@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from juststorage_postgres.testing import (
-    LocalServer,
-    PostgresServer,
-    made_database,
-    migrate,
-    own_server,
-)
+from juststorage_postgres.testing.stoppable import *  # noqa: F403
+from tests.harness import serve
 from tests.lost_database.service import KEY
 
-HARNESS = Path(__file__).parents[2] / "packages/juststorage-api/tests/integration/serve/conftest.py"
-
-_spec = importlib.util.spec_from_file_location("juststorage_serve_harness", HARNESS)
-assert _spec is not None
-assert _spec.loader is not None
-_harness = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_harness)
-
-serve = _harness.serve
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LocalServer]:
-    """The server of one module; every test leaves it running."""
-    with own_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def template(server: LocalServer) -> Iterator[str]:
-    """A database with the schema on it."""
-    with made_database(PostgresServer(server.url(), "own", server)) as url:
-        migrate(url)
-        yield url.partition("?")[0].rpartition("/")[2]
-
-
-@pytest.fixture
-def url(server: LocalServer, template: str) -> Iterator[str]:
-    """A database with the schema and nothing in it."""
-    with made_database(PostgresServer(server.url(), "own", server), template) as url:
-        yield url
+__all__ = ["environment", "serve"]
 
 
 @pytest.fixture

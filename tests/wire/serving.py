@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,19 +10,10 @@ from pathlib import Path
 import pytest
 
 from juststorage_postgres.testing import PostgresServer, made_database
+from tests.harness import Server
 from tests.wire.wire import KEY, Service
 
 __all__ = ["served"]
-
-_HARNESS = (
-    Path(__file__).parents[2] / "packages/juststorage-api/tests/integration/serve/conftest.py"
-)
-
-_spec = importlib.util.spec_from_file_location("juststorage_serve_harness", _HARNESS)
-assert _spec is not None
-assert _spec.loader is not None
-_harness = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_harness)
 
 
 @contextmanager
@@ -53,9 +43,7 @@ def served(
             '[blobs.cold]\nbackend = "localfs"\nlocalfs = { create_root = true }\n'
             f'[auth.api_key]\nbootstrap_key = "{KEY}"\n' + settings
         )
-        started = _harness.Server(
-            ["--config", str(config), "--port", "0"], dict(os.environ), directory
-        )
+        started = Server(["--config", str(config), "--port", "0"], dict(os.environ), directory)
         stack.callback(started.end)
         started.wait_listening()
         yield Service(started.address[1], metadata)

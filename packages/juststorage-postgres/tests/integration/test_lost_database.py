@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -19,37 +19,12 @@ from juststorage.ports import Committed, MetadataStore, Reservation
 from juststorage.testing import audit_metadata, make_content, make_intent, store_object
 from juststorage_postgres.testing import (
     LocalServer,
-    PostgresServer,
-    made_database,
-    migrate,
-    own_server,
     run_sql,
 )
+from juststorage_postgres.testing.stoppable import *  # noqa: F403
 
 OpenStore = Callable[..., AbstractAsyncContextManager[MetadataStore]]
 TENANT = make_intent().new.tenant_id
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[LocalServer]:
-    """A server that these tests may stop."""
-    with own_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def template(server: LocalServer) -> Iterator[str]:
-    """A database with the schema on it."""
-    with made_database(PostgresServer(server.url(), "own", server)) as url:
-        migrate(url)
-        yield url.partition("?")[0].rpartition("/")[2]
-
-
-@pytest.fixture
-def url(server: LocalServer, template: str) -> Iterator[str]:
-    """A database on that server."""
-    with made_database(PostgresServer(server.url(), "own", server), template) as url:
-        yield url
 
 
 async def test_a_crash_and_its_recovery(
