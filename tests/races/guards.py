@@ -12,6 +12,7 @@ _POSTGRES = "juststorage-postgres/src/juststorage_postgres"
 _FILES = "juststorage-localfs/src/juststorage_localfs"
 
 COLLECTING, UPLOADING = "test_collecting.py", "test_uploading.py"
+LOST_LEASES = "test_lost_leases.py"
 DURABILITY, OBJECT_STORE = "test_durability.py", "test_object_store.py"
 INTERFACE = "test_interface.py"
 
@@ -197,21 +198,21 @@ MUTATIONS = [
         f"{_SQLITE}/_uploads.py",
         """    " WHERE id = ? AND status = 'WRITING' AND lease_epoch = ?"\n""",
         """    " WHERE id = ? AND ? IS NOT NULL"\n""",
-        (UPLOADING, "r11 and sqlite and late_commit"),
+        (LOST_LEASES, "r11 and sqlite and late_commit"),
     ),
     Mutation(
         "epoch of the lease (sqlite)",
         f"{_SQLITE}/_uploads.py",
         """    " WHERE id = ? AND status = 'WRITING' AND lease_epoch = ?"\n""",
         """    " WHERE id = ? AND status = 'WRITING' AND ? IS NOT NULL"\n""",
-        (UPLOADING, "r11 and sqlite and epoch"),
+        (LOST_LEASES, "r11 and sqlite and epoch"),
     ),
     Mutation(
         "epoch of the lease (postgres)",
         f"{_POSTGRES}/_statements.py",
         "o.status = 'WRITING' AND o.lease_epoch = i.epoch THEN",
         "o.status = 'WRITING' THEN",
-        (UPLOADING, "r11 and postgres and epoch and commit"),
+        (LOST_LEASES, "r11 and postgres and epoch and commit"),
     ),
     Mutation(
         "conditions count in the commit (sqlite)",
@@ -226,7 +227,7 @@ MUTATIONS = [
         f"{_CORE}/_upload.py",
         "            return await self._look_up(lease.intent)\n",
         "            raise\n",
-        (UPLOADING, "r17 and sqlite and happened_is"),
+        (LOST_LEASES, "r17 and sqlite and happened_is"),
     ),
     Mutation(
         "the commit section is shielded",

@@ -1,4 +1,7 @@
-"""What a client may get wrong: the documented status and code, nothing stored, never a 5xx."""
+"""What a client may get wrong: the documented status and code, nothing stored, never a 5xx.
+
+Longer than most: it is one table.
+"""
 
 from __future__ import annotations
 

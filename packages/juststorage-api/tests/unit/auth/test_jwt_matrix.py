@@ -1,4 +1,7 @@
-"""Tokens, good and bad: of all of these only the good ones pass."""
+"""Tokens, good and bad: of all of these only the good ones pass.
+
+Longer than most: most of it is the table.
+"""
 
 from __future__ import annotations
 

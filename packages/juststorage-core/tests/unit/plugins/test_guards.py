@@ -1,4 +1,7 @@
-"""Guards: what a backend can do wrong, and what core sees of it."""
+"""Guards: what a backend can do wrong, and what core sees of it.
+
+Longer than most: all guards are tried with the same few misbehaving backends.
+"""
 
 from __future__ import annotations
 

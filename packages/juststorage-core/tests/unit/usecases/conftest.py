@@ -52,6 +52,11 @@ class Service:
     )
 
     @property
+    def at_once(self) -> CollectionLimits:
+        """The limits of a collection that leaves nothing any time."""
+        return NOW
+
+    @property
     def hashers(self) -> dict[str, Hasher]:
         return {self.hasher.algorithm: self.hasher}
 
@@ -100,6 +105,12 @@ class Service:
     async def content(self, stored: StoredObject) -> bytes:
         async with await self.download().open(stored) as reader:
             return b"".join([part async for part in reader.chunks(0, reader.size_bytes)])
+
+    async def deleted(self, data: bytes) -> StoredObject:
+        """An object that was there, and whose bytes are garbage now."""
+        found = (await self.upload().whole(self.intent(), data)).object
+        await self.metadata.objects.delete(found.tenant_id, found.id)
+        return found
 
     async def placed(self) -> list[str]:
         """The locators of all placed blobs, hot and cold."""
