@@ -45,7 +45,12 @@ class Deadlines:
             while True:
                 await anyio.sleep(min(1.0, self._timeout_s / 4))
                 now = perf_counter()
-                for exchange in [each for each in self._under_way if self._is_overdue(each, now)]:
+                for exchange in tuple(self._under_way):
+                    if exchange.is_carrying:
+                        exchange.since = max(exchange.since, now)
+                        continue
+                    if now - exchange.since <= self._timeout_s:
+                        continue
                     # Once: what follows may take its time.
                     exchange.may_take_long()
                     if exchange.stop is not None:
@@ -54,8 +59,3 @@ class Deadlines:
                         # Not cancelled: what runs may be a commit. It ends when its backend answers
                         # or gives up, and then finds that the client has its answer already.
                         tasks.start_soon(self._refuse, exchange, self.error())
-
-    def _is_overdue(self, exchange: Exchange, now: float) -> bool:
-        if exchange.is_carrying:
-            exchange.since = max(exchange.since, now)
-        return now - exchange.since > self._timeout_s
