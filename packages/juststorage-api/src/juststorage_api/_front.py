@@ -40,9 +40,11 @@ Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 _OF_MANY: Final = frozenset({b"/v1/objects/delete", b"/v1/objects/search"})
 
 _LINGER_S: Final = 2.0
+_LINGER_IDLE_S: Final = 0.5
 _LINGER_BYTES_MAX: Final = 64 * 1024 * 1024
-"""How long, and for how much, a refused body is read and dropped. Closing at once would make the
-kernel reset the connection, and a client that is still sending would lose the answer to that."""
+"""How long, how long without a byte, and for how much, a refused body is read and dropped. Closing
+at once would make the kernel reset the connection, and a client that is still sending would lose
+the answer to that."""
 
 _KEEP_ALIVE_BYTES_MAX: Final = 64 * 1024
 """A refused body up to this size is worth reading for the connection's sake."""
@@ -259,15 +261,19 @@ async def _answer_and_linger(
         return
     headers.append((b"content-length", b"%d" % len(body)))
     await exchange.start(status, headers)
-    await exchange.send_body(b"" if exchange.method == "HEAD" else body, more=True)
+    # All but the end: once an answer is whole the server closes, whatever the client still sends.
+    split = 0 if exchange.method == "HEAD" else len(body) - 1
+    await exchange.send_body(body[:split], more=True)
     remaining = min(_LINGER_BYTES_MAX, int(length)) if is_small and length else _LINGER_BYTES_MAX
     remaining -= exchange.received_bytes
     with anyio.move_on_after(_LINGER_S):
         while remaining > 0:
-            message = await exchange.receive()
-            if message["type"] != "http.request":
+            message = None
+            with anyio.move_on_after(_LINGER_IDLE_S):
+                message = await exchange.receive()
+            if message is None or message["type"] != "http.request":
                 break
             remaining -= len(message.get("body", b""))
             if not message.get("more_body", False):
                 break
-    await exchange.send_body(b"", more=False)
+    await exchange.send_body(body[split:] if split else b"", more=False)

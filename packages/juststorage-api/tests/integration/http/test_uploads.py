@@ -199,6 +199,17 @@ def test_a_client_that_does_not_wait_hears_the_refusal(api: Any, head: Head, siz
         assert api.read_answer(wire).status == 403
 
 
+def test_a_client_that_sends_on_after_the_refusal_loses_nothing(api: Any, head: Head) -> None:
+    """The connection stays until the body is through: sending goes on, and the answer is whole."""
+    size, piece = 3_000_000, 60_000
+    with api.connect() as wire:
+        wire.sendall(head(f"Content-Length: {size}", key="reader") + bytes(piece))
+        assert wire.recv(12, socket.MSG_PEEK | socket.MSG_WAITALL) == b"HTTP/1.1 403"
+        for _ in range(size // piece - 1):
+            wire.sendall(bytes(piece))
+        assert api.read_answer(wire).json["code"] == "scope_missing"
+
+
 def test_a_small_refused_body_keeps_the_connection(api: Any, head: Head) -> None:
     """The next request on the same connection is answered."""
     with api.connect() as wire:

@@ -107,7 +107,7 @@ def told(sent: list[dict[str, Any]]) -> tuple[int, str, str]:
     """Status, code and Retry-After of an answer that was given once."""
     assert [message["type"] for message in sent].count("http.response.start") == 1
     headers = dict(sent[0]["headers"])
-    code = json.loads(sent[1]["body"])["code"]
+    code = json.loads(b"".join(part["body"] for part in sent[1:]))["code"]
     return sent[0]["status"], code, headers.get(b"retry-after", b"").decode()
 
 
