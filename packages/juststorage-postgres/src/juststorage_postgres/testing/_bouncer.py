@@ -1,13 +1,11 @@
 """PgBouncer in transaction mode, in front of a server of our own.
 
 Unlike a server, it comes from Debian's package alone: there is no wheel of it. Where it is missing,
-its tests are skipped and pytest's header says so; where `JUSTSTORAGE_TEST_REQUIRE` names it, as in
-continuous integration, they fail instead.
+its tests are skipped (`_required`), and pytest's header says so.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -18,14 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import pytest
-
+from juststorage_postgres.testing._required import do_without
 from juststorage_postgres.testing._server import LocalServer
 
 __all__ = ["bouncer_source", "running_pgbouncer"]
 
 _PROGRAM: Final = "pgbouncer"
-_VARIABLE: Final = "JUSTSTORAGE_TEST_REQUIRE"
 _MISSING: Final = "pgbouncer is not installed: install the Debian package of that name"
 _READY_S: Final = 10.0
 _PORT: Final = 6432
@@ -66,8 +62,7 @@ def running_pgbouncer(server: LocalServer, *, pool_size: int) -> Iterator[Path]:
     """
     program = _program()
     if program is None:
-        required = os.environ.get(_VARIABLE, "").split(",")
-        (pytest.fail if _PROGRAM in required else pytest.skip)(_MISSING)
+        do_without(_PROGRAM, _MISSING)
     # Below the server's directory, which goes with everything in it, however the run ends.
     root = server.make_directory("pgbouncer")
     config = root / "pgbouncer.ini"
