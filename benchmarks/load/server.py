@@ -17,6 +17,7 @@ from typing import Self
 __all__ = ["Server"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_KEY_VARIABLE = "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY"
 
 
 class Server(AbstractContextManager["Server"]):
@@ -85,8 +86,9 @@ class Server(AbstractContextManager["Server"]):
 
     @property
     def key(self) -> str:
-        """The admin key that the first start wrote."""
-        return (self._data_dir / "admin.key").read_text().strip()
+        """An admin key: the one that the environment names, or that the first start wrote."""
+        named = self._environment.get(_KEY_VARIABLE)
+        return named or (self._data_dir / "admin.key").read_text().strip()
 
     def processes(self) -> list[int]:
         """The server and all that it started."""
