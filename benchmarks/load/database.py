@@ -1,14 +1,15 @@
-"""PostgreSQL for the service that is measured: a server of its own, durable, with its processor time."""
+"""PostgreSQL for the service that is measured: a server of its own, durable, its time counted."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-import re
 import secrets
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import asyncpg  # type: ignore[import-untyped]
 
 from juststorage_postgres.testing import (
     LocalServer,
@@ -16,12 +17,44 @@ from juststorage_postgres.testing import (
     made_database,
     migrate,
     own_server,
+    run_sql,
 )
 
 __all__ = ["Database", "running_database"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_CLIENTS = 32
+
+
+_BLOBS = """
+INSERT INTO blobs (content_hash, storage_class, size_bytes, ref_count, locator, stored_at,
+    first_seen_at)
+SELECT 'sha256:' || md5(n) || md5(n), 'hot', 4096, 0,
+    concat_ws('/', left(md5(n), 2), substr(md5(n), 3, 2), md5(n) || md5(n)), now(),
+    now()
+FROM (SELECT '{mark}' || n AS n FROM generate_series(1, {count}) AS n) AS numbered
+"""
+
+_MADE_UP = "substr(content_hash, 8, 32) = substr(content_hash, 40, 32)"
+"""Which contents are of statements, not of uploads."""
+
+_OBJECTS = """
+WITH held AS (
+    SELECT content_hash, size_bytes, row_number() OVER () - 1 AS place, count(*) OVER () AS many
+    FROM blobs WHERE {which}
+)
+INSERT INTO objects (id, namespace, tenant_id, key, status, storage_class, content_hash,
+    size_bytes, content_type, metadata, created_at, updated_at, blob_hash, claims_key, lease_epoch)
+SELECT gen_random_uuid(), 'bench', 'bench', 'k/{mark}/' || lpad(n::text, 8, '0'), 'COMMITTED',
+    'hot', content_hash, size_bytes, 'application/octet-stream', '{{}}',
+    now() - n * interval '1 ms', now(), content_hash, false, 1
+FROM generate_series(1, {count}) AS n JOIN held ON place = n % many
+"""
+
+_COUNT = """
+UPDATE blobs SET ref_count = held FROM (
+    SELECT blob_hash, count(*) AS held FROM objects WHERE blob_hash IS NOT NULL GROUP BY blob_hash
+) AS counted WHERE content_hash = blob_hash AND ref_count <> held
+"""
 
 
 class Database:
@@ -33,7 +66,7 @@ class Database:
     """
 
     def __init__(self, server: LocalServer, url: str) -> None:
-        self._server = server
+        self.server = server
         self.url = url
 
     def environment(self) -> dict[str, str]:
@@ -50,7 +83,7 @@ class Database:
     def cpu_s(self) -> float:
         """Processor seconds of all processes of the server, those that have ended included."""
         ticks = 0
-        postmaster = (self._server.root / "data/postmaster.pid").read_text().split()[0]
+        postmaster = (self.server.root / "data/postmaster.pid").read_text().split()[0]
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 fields = stat.read_text().rpartition(")")[2].split()
@@ -60,49 +93,61 @@ class Database:
                     ticks += int(fields[13]) + int(fields[14])
         return ticks / _TICKS
 
-    def pgbench_per_s(self, script: Path | None, seconds: float) -> float:
-        """Transactions per second of a script, or of pgbench's one-row select, from 32 clients.
+    def add(self, count: int, *, sharing: bool) -> None:
+        """Add committed objects, of namespace and tenant `bench`, as statements can: quickly.
 
-        Returns:
-            Nan where `pgbench` is not beside the server's binaries.
+        Args:
+            count: How many.
+            sharing: Of contents that are stored already, which can be downloaded; else each of a
+                content of its own, whose bytes are nowhere.
         """
-        program = self._server.binaries / "pgbench"
-        if not program.exists():
-            return float("nan")
-        target = ("--host", str(self._server.root), "--username", "postgres", "postgres")
-        if script is None:
-            self._run(program, "--initialize", "--scale=10", "--quiet", *target)
-        what = ["--select-only"] if script is None else [f"--file={script}"]
-        out = self._run(
-            program, "--no-vacuum", *what, "--protocol=prepared", f"--client={_CLIENTS}",
-            "--jobs=1", f"--time={max(1, round(seconds))}", *target,
-        )  # fmt: skip
-        found = re.search(r"tps = ([\d.]+)", out)
-        assert found is not None, out
-        return float(found[1])
+        statements = [] if sharing else [_BLOBS.format(mark=secrets.token_hex(4), count=count)]
+        which = f"NOT {_MADE_UP}" if sharing else f"{_MADE_UP} AND ref_count = 0"
+        objects = _OBJECTS.format(mark=secrets.token_hex(4), count=count, which=which)
+        run_sql(self.url, *statements, objects, _COUNT, "VACUUM ANALYZE")
 
-    def one_insert_per_s(self, folder: Path, seconds: float) -> float:
-        """Transactions per second that insert one row each, durably, from 32 clients."""
-        script = folder / "insert.sql"
-        script.write_text("INSERT INTO bench_insert (content) VALUES (repeat('x', 64));\n")
-        psql = self._server.binaries / "psql"
-        self._run(
-            psql, "--quiet", "--host", str(self._server.root), "--username", "postgres",
-            "--command", "CREATE UNLOGGED TABLE IF NOT EXISTS bench_none (); "
-            "CREATE TABLE IF NOT EXISTS bench_insert (id bigserial PRIMARY KEY, content text)",
-        )  # fmt: skip
-        return self.pgbench_per_s(script, seconds)
+    def add_garbage(self, root: Path, count: int) -> None:
+        """Add blobs that nothing refers to, as files of 4 KiB below the root of the hot store."""
+        mark = secrets.token_hex(4)
+        zero = f"UPDATE blobs SET zero_since = now() WHERE {_MADE_UP} AND ref_count = 0"
+        run_sql(self.url, _BLOBS.format(mark=mark, count=count), zero, "VACUUM ANALYZE blobs")
+        for locator in self._ask(f"SELECT locator FROM blobs WHERE {_MADE_UP} AND ref_count = 0"):
+            path = root / locator
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(4096))
 
-    @staticmethod
-    def _run(*command: str | Path) -> str:
-        ran = subprocess.run(command, check=True, capture_output=True, text=True)
-        return ran.stdout
+    def write_ids(self, path: Path, count: int, *, stored: bool) -> None:
+        """Write ids of some objects to a file, one a line, in no order.
+
+        Args:
+            path: The file.
+            count: How many at most.
+            stored: Those that can be downloaded, or those that cannot.
+        """
+        made_up = _MADE_UP if not stored else f"NOT {_MADE_UP}"
+        ids = self._ask(
+            f"SELECT id::text FROM objects WHERE status = 'COMMITTED' AND {made_up}"
+            f" ORDER BY random() LIMIT {count}"
+        )
+        path.write_text("\n".join(ids) + "\n")
+
+    def _ask(self, statement: str) -> list[str]:
+        async def ask() -> list[str]:
+            connection = await asyncpg.connect(self.url)
+            try:
+                return [row[0] for row in await connection.fetch(statement)]
+            finally:
+                await connection.close()
+
+        return asyncio.run(ask())
 
 
 @contextmanager
-def running_database(**settings: str) -> Iterator[Database]:
+def running_database() -> Iterator[Database]:
     """A database on a new server, with fsync on, gone afterwards."""
-    with own_server() as server:
-        with made_database(PostgresServer(server.url(), "own", server)) as url:
-            migrate(url)
-            yield Database(server, url)
+    with (
+        own_server() as server,
+        made_database(PostgresServer(server.url(), "own", server)) as url,
+    ):
+        migrate(url)
+        yield Database(server, url)

@@ -90,7 +90,7 @@ def _large(server: Server, folder: Path, *, runs: int, size: int, slower: float)
     path = large.source(_memory_or(folder), size)
     try:
         up = [large.upload(server, path) for _ in range(runs)]
-        down = [large.download(server, up[-1].object_id, size) for _ in range(runs)]
+        down = [large.download(server, up[-1].object_ids, size) for _ in range(runs)]
     finally:
         path.unlink()
     mib = size // 2**20

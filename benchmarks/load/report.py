@@ -1,10 +1,18 @@
-"""A table of figures, their limits and the ratio of the two."""
+"""Figures, their limits and the ratio of the two, as Markdown and as JSON."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
-__all__ = ["Row", "table"]
+__all__ = ["Report", "Row", "Series", "number", "table"]
 
 
 class Row(NamedTuple):
@@ -23,22 +31,97 @@ class Row(NamedTuple):
         return sorted(self.figures)[len(self.figures) // 2]
 
 
-def table(rows: list[Row]) -> str:
+class Series(NamedTuple):
+    """How one figure grows with something."""
+
+    name: str
+    unit: str
+    along: str
+    """What it grows with, and its unit."""
+    points: list[tuple[float, float]]
+
+
+class Report:
+    """All figures of a run, and what they were taken on.
+
+    Args:
+        machine: Facts about it, by name.
+    """
+
+    def __init__(self, machine: dict[str, str]) -> None:
+        self._machine = machine
+        self._sections: dict[str, list[Row]] = {}
+        self.series: list[Series] = []
+
+    @classmethod
+    def begin(cls) -> Self:
+        """An empty report of this machine and this checkout."""
+        cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+        revision = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        )
+        return cls(
+            {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "revision": revision.stdout.strip(),
+                "processor": cpu[1] if cpu else platform.machine(),
+                "cores": str(os.cpu_count()),
+                "kernel": platform.release(),
+                "python": platform.python_version(),
+            }
+        )
+
+    def add(self, section: str, rows: Sequence[Row]) -> None:
+        """Add the rows of a section."""
+        self._sections[section] = list(rows)
+
+    @property
+    def is_void(self) -> bool:
+        """Whether a request failed in what was measured."""
+        return any("VOID" in row.note for rows in self._sections.values() for row in rows)
+
+    def table(self, section: str) -> str:
+        """One section as Markdown."""
+        return f"## {section}\n\n{table(self._sections[section])}\n"
+
+    def growth(self) -> str:
+        """The series as Markdown: a line each, first point to last."""
+        lines = ["## Growth\n", "| figure | along | points |", "|---|---|---|"]
+        for series in self.series:
+            points = ", ".join(f"{number(x)}: {number(y)}" for x, y in series.points)
+            lines.append(f"| {series.name}, {series.unit} | {series.along} | {points} |")
+        return "\n".join(lines) + "\n"
+
+    def json(self) -> str:
+        """Everything."""
+        document: dict[str, Any] = {
+            "machine": self._machine,
+            "sections": {
+                name: [{**row._asdict(), "median": row.median} for row in rows]
+                for name, rows in self._sections.items()
+            },
+            "series": [series._asdict() for series in self.series],
+        }
+        return json.dumps(document, indent=1)
+
+
+def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     lines = [
         "| figure | median | spread | limit in this run | ratio | |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        spread = f"{_number(min(row.figures))} .. {_number(max(row.figures))}"
-        limit = f"{_number(row.limit)} {row.limit_name}" if row.limit else ""
+        spread = f"{number(min(row.figures))} .. {number(max(row.figures))}"
+        limit = f"{number(row.limit)} {row.limit_name}" if row.limit else ""
         ratio = f"{row.median / row.limit:.2f}" if row.limit else ""
         lines.append(
-            f"| {row.name} | {_number(row.median)} {row.unit} | {spread} | {limit} | {ratio} "
+            f"| {row.name} | {number(row.median)} {row.unit} | {spread} | {limit} | {ratio} "
             f"| {row.note} |"
         )
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits of it, or all before the point."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -12,6 +12,7 @@ function init(args)
   what, seed = args[1], args[3]
   headers = { ["X-API-Key"] = args[2], ["Content-Type"] = "application/octet-stream" }
   padding = string.rep("x", 4096)
+  if what == "unchanged" then headers["If-None-Match"] = "*" end
   if args[4] then
     for line in io.lines(args[4]) do ids[#ids + 1] = line end
   end
@@ -21,7 +22,7 @@ local target = "/v1/objects?namespace=bench&tenant_id=bench"
 
 function request()
   counter = counter + 1
-  if what == "get" then
+  if what == "get" or what == "unchanged" then
     local id = ids[(counter * 7919 + number) % #ids + 1]
     return wrk.format("GET", "/v1/objects/" .. id .. "?tenant_id=bench", headers)
   elseif what == "new" then
@@ -31,6 +32,12 @@ function request()
     return wrk.format("POST", target, headers, padding)
   elseif what == "list" then
     return wrk.format("GET", "/v1/objects?namespace=bench&tenant_id=bench&limit=100", headers)
+  elseif what == "delete" then
+    local id = ids[counter]
+    if id then
+      return wrk.format("DELETE", "/v1/objects/" .. id .. "?tenant_id=bench", headers)
+    end
+    return wrk.format("GET", "/none-left") -- an error, which makes the run void
   end
 end
 

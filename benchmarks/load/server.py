@@ -32,9 +32,13 @@ class Server(AbstractContextManager["Server"]):
     def __init__(
         self, data_dir: Path, *, workers: int = 0, environment: dict[str, str] | None = None
     ) -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._workers = workers
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = {
+            **os.environ,
+            "JUSTSTORAGE__DATA_DIR": str(data_dir),
+            **(environment or {}),
+        }
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -52,10 +56,10 @@ class Server(AbstractContextManager["Server"]):
                 "--workers",
                 str(self._workers),
                 "--data-dir",
-                self._data_dir,
+                self.data_dir,
             ],
-            env=self._environment,
-            stdout=(self._data_dir.parent / "server.log").open("ab"),
+            env=self.environment,
+            stdout=(self.data_dir.parent / "server.log").open("ab"),
             stderr=subprocess.STDOUT,
         )
         while not self._is_ready():
@@ -87,8 +91,8 @@ class Server(AbstractContextManager["Server"]):
     @property
     def key(self) -> str:
         """An admin key: the one that the environment names, or that the first start wrote."""
-        named = self._environment.get(_KEY_VARIABLE)
-        return named or (self._data_dir / "admin.key").read_text().strip()
+        named = self.environment.get(_KEY_VARIABLE)
+        return named or (self.data_dir / "admin.key").read_text().strip()
 
     def processes(self) -> list[int]:
         """The server and all that it started."""

@@ -5,20 +5,28 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.load.database import Database
+from benchmarks.load.heads import answer_times
 from benchmarks.load.server import Server
 
 __all__ = ["Rate", "fill", "rate"]
 
 
 class Rate(NamedTuple):
-    """One measurement of many small requests; latencies in milliseconds."""
+    """One measurement of many small requests; latencies in milliseconds, processor time in seconds.
+
+    The rate is first, so that measurements sort by it.
+    """
 
     per_s: float
     cpu_s_per_1000: float
+    database_cpu_s_per_1000: float
+    client_cpu_s_per_1000: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
@@ -41,35 +49,80 @@ def fill(server: Server, count: int, ids: Path) -> None:
     ids.write_text("\n".join(found) + "\n")
 
 
-def rate(server: Server, what: str, *, seconds: int, clients: int = 32, ids: Path) -> Rate:
-    """`what` is get, new, stored or list: see request.lua."""
-    cpu = server.cpu_s()
+def rate(
+    server: Server,
+    what: str,
+    *,
+    seconds: float,
+    clients: int = 32,
+    ids: Path,
+    database: Database | None = None,
+) -> Rate:
+    """Measure one kind of request.
+
+    Args:
+        server: Who answers.
+        what: One of the kinds of request.lua.
+        seconds: For how long; a `delete` ends when no id is left.
+        clients: Connections, each with one request under way.
+        ids: Object ids, one a line.
+        database: Where the service keeps its metadata, for its processor time.
+    """
+    cpu, theirs, own = server.cpu_s(), _cpu_s(database), _client_cpu_s()
+    if what == "head":
+        measured = _heads(server, ids, clients, seconds)
+    else:
+        measured = _wrk(server, what, ids, clients, seconds)
+    cpu, theirs, own = server.cpu_s() - cpu, _cpu_s(database) - theirs, _client_cpu_s() - own
+    thousands = measured.requests / 1000
+    return Rate(
+        per_s=measured.requests / measured.spent_s,
+        cpu_s_per_1000=cpu / thousands,
+        database_cpu_s_per_1000=theirs / thousands,
+        client_cpu_s_per_1000=own / thousands,
+        p50_ms=measured.percentiles_ms[0],
+        p95_ms=measured.percentiles_ms[1],
+        p99_ms=measured.percentiles_ms[2],
+        errors=measured.errors,
+    )
+
+
+class _Measured(NamedTuple):
+    requests: int
+    spent_s: float
+    errors: int
+    percentiles_ms: tuple[float, float, float]
+
+
+def _wrk(server: Server, what: str, ids: Path, clients: int, seconds: float) -> _Measured:
+    command = ("wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s")
+    script = Path(__file__).with_name("request.lua")
+    arguments = (what, server.key, os.urandom(6).hex(), ids)
     out = subprocess.run(
-        [
-            "wrk",
-            "-t1",
-            f"-c{clients}",
-            f"-d{seconds}s",
-            "-s",
-            Path(__file__).with_name("request.lua"),
-            f"http://127.0.0.1:{server.port}",
-            "--",
-            what,
-            server.key,
-            os.urandom(6).hex(),
-            str(ids),
-        ],
+        [*command, "-s", script, f"http://127.0.0.1:{server.port}", "--", *arguments],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
     [line] = [line for line in out.splitlines() if line.startswith("RESULT")]
     requests, micros, errors, p50, p95, p99 = (int(part) for part in line.split()[1:])
-    return Rate(
-        per_s=requests / micros * 1e6,
-        cpu_s_per_1000=(server.cpu_s() - cpu) / requests * 1000,
-        p50_ms=p50 / 1000,
-        p95_ms=p95 / 1000,
-        p99_ms=p99 / 1000,
-        errors=errors,
-    )
+    if not requests:
+        raise SystemExit(f"no answer to {what}: {out}")
+    return _Measured(requests, micros / 1e6, errors, (p50 / 1e3, p95 / 1e3, p99 / 1e3))
+
+
+def _heads(server: Server, ids: Path, clients: int, seconds: float) -> _Measured:
+    took, errors = answer_times(server, ids, clients=clients, seconds=seconds)
+    took.sort()
+    p50, p95, p99 = (took[len(took) * part // 100] * 1e3 for part in (50, 95, 99))
+    return _Measured(len(took), seconds, errors, (p50, p95, p99))
+
+
+def _cpu_s(database: Database | None) -> float:
+    return 0.0 if database is None else database.cpu_s()
+
+
+def _client_cpu_s() -> float:
+    """Of this process, and of its children that have ended: of wrk, once it has."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)

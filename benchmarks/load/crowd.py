@@ -1,0 +1,153 @@
+"""What some clients cost the others: latency and memory while something else goes on."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from benchmarks.load import large, small
+from benchmarks.load.database import Database
+from benchmarks.load.report import Row
+from benchmarks.load.server import Server
+
+__all__ = ["among_collections", "among_uploads", "many_uploads", "slow_readers"]
+
+_CLIENTS = 8
+_PAUSE_S = 0.1
+_READ_BYTES = 1024
+
+
+def among_uploads(
+    server: Server, ids: Path, source: Path, *, seconds: float, runs: int
+) -> list[Row]:
+    """p99 of small downloads while four large uploads run, and without."""
+
+    @contextmanager
+    def uploading() -> Iterator[None]:
+        over = threading.Event()
+
+        def repeat() -> None:
+            while not over.is_set():
+                large.upload(server, source, clients=4)
+
+        thread = threading.Thread(target=repeat)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+
+    return [
+        _beside(
+            server,
+            ids,
+            uploading,
+            "GET 4 KiB beside 4 uploads, p99",
+            "must: <= 3",
+            seconds=seconds,
+            runs=runs,
+        )
+    ]
+
+
+def among_collections(
+    server: Server, database: Database, ids: Path, *, seconds: float, runs: int, garbage: int
+) -> list[Row]:
+    """p99 of small downloads while a collector runs, and without."""
+
+    @contextmanager
+    def collecting() -> Iterator[None]:
+        database.add_garbage(server.data_dir / "hot", garbage)
+        command = Path(sys.executable).with_name("juststorage")
+        process = subprocess.Popen(
+            [command, "gc", "run", "--grace-s", "0"],
+            env=server.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        yield
+        process.terminate()
+        process.wait()
+
+    return [
+        _beside(
+            server,
+            ids,
+            collecting,
+            "GET 4 KiB beside the collector, p99",
+            "must: <= 1.5",
+            seconds=seconds,
+            runs=runs,
+        )
+    ]
+
+
+def _beside(
+    server: Server,
+    ids: Path,
+    busy: Callable[[], AbstractContextManager[None]],
+    name: str,
+    must: str,
+    *,
+    seconds: float,
+    runs: int,
+) -> Row:
+    """Turn and turn about, so that a machine that drifts drifts for both."""
+    alone, beside, errors = [], [], 0
+    for _ in range(runs):
+        rate = small.rate(server, "get", seconds=seconds, clients=_CLIENTS, ids=ids)
+        alone.append(rate.p99_ms)
+        with busy():
+            time.sleep(0.3)
+            crowded = small.rate(server, "get", seconds=seconds, clients=_CLIENTS, ids=ids)
+        beside.append(crowded.p99_ms)
+        errors += rate.errors + crowded.errors
+    note = f"VOID: {errors} errors" if errors else f"{must} times"
+    return Row(name, beside, "ms", sorted(alone)[len(alone) // 2], "alone", note)
+
+
+def many_uploads(server: Server, source: Path, *, clients: int) -> Row:
+    """Peak memory of the largest worker over idle, while many large uploads run at once."""
+    moved = large.upload(server, source, clients=clients)
+    mib = source.stat().st_size // 2**20
+    return Row(
+        f"RSS over idle, {clients} uploads of {mib} MiB at once",
+        [moved.rss_growth_mib],
+        "MiB a worker",
+        note=f"must: <= 256; {moved.mb_s:.0f} MB/s",
+    )
+
+
+def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float) -> Row:
+    """Peak memory over idle, of readers that take 10 KB a second of a large object."""
+    server.forget_peak()
+    idle = server.rss_mib()
+    head = (
+        f"GET /v1/objects/{object_id}?tenant_id=bench HTTP/1.1\r\nHost: bench\r\n"
+        f"X-API-Key: {server.key}\r\n\r\n"
+    ).encode()
+    with selectors.DefaultSelector() as ready:
+        connections = []
+        for _ in range(readers):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(head)
+            ready.register(connection, selectors.EVENT_READ)
+            connections.append(connection)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for key, _ in ready.select(timeout=0):
+                assert isinstance(key.fileobj, socket.socket)
+                assert key.fileobj.recv(_READ_BYTES), "the server gave up on a reader"
+            time.sleep(_PAUSE_S)
+        grown = server.rss_mib("VmHWM") - idle
+        for connection in connections:
+            connection.close()
+    name = f"RSS over idle, {readers} readers at 10 KB/s"
+    return Row(name, [grown], "MiB", note="must: <= 100")
