@@ -1,0 +1,202 @@
+"""The plugin of the torture: the real backends, with a point at each of their calls.
+
+It is no part of the product. The processes under torture find it as any plugin is found, and a
+configuration selects its backends: `localfs` on a filesystem with points, and the metadata stores
+with points around their statements.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from juststorage.plugins import BlobStoreBackend, MetadataStoreBackend, OpenContext, hookimpl
+from juststorage.ports import BlobStore, MetadataStore
+from juststorage_localfs._fsops import FsOps
+from juststorage_localfs.plugin import LOCALFS, LocalFSOptions
+from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres.plugin import POSTGRES
+from juststorage_sqlite.plugin import SQLITE, SqliteOptions
+from tests.torture.points import Points
+
+__all__ = ["PATH_VARIABLE", "PointedOps"]
+
+PATH_VARIABLE = "TORTURE_POINTS"
+"""Names the file of the points in the environment."""
+
+_points: Points | None = None
+
+
+def _reach(where: str, *, is_file: bool = False) -> None:
+    global _points  # noqa: PLW0603 - one for each process, opened when it is first passed
+    if _points is None:
+        _points = Points(Path(os.environ[PATH_VARIABLE]))
+    _points.reach(where, is_file=is_file)
+
+
+def _file(where: str) -> None:
+    _reach(where, is_file=True)
+
+
+class PointedOps(FsOps):
+    """The filesystem, with a point before each call that changes it."""
+
+    def open(self, path: str, flags: int, mode: int = 0o640, *, dir_fd: int | None = None) -> int:
+        """A point where it may make a file."""
+        if flags & os.O_CREAT:
+            _file(f"create {path}")
+        return super().open(path, flags, mode, dir_fd=dir_fd)
+
+    def write(self, fd: int, data: bytes | bytearray | memoryview) -> int:
+        """A point before, and one in the middle."""
+        _file(f"write {len(data)} bytes")
+        if len(data) < 2 or len(data) % 4096 == 0:  # direct writes are not to be torn
+            return super().write(fd, data)
+        half = super().write(fd, memoryview(data)[: len(data) // 2])
+        _file(f"write the rest of {len(data)} bytes")
+        return half + super().write(fd, memoryview(data)[half:])
+
+    def fsync(self, fd: int) -> None:
+        """A point."""
+        _file("fsync")
+        super().fsync(fd)
+
+    def sync_volume(self, fd: int) -> None:
+        """A point."""
+        _file("syncfs")
+        super().sync_volume(fd)
+
+    def rename(self, source: str, target: str, *, dir_fd: int) -> None:
+        """A point."""
+        _file(f"rename {source} to {target}")
+        super().rename(source, target, dir_fd=dir_fd)
+
+    def link(self, source: str, target: str, *, dir_fd: int) -> None:
+        """A point."""
+        _file(f"link {source} to {target}")
+        super().link(source, target, dir_fd=dir_fd)
+
+    def unlink(self, path: str, *, dir_fd: int) -> None:
+        """A point."""
+        _file(f"unlink {path}")
+        super().unlink(path, dir_fd=dir_fd)
+
+    def mkdir(self, path: str, *, dir_fd: int | None = None) -> None:
+        """A point."""
+        _file(f"mkdir {path}")
+        super().mkdir(path, dir_fd=dir_fd)
+
+    def rmdir(self, path: str, *, dir_fd: int) -> None:
+        """A point."""
+        _file(f"rmdir {path}")
+        super().rmdir(path, dir_fd=dir_fd)
+
+
+@asynccontextmanager
+async def _open_files(options: LocalFSOptions, context: OpenContext) -> AsyncIterator[BlobStore]:
+    from juststorage_localfs._opening import open_store
+
+    async with open_store(options, context, ops=PointedOps()) as store:
+        yield store
+
+
+# -- statements -----------------------------------------------------------------------------------
+
+
+def _short(statement: object) -> str:
+    return " ".join(str(statement).split())[:60]
+
+
+class _PointedSqlite(sqlite3.Connection):
+    """A connection with points around what changes something."""
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        word = sql.lstrip()[:6].upper()
+        counts = word not in {"PRAGMA", "SAVEPO", "RELEAS"} and (
+            self.in_transaction or word != "SELECT"
+        )
+        if counts:
+            _reach(f"before {_short(sql)}")
+        cursor = super().execute(sql, *arguments)
+        if counts and word == "COMMIT":
+            _reach(f"after {_short(sql)}")
+        return cursor
+
+
+@asynccontextmanager
+async def _open_sqlite(
+    options: SqliteOptions, context: OpenContext
+) -> AsyncIterator[MetadataStore]:
+    connect = sqlite3.connect
+    sqlite3.connect = lambda *a, **k: connect(*a, factory=_PointedSqlite, **k)  # type: ignore[assignment]
+    try:
+        async with SQLITE.open(options, context) as store:
+            yield store
+    finally:
+        sqlite3.connect = connect
+
+
+def _point_out(name: str) -> None:
+    """Put points around a method of the connections that asyncpg's pool lends."""
+    from asyncpg.pool import PoolConnectionProxy  # type: ignore[import-untyped]
+
+    inner = getattr(PoolConnectionProxy, name)
+    if hasattr(inner, "inner"):
+        return
+
+    async def between(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        _reach(f"before {_short(query)}")
+        result = await inner(self, query, *args, **kwargs)
+        _reach(f"after {_short(query)}")
+        return result
+
+    between.inner = inner  # type: ignore[attr-defined]
+    setattr(PoolConnectionProxy, name, between)
+
+
+@asynccontextmanager
+async def _open_postgres(
+    options: PostgresOptions, context: OpenContext
+) -> AsyncIterator[MetadataStore]:
+    for name in ("execute", "fetch", "fetchrow", "fetchval"):
+        _point_out(name)
+    async with POSTGRES.open(options, context) as store:
+        yield store
+
+
+# -- the plugin -----------------------------------------------------------------------------------
+
+
+@hookimpl
+def juststorage_blob_stores() -> Iterable[BlobStoreBackend[LocalFSOptions]]:
+    """Files with points."""
+    yield BlobStoreBackend(
+        name="pointed_localfs",
+        summary="localfs with points",
+        options=LocalFSOptions,
+        open=_open_files,
+        capabilities=LOCALFS.capabilities,
+    )
+
+
+@hookimpl
+def juststorage_metadata_stores() -> Iterable[MetadataStoreBackend[Any]]:
+    """Databases with points."""
+    yield MetadataStoreBackend(
+        name="pointed_sqlite",
+        summary="sqlite with points",
+        options=SqliteOptions,
+        open=_open_sqlite,
+        migrator=SQLITE.migrator,
+    )
+    yield MetadataStoreBackend(
+        name="pointed_postgres",
+        summary="postgres with points",
+        options=PostgresOptions,
+        open=_open_postgres,
+        migrator=POSTGRES.migrator,
+    )

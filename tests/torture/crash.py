@@ -1,0 +1,99 @@
+"""Crash points: SIGKILL at every point of every act, one after the other.
+
+A point is before each call that changes a file (and in the middle of each write), and before and
+after each statement. After each death: the server starts again, everything in the journal is read,
+leases end, the garbage is collected, the deep auditor finds nothing, everything is read once more,
+and the act, done again, succeeds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from tests.torture.acts import ACTS, Deed
+from tests.torture.experiment import Counts, Rig, Run, rig
+from tests.torture.journal import Broken
+from tests.torture.points import Act
+from tests.torture.service import settle
+
+__all__ = ["run"]
+
+_NEVER = 10**9
+
+
+def run(run: Run) -> Counts:
+    """Kill at every point for which there is time, in the order that the seed gives."""
+    counts: Counts = Counter()
+    for place, kind in enumerate(run.stores):
+        share_s = run.left_s / (len(run.stores) - place)
+        with rig(run, kind) as made:
+            _on(made, run, counts, until_left_s=run.left_s - share_s)
+    return counts
+
+
+def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
+    kind = made.store.kind
+    points = {deed: _points_of(deed, made, run.chance) for deed in ACTS}
+    for deed, passed in points.items():
+        counts[f"points of {deed.__name__} on {kind}"] = len(passed)
+    todo = [(deed, n) for deed, passed in points.items() for n in range(1, len(passed) + 1)]
+    run.chance.shuffle(todo)
+    counts[f"all points on {kind}"] = len(todo)
+    for deed, number in todo:
+        if run.left_s < until_left_s:
+            break
+        where = f"{deed.__name__} at {number} ({points[deed][number - 1]}) on {kind}"
+        try:
+            died = _die(made, deed(made, run.chance), number)
+        except Broken as broken:
+            raise Broken(f"{where}: {broken}") from broken
+        # An act may pass fewer points than the first time, for instance where a directory is made.
+        counts[f"killed and clean on {kind}" if died else f"not reached on {kind}"] += 1
+
+
+def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
+    """The points of an act that nobody disturbs."""
+    doing = deed(made, chance)
+    doing.prepare()
+    made.points.arm(Act.KILL, _NEVER)
+    if not doing.act():
+        raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
+    passed = made.points.disarm()
+    if not passed:
+        raise Broken(f"{deed.__name__} passes no point")
+    settle(made.store)
+    return passed
+
+
+def _die(made: Rig, doing: Deed, number: int) -> bool:
+    """Do it, die on the way, look at everything, and do it again; whether it died."""
+    doing.prepare()
+    made.points.arm(Act.KILL, number)
+    answered = doing.act()
+    made.points.disarm()
+    child = made.service.child
+    assert child is not None
+    died = not answered if doing.is_command else not answered or not child.is_running
+    if died and not doing.is_command:
+        if child.wait(20) != -9:
+            raise Broken(f"the server ended by itself: {made.logged()}")
+        made.service.start()
+    if died:
+        doing.recover()
+    settle(made.store, journal=made.journal, service=made.service)
+    if not doing.act():
+        raise Broken(f"it does not work afterwards: {made.logged()}")
+    settle(made.store, journal=made.journal, service=made.service)
+    _forget(made, keep=12)
+    return died
+
+
+def _forget(made: Rig, *, keep: int) -> None:
+    """Delete the oldest objects: what was checked often would only make the last points slow."""
+    for entry in made.journal.living[:-keep]:
+        answer = made.service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+        if answer is None or answer[0] != 204:
+            raise Broken(f"deleting {entry.id} answers {answer}")
+        entry.deleted = True
+    del made.journal.entries[: -2 * keep]

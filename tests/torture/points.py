@@ -1,0 +1,112 @@
+"""Points at which an experiment interferes: counted in memory that it shares with its processes.
+
+A process under torture passes a point before each call that changes a file, and before and after
+each statement. The experiment arms the n-th from now, and what it wants happens there: the process
+is killed or frozen, or the call fails. Nothing of this is in the product: see `backends.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import signal
+import struct
+import threading
+from enum import IntEnum
+from pathlib import Path
+
+__all__ = ["Act", "Points"]
+
+_LAYOUT = struct.Struct("qqq")
+_LOG_BYTES = 1 << 20
+
+
+class Act(IntEnum):
+    """What happens at the armed point."""
+
+    NOTHING = 0
+    KILL = 1
+    FREEZE = 2
+    FULL = 3
+    BROKEN = 4
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether only calls to files count."""
+        return self in {Act.FULL, Act.BROKEN}
+
+
+_ERRNO = {Act.FULL: errno.ENOSPC, Act.BROKEN: errno.EIO}
+
+
+class Points:
+    """The counter in a file; every process of an experiment opens it by its path.
+
+    One process is armed at a time, so that only its own threads have to be kept apart.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(_LOG_BYTES))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), _LOG_BYTES)
+        self._lock = threading.Lock()
+
+    # -- the experiment's side ------------------------------------------------------------------
+
+    def arm(self, act: Act, number: int, *, until: int | None = None) -> None:
+        """Let it happen at the `number`-th point from now, the first being 1.
+
+        Args:
+            act: What.
+            number: Where.
+            until: The last point at which a call fails as well; None for this one alone.
+        """
+        with self._lock:
+            _LAYOUT.pack_into(self._memory, 0, act, number, until or number)
+            self._write_log("")
+
+    def disarm(self) -> list[str]:
+        """No more; the points that were passed since it was armed."""
+        with self._lock:
+            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0)
+            return self._read_log().splitlines()
+
+    def passed(self) -> list[str]:
+        """The points that were passed since it was armed."""
+        return self._read_log().splitlines()
+
+    # -- the tortured side ----------------------------------------------------------------------
+
+    def reach(self, where: str, *, is_file: bool = False) -> None:
+        """Pass a point.
+
+        Raises:
+            OSError: It is the armed one, and files are to fail there.
+        """
+        with self._lock:
+            act, number, until = _LAYOUT.unpack_from(self._memory, 0)
+            if act == Act.NOTHING or (Act(act).is_of_files and not is_file):
+                return
+            self._write_log(self._read_log() + where + "\n")
+            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
+            is_it = number == 1 or (number < 1 <= until)
+        if not is_it:
+            return
+        if act == Act.KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif act == Act.FREEZE:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        else:
+            raise OSError(_ERRNO[Act(act)], f"told to fail at {where}")
+
+    # -- the log --------------------------------------------------------------------------------
+
+    def _read_log(self) -> str:
+        text = self._memory[_LAYOUT.size :]
+        return text[: text.index(0)].decode()
+
+    def _write_log(self, text: str) -> None:
+        data = text.encode()[: _LOG_BYTES - _LAYOUT.size - 1] + b"\0"
+        self._memory[_LAYOUT.size : _LAYOUT.size + len(data)] = data

@@ -1,0 +1,286 @@
+"""The service under torture: its configuration, its processes, requests to it, and its auditor."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from juststorage.runtime import Runtime, open_runtime
+from juststorage.usecases import AuditLimits, AuditStore, CollectGarbage, CollectionLimits
+from tests.torture.journal import Answer, Broken, Journal
+from tests.torture.nursery import Child, Nursery
+
+__all__ = [
+    "API_KEY",
+    "STORES",
+    "Service",
+    "Store",
+    "call",
+    "free_port",
+    "opened_store",
+    "settle",
+    "write_config",
+]
+
+API_KEY = "a-key-for-this-experiment-alone"
+STORES = ("sqlite", "postgres")
+READY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """A metadata store of its own for one experiment."""
+
+    kind: str
+    folder: Path
+    url: str = ""
+
+    def section(self, *, pointed: bool = False, url: str | None = None) -> dict[str, Any]:
+        """The section `[metadata]`."""
+        prefix = "pointed_" if pointed else ""
+        if self.kind == "sqlite":
+            return {"backend": f"{prefix}sqlite"}
+        options = {"url": url or self.url, "pool_size": 8}
+        return {"backend": f"{prefix}postgres", f"{prefix}postgres": options}
+
+    def sql(self, *statements: str) -> None:
+        """Run statements behind the service's back."""
+        if self.kind == "postgres":
+            from juststorage_postgres.testing import run_sql
+
+            run_sql(self.url, *statements)
+            return
+        import sqlite3
+        from contextlib import closing
+
+        path = self.folder / "data" / "metadata.sqlite3"
+        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
+            for statement in statements:
+                db.execute(statement)
+
+    def expire_leases(self) -> None:
+        """Let the time go by after which uploads that show no life are taken for dead."""
+        past = "1" if self.kind == "sqlite" else "clock_timestamp() - interval '1 hour'"
+        self.sql(f"UPDATE objects SET lease_expires_at = {past} WHERE status = 'WRITING'")
+
+
+@contextmanager
+def opened_store(kind: str, folder: Path) -> Iterator[Store]:
+    """An empty store; PostgreSQL on a server of its own, unless one is named (`scripts/test`)."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    if kind == "sqlite":
+        yield Store(kind, folder)
+        return
+    from juststorage_postgres.testing import made_database, migrate, running_server
+
+    with running_server() as server, made_database(server) as url:
+        migrate(url)
+        yield Store(kind, folder, url)
+
+
+def config_of(
+    store: Store, *, pointed: bool = False, url: str | None = None, **sections: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A configuration in which nothing has to be waited for; `sections` win."""
+    backend = "pointed_localfs" if pointed else "localfs"
+    config: dict[str, Any] = {
+        "data_dir": str(store.folder / "data"),
+        "metadata": store.section(pointed=pointed, url=url),
+        "blobs": {
+            name: {
+                "backend": backend,
+                backend: {"root": str(store.folder / name), "create_root": True},
+            }
+            for name in ("hot", "cold")
+        },
+        "auth": {"api_key": {"bootstrap_key": API_KEY}},
+        "uploads": {"lease_s": 10},
+        "gc": {
+            "enabled": False,
+            "interval_s": 0.05,
+            "grace_s": 0,
+            "claim_s": 0,
+            "trash_retention_s": 2,
+            "staging_grace_s": 2,
+            "tombstone_retention_s": 1,
+        },
+        "log": {"level": "warning"},
+    }
+    for name, values in sections.items():
+        config[name] = {**config.get(name, {}), **values}
+    return config
+
+
+def write_config(path: Path, config: Mapping[str, Any]) -> Path:
+    """Write a configuration as TOML."""
+
+    def lines(table: Mapping[str, Any], name: str) -> Iterator[str]:
+        if name:
+            yield f"[{name}]"
+        for key, value in table.items():
+            if not isinstance(value, Mapping):
+                yield f"{key} = {json.dumps(value)}"
+        for key, value in table.items():
+            if isinstance(value, Mapping):
+                yield from lines(value, f"{name}.{key}" if name else key)
+
+    path.write_text("\n".join(lines(config, "")) + "\n")
+    return path
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def call(
+    port: int,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> Answer | None:
+    """Status and body, or None when the connection ended without a whole answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.request(method, target, body, {"X-API-Key": API_KEY, **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+class Service:
+    """One server process of a nursery, started again as often as it is killed."""
+
+    def __init__(self, nursery: Nursery, config: Path, log: Path) -> None:
+        self.port = free_port()
+        self._nursery = nursery
+        self._config = config
+        self.log = log
+        self.child: Child | None = None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it is ready."""
+        words = ["serve", "--config", str(self._config), "--port", str(self.port)]
+        self.child = self._nursery.start([*words, "--workers", "1"], self.log)
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self, seconds: float = READY_S) -> None:
+        """Return when it is ready."""
+        assert self.child is not None
+        deadline = time.monotonic() + seconds
+        while not self.is_ready():
+            if not self.child.is_running or time.monotonic() > deadline:
+                raise Broken(f"not ready within {seconds} s: {self.logged()}")
+            time.sleep(0.005)
+
+    def logged(self) -> str:
+        """The end of what its processes wrote."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
+    def is_ready(self) -> bool:
+        """Whether it answers /health/ready with 200."""
+        answer = call(self.port, "GET", "/health/ready", timeout=5)
+        return answer is not None and answer[0] == 200
+
+    def call(
+        self, method: str, target: str, body: bytes | None = None, **options: Any
+    ) -> Answer | None:
+        """A request to it."""
+        return call(self.port, method, target, body, **options)
+
+    def read(self, object_id: str) -> Answer:
+        """Read an object; the service is expected to be well."""
+        answer = self.call("GET", f"/v1/objects/{object_id}?tenant_id=t")
+        if answer is None:
+            raise Broken(f"reading {object_id} was not answered: {self.logged()}")
+        return answer
+
+    def kill(self) -> int:
+        """SIGKILL; its code."""
+        assert self.child is not None
+        return self.child.kill()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for an orderly end."""
+        assert self.child is not None
+        self.child.send(signal.SIGTERM)
+        code = self.child.wait()
+        if code != 0:
+            raise Broken(f"the server ended with code {code}: {self.logged()}")
+
+
+# -- the auditor ----------------------------------------------------------------------------------
+
+
+async def _settle(runtime: Runtime) -> list[str]:
+    everything = CollectionLimits(
+        grace_s=0,
+        claim_s=0,
+        trash_retention_s=0,
+        staging_grace_s=0,
+        tombstone_retention_s=0,
+    )
+    collector = CollectGarbage(
+        runtime.metadata, runtime.blobs, runtime.gc_policy, clock=runtime.clock, limits=everything
+    )
+    for _ in range(2):  # what the first one adopts and reaps is the second one's garbage
+        report = await collector.run()
+        if report.errors:
+            return [f"a collection had {report.errors} errors"]
+    auditor = AuditStore(
+        runtime.metadata,
+        runtime.blobs,
+        runtime.hashers,
+        clock=runtime.clock,
+        limits=AuditLimits(deep=True, staging_grace_s=0, lease_grace_s=0),
+    )
+    return [f"{each.invariant} {each.subject}: {each.detail}" async for each in auditor.findings()]
+
+
+def settle(store: Store, *, journal: Journal | None = None, service: Service | None = None) -> None:
+    """After all leases and one collection nothing may be wrong, and nothing left over.
+
+    The auditor is that of `juststorage fsck --deep`, without any grace. With a service, everything
+    in the journal is read before and after.
+
+    Raises:
+        Broken: Something is.
+    """
+    if journal is not None and service is not None:
+        journal.check(service.read)
+    store.expire_leases()
+
+    async def run() -> list[str]:
+        async with open_runtime(config_of(store), create=False) as runtime:
+            return await _settle(runtime)
+
+    found = anyio.run(run)
+    if found:
+        raise Broken(f"the audit found: {found}")
+    if journal is not None and service is not None:
+        journal.check(service.read)
+    for leftover in ("hot", "cold"):
+        with suppress(FileNotFoundError):
+            rest = list((store.folder / leftover / ".trash").glob("*/*"))
+            if rest:
+                raise Broken(f"trash is left over: {rest}")
