@@ -15,7 +15,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._records import PluginRecord, PluginStatus
 
-__all__ = ["CORE", "GROUP", "Candidate", "discover", "gate"]
+__all__ = ["CORE", "GROUP", "Candidate", "discover", "gate", "ranges_on_core"]
 
 GROUP = "juststorage.plugins"
 """The entry point group that plugins announce themselves in."""
@@ -127,8 +127,13 @@ def _is_core(record: PluginRecord) -> bool:
     return record.distribution is not None and _canonical(record.distribution) == CORE
 
 
+def ranges_on_core(requires: Sequence[str]) -> list[str]:
+    """The ranges of core's versions that requirements name; those of extras do not count."""
+    return [found for text in requires if (found := _range_on_core(text)) is not None]
+
+
 def _incompatibility(requires: Sequence[str], core_version: str) -> str | None:
-    ranges = [found for text in requires if (found := _range_on_core(text)) is not None]
+    ranges = ranges_on_core(requires)
     if not ranges:
         return f"declares no range of {CORE} versions"
     for text in ranges:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -22,15 +21,13 @@ from juststorage.errors import Misconfigured
 from juststorage.plugins import Backend, Command, Secret, _hookspecs
 from juststorage.plugins._binding import bind, field_types, parts_of, schema_hook
 from juststorage.plugins._collect import ask
+from juststorage.plugins._gate import CORE, GROUP, ranges_on_core
 from juststorage.plugins._markers import PROJECT
 from juststorage.plugins.memory import MEMORY_METADATA
 from juststorage.testing._leaks import no_leaks
 from juststorage.testing._opening import open_backend
 
 __all__ = ["PluginContract"]
-
-_GROUP = "juststorage.plugins"
-_CORE = "juststorage-core"
 
 
 class PluginContract:
@@ -64,7 +61,7 @@ class PluginContract:
 
     def entry_point(self) -> EntryPoint:
         """The one entry point of that name."""
-        found = list(entry_points(group=_GROUP, name=self.plugin))
+        found = list(entry_points(group=GROUP, name=self.plugin))
         assert len(found) == 1, f"{len(found)} entry points are named {self.plugin!r}"
         return found[0]
 
@@ -92,11 +89,11 @@ class PluginContract:
         """Its distribution requires a range of core, which the host reads before importing it."""
         owner = self.entry_point().dist
         assert owner is not None
-        if owner.name == _CORE:
+        if owner.name == CORE:
             return
-        wanted = [line for line in owner.requires or [] if re.match(rf"{_CORE}\b", line)]
-        assert wanted, f"{owner.name} does not require {_CORE}"
-        assert all("<" in line for line in wanted), f"{owner.name} sets no upper bound: {wanted}"
+        ranges = ranges_on_core(owner.requires or [])
+        assert ranges, f"{owner.name} requires no range of {CORE}: add {CORE}>=...,<..."
+        assert all("<" in each for each in ranges), f"{owner.name} sets no upper bound: {ranges}"
 
     def test_importing_it_is_light(self) -> None:
         """Listing plugins imports this module, so it imports nothing heavy."""
