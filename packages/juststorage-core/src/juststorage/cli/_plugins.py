@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
 from juststorage.cli._options import ConfigSource, config_options
+from juststorage.cli._scaffold import KINDS, write_package
 from juststorage.cli._tables import table
 from juststorage.config import Config, options_schema
 from juststorage.errors import Misconfigured
@@ -94,6 +96,32 @@ def check(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
             active = sum(record.status is PluginStatus.ACTIVE for record in host.records)
             click.echo(f"{active} plugins, all is well")
     ctx.exit(1 if host.warnings else 0)
+
+
+@command.command(
+    epilog="\b\nExamples:\n  juststorage plugins new blob_store tape\n"
+    "  juststorage plugins new hasher tiger --directory tiger\n\n"
+    "\b\nExit codes: 0 written; 2 the name cannot be used, or the directory is not empty.",
+)
+@click.argument("kind", type=click.Choice(sorted(KINDS)))
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where to write it; by default juststorage-NAME, here.",
+)
+def new(kind: str, name: str, directory: Path | None) -> None:
+    """Write a package for a plugin NAME of that KIND, with tests that pass.
+
+    A starting point: it does something simple, completely. Replace that by what yours shall do.
+    """
+    where = directory or Path(f"juststorage-{name.replace('_', '-')}")
+    for path in write_package(kind, name, where):
+        click.echo(where / path)
+    click.echo(
+        f"\nNext:\n  cd {where}\n  python -m venv .venv\n"
+        "  .venv/bin/pip install --editable '.[test]'\n  .venv/bin/pytest"
+    )
 
 
 def _host(source: ConfigSource) -> PluginHost:

@@ -1,0 +1,114 @@
+"""`juststorage plugins new`: what it writes. scripts/test-examples runs what was written."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from packaging.requirements import Requirement
+
+from juststorage import __version__
+from juststorage.cli._scaffold import KINDS, core_range
+from juststorage.plugins._records import KIND_WORDS
+
+Run = Callable[..., Result]
+
+
+def test_there_is_a_template_for_each_kind() -> None:
+    """A kind that is added gets a template too."""
+    assert KINDS.keys() == KIND_WORDS.keys()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_package_is_complete(run: Run, tmp_path: Path, kind: str) -> None:
+    """Everything is there, filled in, and compiles; the range on core fits this core."""
+    result = run("plugins", "new", kind, "big_tape", "--directory", str(tmp_path / "it"))
+    assert result.exit_code == 0, result.output
+    written = {path for path in (tmp_path / "it").rglob("*") if path.is_file()}
+    assert {Path(line) for line in result.output.split("\n\n")[0].splitlines()} == written
+    names = {str(path.relative_to(tmp_path / "it")) for path in written}
+    assert names >= {
+        ".github/workflows/test.yml",
+        ".gitignore",
+        "CHANGELOG.md",
+        "README.md",
+        "pyproject.toml",
+        "src/juststorage_big_tape/__init__.py",
+        "src/juststorage_big_tape/plugin.py",
+        "src/juststorage_big_tape/py.typed",
+        "tests/test_contract.py",
+    }
+    for path in written:
+        text = path.read_text()
+        assert "$" not in text.replace("${{ matrix.python }}", "").replace("$(ls", ""), path
+        if path.suffix == ".py":
+            compile(text, path, "exec")
+    project = tomllib.loads((tmp_path / "it" / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "juststorage-big-tape"
+    points = {"juststorage.plugins": {"big_tape": "juststorage_big_tape.plugin"}}
+    assert project["entry-points"] == points
+    (core,) = [
+        wanted
+        for wanted in map(Requirement, project["dependencies"])
+        if wanted.name == "juststorage-core"
+    ]
+    assert core.specifier.contains(__version__)
+    assert "<" in str(core.specifier)
+
+
+def test_without_a_directory_it_is_named_after_the_plugin(run: Run) -> None:
+    """It is written where the command runs, and the next steps are told."""
+    result = run("plugins", "new", "hasher", "tiger")
+    assert result.exit_code == 0
+    assert Path("juststorage-tiger/pyproject.toml").is_file()
+    assert "cd juststorage-tiger" in result.output
+
+
+@pytest.mark.parametrize("name", ["Tape", "tape-2", "2tape", "", "class", "../up", "t" * 64, "é"])
+def test_a_name_that_cannot_be_is_refused(run: Run, tmp_path: Path, name: str) -> None:
+    """One line says what a name looks like, and nothing is written."""
+    result = run("plugins", "new", "blob_store", "--directory", str(tmp_path / "it"), "--", name)
+    assert result.exit_code == 2
+    assert "cannot be the name of a plugin" in result.stderr
+    assert not (tmp_path / "it").exists()
+
+
+def test_nothing_is_written_over(run: Run, tmp_path: Path) -> None:
+    """A directory with something in it is left alone; an empty one will do."""
+    kept = tmp_path / "it" / "README.md"
+    kept.parent.mkdir()
+    args = ("plugins", "new", "hasher", "tiger", "--directory", str(tmp_path / "it"))
+    assert run(*args).exit_code == 0
+    kept.write_text("mine")
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "is not empty" in result.stderr
+    assert kept.read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_written_is_one_line(run: Run, tmp_path: Path) -> None:
+    """The reason of the system, and no traceback."""
+    (tmp_path / "file").write_text("")
+    where = str(tmp_path / "file" / "below")
+    result = run("plugins", "new", "hasher", "tiger", "--directory", where)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "Not a directory" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("0.1.0", ">=0.1,<0.2"),
+        ("0.9.3", ">=0.9,<0.10"),
+        ("1.0.0", ">=1.0,<2"),
+        ("1.4.2", ">=1.4,<2"),
+        ("12.3.0.dev1", ">=12.3,<13"),
+    ],
+)
+def test_the_range_ends_where_plugins_may_break(version: str, expected: str) -> None:
+    """At the next major version, and before 1.0 at the next minor one."""
+    assert core_range(version) == expected
