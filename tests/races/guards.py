@@ -54,7 +54,8 @@ _RESERVE_PLACE = """\
                     reserved = await self._objects.reserve(lease, content)
                     locator = reserved.locator
                     if locator is None:
-                        locator = await store.place(staged, content.content_hash)
+                        async with self._lost_lease_first(lease):
+                            locator = await store.place(staged, content.content_hash)
 """
 _PLACE_RESERVE = """\
                     locator = await store.place(staged, content.content_hash)

@@ -52,6 +52,21 @@ async def test_r11_a_late_reservation_is_refused(world: World) -> None:
     assert await reaper.row(DATA) is None
 
 
+async def test_r11_a_late_placing_is_told_of_its_lease(world: World) -> None:
+    """The sweeper has taken its staged bytes: the answer is that, not that a file is missing."""
+    reaper, uploader = await world.two()
+    reserved = uploader.stop("before place")
+    async with world.together() as start:
+        uploading = start(uploader.stream, DATA, lease_s=0)
+        await reserved.reached()
+        report = await reaper.collect(tombstone_retention_s=3600)
+        assert (report.reaped, report.swept) == (1, 1)
+        reserved.go()
+        with pytest.raises(UploadExpired):
+            await uploading.result()
+    assert await reaper.row(DATA) is None
+
+
 async def test_r11_a_slow_upload_hears_of_its_end_while_it_sends(world: World) -> None:
     """It renews its lease as it goes, and stops at once when there is none to renew."""
     reaper, uploader = await world.two()

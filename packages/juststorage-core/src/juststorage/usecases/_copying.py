@@ -23,6 +23,7 @@ from juststorage.errors import (
 )
 from juststorage.ports import BlobStore, Clock, Content, Hasher, Lease, MetadataStore, Reservation
 from juststorage.usecases._download import DownloadObject
+from juststorage.usecases._lost_leases import lost_lease_first
 from juststorage.usecases._receive import Digests, UploadLimits, receive
 
 __all__ = ["BlobCopier", "content_of"]
@@ -129,7 +130,9 @@ class BlobCopier:
                 await self._download.distrust(source)
                 raise Corrupt("the stored bytes do not have the recorded content hash") from None
             await staged.finish()
-            return await store.place(staged, content.content_hash)
+            async with lost_lease_first(self._objects, lease, lease_s=self._limits.lease_s):
+                locator = await store.place(staged, content.content_hash)
+        return locator
 
     @asynccontextmanager
     async def aborted_unless_done(self, lease: Lease) -> AsyncIterator[None]:

@@ -19,6 +19,7 @@ out; whatever it staged, reserved or placed is found by the reaper, the sweeper 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import anyio
@@ -37,6 +38,7 @@ from juststorage.ports import (
     UploadIntent,
 )
 from juststorage.usecases._idempotent import FirstAnswers, Nowhere
+from juststorage.usecases._lost_leases import lost_lease_first
 from juststorage.usecases._receive import Digests, UploadLimits, receive
 
 __all__ = ["UploadObject"]
@@ -156,7 +158,8 @@ class UploadObject:
                     reserved = await self._objects.reserve(lease, content)
                     locator = reserved.locator
                     if locator is None:
-                        locator = await store.place(staged, content.content_hash)
+                        async with self._lost_lease_first(lease):
+                            locator = await store.place(staged, content.content_hash)
                     committed = await self._commit(lease, locator)
         except BaseException:
             await self._abort(lease)
@@ -174,6 +177,9 @@ class UploadObject:
         await receive(body, Nowhere(), digests, limits=self._limits, clock=self._clock, renew=renew)
         self._first.check_content(first, digests.finish(self._algorithm))
         return first
+
+    def _lost_lease_first(self, lease: Lease) -> AbstractAsyncContextManager[None]:
+        return lost_lease_first(self._objects, lease, lease_s=self._limits.lease_s)
 
     # -- steps --------------------------------------------------------------------------------
 
