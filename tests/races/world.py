@@ -303,7 +303,9 @@ class World:
     def acknowledge(self, committed: Committed, data: bytes) -> ObjectId:
         """A client was told that these bytes are stored."""
         stored = committed.object
-        self.owed[stored.id] = data
+        # Another client may have been told of its end before this one was told of its beginning.
+        if stored.id not in self.gone:
+            self.owed[stored.id] = data
         if committed.replaced is not None:
             self.forget(committed.replaced)
         return stored.id

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
-EXPERIMENTS = ("crash", "kill")
+EXPERIMENTS = ("crash", "kill", "interleave")
 
 
 def find(name: str) -> Experiment:

@@ -1,0 +1,390 @@
+"""Interleavings: every pair of acts, through all orders of their named steps.
+
+Two processes with connections of their own, in the harness of the races: each stands still before
+every call to its stores, and the explorer says who takes the next step. It goes through the orders
+depth first, pair by pair in turns, so that a run that ends early has seen something of each. Where
+one waits for a lock of the other, the order is not to be had, and the other goes on.
+
+At the end of each order: no error but those that an act may end with, every invariant, everything
+that was acknowledged, nothing left over (`World.check`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import anyio
+import asyncpg  # type: ignore[import-untyped]
+
+from juststorage.domain import UNCHANGED, ObjectId, StorageClass
+from juststorage.errors import JustStorageError, NotFound, UploadExpired
+from juststorage.runtime import open_runtime
+from juststorage.usecases import BlobCopier, ChangeObject, CopyObject, CopyTarget, UploadLimits
+from juststorage.usecases._collection import CollectionReport, Deadline
+from tests.races.points import Points
+from tests.races.world import LEASE_S, TENANT, Process, World
+from tests.torture.experiment import Counts, Run
+from tests.torture.journal import Broken
+from tests.torture.service import Store, config_of, opened_store
+
+__all__ = ["run"]
+
+STEPS = {
+    *("before objects.begin", "before objects.begin_reserved", "before objects.reserve"),
+    *("before put", "before place", "before objects.commit", "before objects.commit_move"),
+    *("before objects.find", "before objects.delete", "before objects.reap", "before objects.bury"),
+    *("before blobs.claim", "before blobs.remove", "before remove", "after remove"),
+    *("before blobs.confirm", "before restore", "before open"),
+    *("before trash", "before blobs.find", "before stat", "before purge"),
+    *("before discard", "before scan", "before blobs.adopt"),
+}
+"""Where a process stands still. What lies between two of them touches nothing that is shared."""
+
+_BLOCKED_AFTER_S = 0.02
+_PATIENCE_S = 30.0
+_WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+# -- acts -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Scene:
+    """What the two of a pair meet over: some bytes, the object that has them, its key."""
+
+    data: bytes
+    key: str
+    object_id: ObjectId | None
+
+
+def _copier(process: Process) -> BlobCopier:
+    return BlobCopier(
+        process.metadata,
+        process.blobs,
+        process.runtime.hashers,
+        clock=process.runtime.clock,
+        limits=UploadLimits(bytes_max=10**9, lease_s=LEASE_S, idle_s=60, rate_min_bytes_s=0),
+    )
+
+
+async def _upload(process: Process, scene: Scene) -> None:
+    await process.stream(scene.data)
+
+
+async def _upload_small(process: Process, scene: Scene) -> None:
+    await process.upload(scene.data)
+
+
+async def _upload_late(process: Process, scene: Scene) -> None:
+    await process.stream(scene.data, lease_s=0)
+
+
+async def _replace(process: Process, scene: Scene) -> None:
+    await process.stream(scene.data + process.points.name.encode(), scene.key, replace=True)
+
+
+async def _delete(process: Process, scene: Scene) -> None:
+    assert scene.object_id is not None
+    await process.delete(scene.object_id)
+
+
+async def _move(process: Process, scene: Scene) -> None:
+    assert scene.object_id is not None
+    change = ChangeObject(process.metadata, _copier(process))
+    await change.by_id(TENANT, scene.object_id, UNCHANGED, storage_class=StorageClass.COLD)
+
+
+async def _copy(process: Process, scene: Scene) -> None:
+    assert scene.object_id is not None
+    case = CopyObject(process.metadata, _copier(process))
+    target = CopyTarget(storage_class=StorageClass.COLD)
+    process.world.acknowledge(await case.by_id(TENANT, scene.object_id, target), scene.data)
+
+
+def _part(*names: str) -> Callable[[Process, Scene], Awaitable[None]]:
+    """Some steps of a collection."""
+
+    async def act(process: Process, scene: Scene) -> None:
+        collector = process.collector()
+        clock = process.runtime.clock
+        report = CollectionReport(dry_run=False, started_at=clock.now())
+        steps = {
+            "remove": lambda r, d: collector._garbage.run(r, d, grace_s=0),
+            "purge": collector._trash.run,
+            "reap": collector._sweep.reap,
+            "staging": collector._sweep.staging,
+            "orphans": collector._sweep.orphans,
+            "rows": collector._sweep.rows,
+        }
+        for name in names:
+            await steps[name](report, Deadline(clock, None))
+        if report.errors:
+            raise Broken(f"a collection had errors: {report}")
+
+    return act
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One act: what it does, what it may end with, and whether it needs the object."""
+
+    act: Callable[[Process, Scene], Awaitable[None]]
+    may_raise: tuple[type[JustStorageError], ...] = ()
+    needs_object: bool = False
+
+
+DEEDS = {
+    "upload": Deed(_upload),
+    "upload the same": Deed(_upload_small),
+    "upload, late": Deed(_upload_late, (UploadExpired,)),
+    "replace": Deed(_replace, needs_object=True),
+    "delete": Deed(_delete, (NotFound,), needs_object=True),
+    "move": Deed(_move, (NotFound,), needs_object=True),
+    "copy": Deed(_copy, (NotFound,), needs_object=True),
+    "collect": Deed(_part("remove")),
+    "sweep": Deed(_part("reap", "staging", "orphans", "rows")),
+    "purge": Deed(_part("purge")),
+}
+SCENES = ("held", "garbage", "trashed", "orphaned")
+"""What is the matter with the bytes: an object has them; its object was deleted; they were
+collected and are in the trash; they are in place, and no row knows of them."""
+
+
+def _pairs() -> list[tuple[str, str, str]]:
+    return [
+        (one, two, scene)
+        for one, two in itertools.combinations_with_replacement(DEEDS, 2)
+        for scene in SCENES
+        if scene == "held" or not (DEEDS[one].needs_object or DEEDS[two].needs_object)
+    ]
+
+
+# -- the explorer ---------------------------------------------------------------------------------
+
+
+class _Walk:
+    """The orders of one pair, depth first; alternatives in a random order."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._path: list[list[int]] = []
+        self._at = 0
+        self.is_over = False
+        self.orders = 0
+
+    def begin(self) -> None:
+        """Begin the next order."""
+        self._at = 0
+
+    def choose(self) -> int:
+        """Who takes the next step."""
+        if self._at == len(self._path):
+            self._path.append(self._chance.sample([0, 1], 2))
+        self._at += 1
+        return self._path[self._at - 1][0]
+
+    def end(self) -> None:
+        """The order is through: on to the next one, if there is one."""
+        self.orders += 1
+        del self._path[self._at :]  # another order of the database's may have been shorter
+        while self._path and len(self._path[-1]) == 1:
+            self._path.pop()
+        if self._path:
+            del self._path[-1][0]
+        else:
+            self.is_over = True
+
+
+class _Standing(Points):
+    """The points of a process that takes its steps when it is told to."""
+
+    def __init__(self, name: str, journal: list[str], explorer: _Explorer) -> None:
+        super().__init__(name, journal)
+        self._explorer = explorer
+        self.goes: anyio.Event | None = None
+        self.is_done = True
+        self.is_free = False
+        """Whether it is not stopped: before and after an order."""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it waits to be told."""
+        return self.goes is not None
+
+    def go(self) -> None:
+        """Take the next step."""
+        assert self.goes is not None
+        self.goes.set()
+        self.goes = None
+
+    async def reach(self, where: str) -> None:
+        await super().reach(where)
+        if where in STEPS and not self.is_free:
+            self.goes = goes = anyio.Event()
+            self._explorer.tell()
+            await goes.wait()
+
+
+@dataclass
+class _Explorer:
+    """Two processes in a world, and who goes next."""
+
+    world: World
+    store: Store
+    watcher: asyncpg.Connection
+    processes: list[Process] = field(default_factory=list)
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _news: anyio.Event = field(default_factory=anyio.Event)
+
+    def tell(self) -> None:
+        """Something happened."""
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def add(self, stack: AsyncExitStack, name: str) -> None:
+        """A process with a runtime of its own."""
+        runtime = await stack.enter_async_context(open_runtime(self.world.config))
+        self.processes.append(
+            Process(self.world, runtime, _Standing(name, self.world.journal, self))
+        )
+
+    @property
+    def _points(self) -> list[_Standing]:
+        return [process.points for process in self.processes]  # type: ignore[misc]
+
+    async def order(self, pair: tuple[str, str, str], walk: _Walk) -> None:
+        """One order of one pair, and what is true afterwards."""
+        scene = await self._set(pair[2])
+        self.world.journal.clear()
+        walk.begin()
+        errors: list[BaseException] = []
+
+        async def act(process: Process, deed: Deed) -> None:
+            points = process.points
+            assert isinstance(points, _Standing)
+            try:
+                await deed.act(process, scene)
+            except deed.may_raise:
+                pass
+            except Exception as error:  # noqa: BLE001  told below, with the order
+                errors.append(error)
+            points.is_done = True
+            self.tell()
+
+        for points in self._points:
+            points.is_free = points.is_done = False
+        try:
+            with anyio.fail_after(_PATIENCE_S):
+                async with anyio.create_task_group() as tasks:
+                    for process, name in zip(self.processes, pair[:2], strict=True):
+                        tasks.start_soon(act, process, DEEDS[name])
+                    await self._step_by_step(walk)
+        except TimeoutError:
+            errors.append(Broken("they wait for each other for ever"))
+        for points in self._points:
+            points.is_free = True
+        steps = [each for each in self.world.journal if each.partition(" ")[2] in STEPS]
+        try:
+            if errors:
+                raise errors[0]
+            await self.world.check()
+        except Exception as error:
+            raise Broken(f"{pair}: {error!r} after the order {steps}") from error
+        await self._clear()
+
+    async def _step_by_step(self, walk: _Walk) -> None:
+        while not all(points.is_done for points in self._points):
+            await self._settled()
+            standing = [points for points in self._points if points.stands]
+            if len(standing) == 2:
+                standing[walk.choose()].go()
+            elif standing:
+                standing[0].go()
+
+    async def _settled(self) -> None:
+        """Wait until each stands, is done, or waits for a lock of the other."""
+        while True:
+            news = self._news
+            running = [each for each in self._points if not each.stands and not each.is_done]
+            if not running:
+                return
+            with anyio.move_on_after(_BLOCKED_AFTER_S):
+                await news.wait()
+                continue
+            waiting = await self.watcher.fetchval(_WAITING)
+            if waiting >= len(running) and len(running) < 2:
+                return
+
+    # -- scenes -------------------------------------------------------------------------------
+
+    async def _set(self, scene: str) -> Scene:
+        number = next(self.numbers)
+        data, key = b"bytes of order %d" % number, f"key-{number}"
+        one = self.processes[0]
+        object_id = await one.upload(data, key)
+        if scene == "held":
+            return Scene(data, key, object_id)
+        await one.delete(object_id)
+        if scene == "trashed":
+            await one.collect(trash_retention_s=3600)
+        elif scene == "orphaned":
+            await self.watcher.execute("DELETE FROM objects; DELETE FROM blobs")
+            self.world.gone.clear()
+        return Scene(data, key, None)
+
+    async def _clear(self) -> None:
+        """Leave nothing of it to the next one."""
+        one = self.processes[0]
+        for object_id in list(self.world.owed):
+            await one.delete(object_id)
+        await one.collect()
+        self.world.owed.clear()
+        self.world.gone.clear()
+
+
+async def _explore(run: Run, store: Store, counts: Counts) -> None:
+    config = config_of(store, auth={"chain": []})
+    config["auth"] = {"chain": []}
+    world = World(
+        kind=store.kind, config=config, root=store.folder, shared=True, tools=None, plugins=[]
+    )
+    walks = {pair: _Walk(random.Random(run.chance.random())) for pair in _pairs()}
+    async with AsyncExitStack() as stack:
+        watcher = await asyncpg.connect(store.url)
+        stack.push_async_callback(watcher.close)
+        explorer = _Explorer(world, store, watcher)
+        for name in ("one", "two"):
+            await explorer.add(stack, name)
+        stack.push_async_callback(world.stop)  # what it opened last ends first
+        for points in explorer._points:
+            points.is_free = True
+        open_pairs = list(walks)
+        run.chance.shuffle(open_pairs)
+        while open_pairs and run.left_s > 0:
+            for pair in list(open_pairs):
+                if run.left_s <= 0:
+                    break
+                await explorer.order(pair, walks[pair])
+                walks[pair].end()
+                if walks[pair].is_over:
+                    open_pairs.remove(pair)
+    counts["pairs in a scene"] = len(walks)
+    counts["pairs of which every order was run"] = sum(walk.is_over for walk in walks.values())
+    counts["orders"] = sum(walk.orders for walk in walks.values())
+
+
+def run(run: Run) -> Counts:
+    """Explore on PostgreSQL: SQLite has one writer, and nothing to interleave within a step."""
+    counts: Counts = Counter()
+    folder = run.folder / "postgres"
+    with opened_store("postgres", folder) as store:
+        anyio.run(_explore, run, store, counts)
+    return counts
