@@ -14,9 +14,9 @@ from juststorage.domain import ObjectId
 from juststorage.errors import Corrupt, NotFound, Unavailable
 from juststorage.testing import make_content
 from juststorage_localfs._fsops import FsOps
-from juststorage_localfs._reader import PIECE_BYTES, READ_NOW_BYTES_MAX
+from juststorage_localfs._reader import PIECE_BYTES_MAX, PIECE_BYTES_MIN, READ_NOW_BYTES_MAX
 
-DATA = bytes(range(251)) * (5 * PIECE_BYTES // 251)
+DATA = bytes(range(251)) * (5 * PIECE_BYTES_MIN // 251)
 
 
 class Cold(FsOps):
@@ -48,9 +48,20 @@ async def test_every_byte(tmp_path: Path, opened: Any, kind: type[FsOps]) -> Non
     """From the cache or from the disk, whole or in part, pieces have their limit."""
     async with opened(tmp_path, ops=kind()) as store, await store.open(await put(store)) as reader:
         assert await read(reader) == DATA
-        assert await read(reader, 7, PIECE_BYTES) == DATA[7 : 7 + PIECE_BYTES]
+        assert await read(reader, 7, PIECE_BYTES_MIN) == DATA[7 : 7 + PIECE_BYTES_MIN]
         sizes = [len(piece) async for piece in reader.chunks(1, len(DATA) - 1)]
-        assert max(sizes) == PIECE_BYTES
+        assert max(sizes) == PIECE_BYTES_MIN
+
+
+async def test_pieces_grow_with_what_is_taken(tmp_path: Path, opened: Any) -> None:
+    """Who takes little is held little for; who takes much gets large pieces, to a limit."""
+    data = bytes(48 * 2**20)
+    async with opened(tmp_path) as store, await store.open(await put(store, data)) as reader:
+        sizes = [len(piece) async for piece in reader.chunks(0, len(data))]
+        assert sum(sizes) == len(data)
+        assert sum(size == PIECE_BYTES_MIN for size in sizes) == 4 * 2**20 // PIECE_BYTES_MIN + 1
+        assert sizes[:-1] == sorted(sizes[:-1])
+        assert max(sizes) == PIECE_BYTES_MAX
 
 
 async def test_read_now_is_all_or_nothing(tmp_path: Path, opened: Any) -> None:
@@ -85,10 +96,10 @@ async def test_an_early_end_is_corruption(tmp_path: Path, opened: Any, kind: typ
     async with opened(tmp_path, ops=kind()) as store:
         locator = await put(store)
         async with await store.open(locator) as reader:
-            os.truncate(tmp_path / locator, 2 * PIECE_BYTES + 10)
+            os.truncate(tmp_path / locator, 2 * PIECE_BYTES_MIN + 10)
             with pytest.raises(Corrupt):
                 await read(reader)
-            assert reader.read_now(2 * PIECE_BYTES, 11) is None
+            assert reader.read_now(2 * PIECE_BYTES_MIN, 11) is None
 
 
 async def test_the_next_piece_is_read_meanwhile(tmp_path: Path, opened: Any, ops: Any) -> None:
@@ -99,7 +110,7 @@ async def test_the_next_piece_is_read_meanwhile(tmp_path: Path, opened: Any, ops
         ops.block_at(2)
         first = await anext(pieces)
         await ops.reached.wait()
-        assert first == DATA[:PIECE_BYTES]
+        assert first == DATA[:PIECE_BYTES_MIN]
         assert [call for call, _ in ops.log] == ["pread", "pread"]
         ops.release()
         rest = b"".join([piece async for piece in pieces])

@@ -93,6 +93,11 @@ class Downloads:
             headers += [(b"content-digest", digest) for name, digest in headers if name == _REPR]
         if disposition is not None:
             headers.append((b"content-disposition", disposition))
+        if spans is None:
+            data = self._download.remembered(stored)
+            if data is not None:
+                await _send_data(exchange, stored, headers, data)
+                return
         # For HEAD too: what GET could not send is not there.
         reader = await self._download.open(stored)
         try:
@@ -117,23 +122,29 @@ class Downloads:
     async def _send_whole(
         self, exchange: Exchange, stored: StoredObject, reader: BlobReader, headers: Headers
     ) -> None:
-        size = reader.size_bytes
-        headers.append(_content_type(stored))
-        headers.append((b"content-length", b"%d" % size))
         try:
             data = self._download.read_now(reader, stored)
         except Corrupt:
             await self._download.distrust(stored)
             raise
         if data is not None:
-            await exchange.start(200, headers)
-            await exchange.send_body(data, more=False)
+            await _send_data(exchange, stored, headers, data)
         else:
+            size = reader.size_bytes
+            headers.append(_content_type(stored))
+            headers.append((b"content-length", b"%d" % size))
             # Not with ASGI's pathsend: the server would open the path by itself, after the head was
             # decided, and the collector may have moved the file in between (R06). The reader holds
             # the open file, which no removal takes away.
             await exchange.start(200, headers)
             await send_pieces(exchange, reader, [Span(0, size)])
+
+
+async def _send_data(
+    exchange: Exchange, stored: StoredObject, headers: Headers, data: bytes
+) -> None:
+    headers.append(_content_type(stored))
+    await exchange.answer(200, headers, data)
 
 
 async def _send_head(exchange: Exchange, stored: StoredObject, headers: Headers) -> None:

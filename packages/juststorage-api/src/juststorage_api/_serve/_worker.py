@@ -41,6 +41,9 @@ _CUT_TIMEOUT_S = 2.0
 
 _BACKLOG = 2048
 
+_BUFFER_BYTES = 128 * 1024
+"""What Granian holds for one connection, beyond the pieces of a body that are on their way to it."""
+
 _log = logging.getLogger("juststorage.serve")
 
 
@@ -147,6 +150,7 @@ class Worker:
                 # Until then a head that is not complete may hold up an orderly end, too.
                 header_read_timeout=int(self.config.limits.header_timeout_s * 1000),
                 keep_alive=True,
+                max_buffer_size=_BUFFER_BYTES,
             ),
             log_access=False,
             log_level=LogLevels.warning,

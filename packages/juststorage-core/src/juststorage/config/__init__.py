@@ -13,7 +13,7 @@ from juststorage.config._sections import (
     PluginsSection,
     Section,
 )
-from juststorage.config._serving import Audit, Limits, Log, RateLimits, Server, Uploads
+from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimits, Server, Uploads
 
 __all__ = [
     "Audit",
@@ -21,6 +21,7 @@ __all__ = [
     "Blobs",
     "ColdBlobsSection",
     "Config",
+    "Downloads",
     "GCSection",
     "HasherSection",
     "HotBlobsSection",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct, field
 
 from juststorage.config._durations import Retention
-from juststorage.config._serving import Audit, Limits, Log, RateLimits, Server, Uploads
+from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimits, Server, Uploads
 
 __all__ = [
     "TABLES",
@@ -208,6 +208,7 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gc: GCSection = GCSection()
     server: Server = Server()
     uploads: Uploads = Uploads()
+    downloads: Downloads = Downloads()
     limits: Limits = Limits()
     rate_limits: RateLimits = RateLimits()
     audit: Audit = Audit()

@@ -16,7 +16,7 @@ from juststorage.domain import (
     PAGE_SIZE_MAX,
 )
 
-__all__ = ["Audit", "Limits", "Log", "RateLimits", "Server", "Uploads"]
+__all__ = ["Audit", "Downloads", "Limits", "Log", "RateLimits", "Server", "Uploads"]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +34,13 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             description="Server processes; 0 means one for each processor, but two at most",
         ),
     ] = 0
+    read_only: Annotated[
+        bool,
+        Meta(
+            description="Start refusing changes of objects; POST /v1/admin/read-only switches it"
+            " while the service runs"
+        ),
+    ] = False
     drain_timeout_s: Annotated[
         float,
         Meta(ge=0, le=3600, description="Time that open requests get when the server stops"),
@@ -68,6 +75,20 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Retention,
         Meta(description="Time that the answer to a request with an Idempotency-Key is kept"),
     ] = 86_400.0
+
+
+class Downloads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How downloads are answered."""
+
+    cache_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**40,
+            description="Memory of each worker for small contents that were read lately, by their"
+            " hash; 0 for none",
+        ),
+    ] = 64 * 2**20
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -68,7 +68,9 @@ class UseCases:
                 clock=runtime.clock,
                 limits=_upload_limits(runtime.config.uploads),
             ),
-            download=DownloadObject(metadata, blobs, hashers),
+            download=DownloadObject(
+                metadata, blobs, hashers, cache_bytes=runtime.config.downloads.cache_bytes
+            ),
             find=FindObject(metadata),
             change=ChangeObject(
                 metadata, copier, metadata_bytes_max=runtime.config.limits.metadata_bytes

@@ -14,6 +14,7 @@ from juststorage.errors import (
     UnsupportedOperation,
 )
 from juststorage.ports import BlobReader, BlobStore, Hasher, MetadataStore
+from juststorage.usecases._content_cache import ContentCache
 
 __all__ = ["DownloadObject"]
 
@@ -27,6 +28,12 @@ class DownloadObject:
 
     The blob is open before the first byte of an answer is sent: an open blob survives its removal,
     and a missing one can still become an error (R06).
+
+    Args:
+        metadata: Where objects are recorded.
+        blobs: The stores by storage class.
+        hashers: By the algorithm that they are.
+        cache_bytes: Sum of the small contents that are kept in memory once verified; 0 for none.
     """
 
     def __init__(
@@ -34,11 +41,21 @@ class DownloadObject:
         metadata: MetadataStore,
         blobs: Mapping[StorageClass, BlobStore],
         hashers: Mapping[str, Hasher],
+        *,
+        cache_bytes: int = 0,
     ) -> None:
         self._objects = metadata.objects
         self._rows = metadata.blobs
         self._blobs = blobs
         self._hashers = hashers
+        self._cache = ContentCache(cache_bytes)
+
+    def remembered(self, stored: StoredObject) -> bytes | None:
+        """The whole content of a small object, if it was verified lately; nothing is opened."""
+        assert stored.content_hash is not None
+        data = self._cache.get(stored.content_hash)
+        # Sizes differ where a row is wrong; then let `open` find out.
+        return data if data is not None and len(data) == stored.size_bytes else None
 
     async def open(self, stored: StoredObject) -> BlobReader:
         """A reader of the object's bytes; the caller closes it.
@@ -92,8 +109,11 @@ class DownloadObject:
     def _verify(self, data: bytes, stored: StoredObject) -> None:
         assert stored.content_hash is not None
         hasher = self._hashers.get(stored.content_hash.algorithm)
-        if hasher is not None and hasher.hash(data) != stored.content_hash:
+        if hasher is None:
+            return
+        if hasher.hash(data) != stored.content_hash:
             raise Corrupt("the stored bytes do not have the recorded content hash")
+        self._cache.add(stored.content_hash, data)
 
     async def _open_again(self, stored: StoredObject) -> BlobReader:
         """Find out why there was nothing: deleted or moved meanwhile, in the trash, or lost."""

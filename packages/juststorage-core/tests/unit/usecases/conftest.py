@@ -70,8 +70,8 @@ class Service:
             limits=self.limits,
         )
 
-    def download(self) -> DownloadObject:
-        return DownloadObject(self.metadata, self.blobs, self.hashers)
+    def download(self, **options: Any) -> DownloadObject:
+        return DownloadObject(self.metadata, self.blobs, self.hashers, **options)
 
     def collect(self, limits: CollectionLimits = NOW) -> CollectGarbage:
         return CollectGarbage(

@@ -63,6 +63,30 @@ async def test_small_bodies_are_verified(service: Any) -> None:
             )
 
 
+async def test_what_was_verified_is_remembered(service: Any) -> None:
+    """By its hash, hence for every object of that content; only whole and of the recorded size."""
+    found = await stored(service)
+    same = (await service.upload().whole(service.intent(), b"abc")).object
+    download = service.download(cache_bytes=3)
+    assert download.remembered(found) is None
+    async with await download.open(found) as reader:
+        assert download.read_now(reader, found) == b"abc"
+    assert download.remembered(found) == download.remembered(same) == b"abc"
+    assert download.remembered(msgspec.structs.replace(found, size_bytes=2)) is None
+
+
+async def test_what_is_not_what_it_should_be_is_not_remembered(service: Any) -> None:
+    """Bytes that fail their hash are kept under no name."""
+    found = await stored(service)
+    other = (await service.upload().whole(service.intent(), b"abd")).object
+    wrong = msgspec.structs.replace(found, content_hash=other.content_hash)
+    download = service.download(cache_bytes=1024)
+    async with await download.open(found) as reader:
+        with pytest.raises(Corrupt):
+            download.read_now(reader, wrong)
+    assert download.remembered(wrong) is download.remembered(found) is None
+
+
 async def test_large_bodies_are_not_read_at_once(service: Any) -> None:
     """Over 64 KiB a body is not for the event loop."""
     found = await stored(service, bytes(64 * 1024 + 1))
