@@ -370,12 +370,12 @@ for _statement in AUDIT:
     _create_with(metadata, _statement)
 
 
-def columns(table: sa.Table, prefix: str = "") -> str:
-    """All columns of a table, in order, as a statement selects them."""
+def columns(table: sa.Table, prefix: str = "", *, count: int | None = None) -> str:
+    """The columns of a table, in order, as a statement selects them: all, or the first `count`."""
     # A UUID as text: the driver's own UUID objects would be made only to be taken apart again.
     return ", ".join(
         f"{prefix}{each.name}::text AS {each.name}"
         if isinstance(each.type, pg.UUID)
         else f"{prefix}{each.name}"
-        for each in table.columns
+        for each in list(table.columns)[:count]
     )
