@@ -105,6 +105,12 @@ class ForgetfulOps(FsOps):
             if inode in self._dirty:
                 self._dirty[inode].append(target)
 
+    def link(self, source: str, target: str, *, dir_fd: int) -> None:
+        """A second name, which is not safe yet."""
+        super().link(source, target, dir_fd=dir_fd)
+        with self._lock:
+            self._names[target] = lambda: (self._root / target).unlink(missing_ok=True)
+
     def _undo_rename(self, target: str, former: Path) -> None:
         (self._root / target).unlink(missing_ok=True)
         if former.exists():

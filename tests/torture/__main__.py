@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
-EXPERIMENTS = ("crash", "kill", "interleave")
+EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power")
 
 
 def find(name: str) -> Experiment:
@@ -38,6 +39,8 @@ def main() -> None:
     parser.add_argument("--store", choices=STORES, action="append", help="may be given twice")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
     given = parser.parse_args()
+    # What failures are logged as is the experiment's own doing.
+    logging.getLogger("juststorage").addHandler(logging.NullHandler())
     names = given.names or list(EXPERIMENTS)
     unknown = set(names) - set(EXPERIMENTS)
     if unknown:

@@ -33,10 +33,17 @@ class Deed(ABC):
     is_command = False
     """Whether a command's process does it, beside the server."""
 
+    codes = (0, -9)
+    """Exit codes of a command that are right."""
+
+    refusals: tuple[int, ...] = ()
+    """Statuses by which it may be refused, for an experiment that takes away what it needs."""
+
     def __init__(self, rig: Rig, chance: random.Random) -> None:
         self.rig = rig
         self.chance = chance
         self.journal = rig.journal
+        self.refused: int | None = None
 
     def prepare(self) -> None:  # noqa: B027 - an act may need nothing
         """What must come before; everything is well meanwhile."""
@@ -55,17 +62,19 @@ class Deed(ABC):
         return self.chance.randbytes(size)
 
     def answered(self, answer: Answer | None, *good: int) -> Answer | None:
-        """The answer, if it is one of the good ones; None if there was none."""
+        """The answer, if it is one of the good ones; None if there was none, or a refusal."""
+        if answer is not None and answer[0] in self.refusals:
+            self.refused = answer[0]
+            return None
         if answer is not None and answer[0] not in good:
             raise Broken(f"{type(self).__name__} answers {answer[0]}: {answer[1][:300]!r}")
         return answer
 
     def well(self, answer: Answer | None, *good: int) -> Answer:
         """The answer of a service that is well."""
-        found = self.answered(answer, *good)
-        if found is None:
-            raise Broken(f"no answer from a service that is well: {self.rig.logged()}")
-        return found
+        if answer is None or answer[0] not in good:
+            raise Broken(f"a service that is well answers {answer}: {self.rig.logged()}")
+        return answer
 
     def stored(self, data: bytes, key: str | None = None) -> Entry:
         """An object with this content, as a preparation."""
@@ -132,7 +141,7 @@ class UploadOnce(Upload):
             "POST", OBJECTS, self.data, headers={"Idempotency-Key": self.key}
         )
         # 409: the first attempt died, and its lease is not over yet.
-        self.answered(answer, 201, 409)
+        answer = self.answered(answer, 201, 409)
         if answer is not None and answer[0] == 201:
             known = {entry.id for entry in self.journal.entries}
             if json.loads(answer[1])["id"] not in known:
@@ -163,9 +172,11 @@ class Replace(Deed):
     def act(self) -> bool:
         self.journal.replacing(self.key)
         answer = self.rig.service.call("PUT", f"{BY_KEY}/{self.key}", self.data)
-        self.answered(answer, 200, 201)
+        answer = self.answered(answer, 200, 201)
         if answer is not None:
             self.journal.replaced(answer[1], self.data, self.key)
+        elif self.refused == 507:
+            self.journal.untouched(self.key)
         return answer is not None
 
 
@@ -254,7 +265,7 @@ class Collect(Deed):
 
     def act(self) -> bool:
         code = self.rig.command("gc", "run", "--grace-s", "0")
-        if code not in {0, -9}:
+        if code not in self.codes:
             raise Broken(f"gc run ended with code {code}: {self.rig.logged()}")
         return code == 0
 

@@ -21,7 +21,7 @@ from juststorage_localfs.plugin import LOCALFS, LocalFSOptions
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres.plugin import POSTGRES
 from juststorage_sqlite.plugin import SQLITE, SqliteOptions
-from tests.torture.points import Points
+from tests.torture.points import Kind, Points
 
 __all__ = ["PATH_VARIABLE", "PointedOps"]
 
@@ -31,15 +31,15 @@ PATH_VARIABLE = "TORTURE_POINTS"
 _points: Points | None = None
 
 
-def _reach(where: str, *, is_file: bool = False) -> None:
+def _reach(where: str, kind: Kind = Kind.STATEMENT) -> None:
     global _points  # noqa: PLW0603 - one for each process, opened when it is first passed
     if _points is None:
         _points = Points(Path(os.environ[PATH_VARIABLE]))
-    _points.reach(where, is_file=is_file)
+    _points.reach(where, kind)
 
 
 def _file(where: str) -> None:
-    _reach(where, is_file=True)
+    _reach(where, Kind.CHANGE)
 
 
 class PointedOps(FsOps):
@@ -94,6 +94,16 @@ class PointedOps(FsOps):
         """A point."""
         _file(f"rmdir {path}")
         super().rmdir(path, dir_fd=dir_fd)
+
+    def pread(self, fd: int, length: int, start: int) -> bytes:
+        """A point of reads."""
+        _reach(f"read {length} bytes", Kind.READ)
+        return super().pread(fd, length, start)
+
+    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+        """A point of reads."""
+        _reach(f"read {len(buffer)} bytes from the cache", Kind.READ)
+        return super().read_now(fd, buffer, start)
 
 
 @asynccontextmanager

@@ -69,9 +69,9 @@ class Journal:
                 entry.deleted = True
         return self.uploaded(document, data, key)
 
-    def untouched(self, key: str, before: list[Entry]) -> None:
-        """A PUT was refused for certain: those of `before` hold what they held."""
-        for entry in before:
+    def untouched(self, key: str) -> None:
+        """A PUT was refused for certain: whoever held the key before, which is known, holds it."""
+        for entry in self.entries:
             if entry.key == key and entry.deleted is None:
                 entry.deleted = False
 

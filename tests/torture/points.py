@@ -16,7 +16,7 @@ import threading
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = ["Act", "Points"]
+__all__ = ["Act", "Kind", "Points"]
 
 _LAYOUT = struct.Struct("qqq")
 _LOG_BYTES = 1 << 20
@@ -30,14 +30,27 @@ class Act(IntEnum):
     FREEZE = 2
     FULL = 3
     BROKEN = 4
-
-    @property
-    def is_of_files(self) -> bool:
-        """Whether only calls to files count."""
-        return self in {Act.FULL, Act.BROKEN}
+    UNREADABLE = 5
 
 
-_ERRNO = {Act.FULL: errno.ENOSPC, Act.BROKEN: errno.EIO}
+class Kind(IntEnum):
+    """What is at a point."""
+
+    STATEMENT = 0
+    CHANGE = 1
+    READ = 2
+
+
+_COUNTED = {
+    Act.KILL: (Kind.STATEMENT, Kind.CHANGE),
+    Act.FREEZE: (Kind.STATEMENT, Kind.CHANGE),
+    Act.FULL: (Kind.CHANGE,),
+    Act.BROKEN: (Kind.CHANGE,),
+    Act.UNREADABLE: (Kind.READ,),
+}
+"""Which points count for what."""
+
+_ERRNO = {Act.FULL: errno.ENOSPC, Act.BROKEN: errno.EIO, Act.UNREADABLE: errno.EIO}
 
 
 class Points:
@@ -79,15 +92,15 @@ class Points:
 
     # -- the tortured side ----------------------------------------------------------------------
 
-    def reach(self, where: str, *, is_file: bool = False) -> None:
+    def reach(self, where: str, kind: Kind = Kind.STATEMENT) -> None:
         """Pass a point.
 
         Raises:
-            OSError: It is the armed one, and files are to fail there.
+            OSError: It is the armed one, and the call is to fail.
         """
         with self._lock:
             act, number, until = _LAYOUT.unpack_from(self._memory, 0)
-            if act == Act.NOTHING or (Act(act).is_of_files and not is_file):
+            if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
                 return
             self._write_log(self._read_log() + where + "\n")
             _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)

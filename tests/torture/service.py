@@ -7,7 +7,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ __all__ = [
     "STORES",
     "Service",
     "Store",
+    "audit",
     "call",
     "free_port",
     "opened_store",
@@ -232,6 +233,17 @@ class Service:
 # -- the auditor ----------------------------------------------------------------------------------
 
 
+async def _audit(runtime: Runtime) -> list[str]:
+    auditor = AuditStore(
+        runtime.metadata,
+        runtime.blobs,
+        runtime.hashers,
+        clock=runtime.clock,
+        limits=AuditLimits(deep=True, staging_grace_s=0, lease_grace_s=0),
+    )
+    return [f"{each.invariant} {each.subject}: {each.detail}" async for each in auditor.findings()]
+
+
 async def _settle(runtime: Runtime) -> list[str]:
     everything = CollectionLimits(
         grace_s=0,
@@ -247,14 +259,22 @@ async def _settle(runtime: Runtime) -> list[str]:
         report = await collector.run()
         if report.errors:
             return [f"a collection had {report.errors} errors"]
-    auditor = AuditStore(
-        runtime.metadata,
-        runtime.blobs,
-        runtime.hashers,
-        clock=runtime.clock,
-        limits=AuditLimits(deep=True, staging_grace_s=0, lease_grace_s=0),
-    )
-    return [f"{each.invariant} {each.subject}: {each.detail}" async for each in auditor.findings()]
+    return await _audit(runtime)
+
+
+def _with_runtime(
+    store: Store, use: Callable[[Runtime], Coroutine[Any, Any, list[str]]]
+) -> list[str]:
+    async def run() -> list[str]:
+        async with open_runtime(config_of(store), create=False) as runtime:
+            return await use(runtime)
+
+    return anyio.run(run)
+
+
+def audit(store: Store) -> list[str]:
+    """What `juststorage fsck --deep` without any grace finds now, a sentence each."""
+    return _with_runtime(store, _audit)
 
 
 def settle(store: Store, *, journal: Journal | None = None, service: Service | None = None) -> None:
@@ -269,12 +289,7 @@ def settle(store: Store, *, journal: Journal | None = None, service: Service | N
     if journal is not None and service is not None:
         journal.check(service.read)
     store.expire_leases()
-
-    async def run() -> list[str]:
-        async with open_runtime(config_of(store), create=False) as runtime:
-            return await _settle(runtime)
-
-    found = anyio.run(run)
+    found = _with_runtime(store, _settle)
     if found:
         raise Broken(f"the audit found: {found}")
     if journal is not None and service is not None:

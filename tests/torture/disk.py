@@ -1,0 +1,261 @@
+"""The disk: full, broken, unreadable, damaged.
+
+- ENOSPC at the n-th call that changes a file, for every n of every act; and from there on.
+- EIO at the n-th such call, for every n; after a lost sync the volume is suspect until a restart.
+- EIO at the n-th read of a download.
+- Files that are flipped, cut, longer, emptied, gone: never a complete 200 with other bytes.
+- A small filesystem that really is full, where this may mount one.
+
+Whatever happens: no 500 but for damage, nothing acknowledged is lost, nothing is left over, and the
+service works again as soon as the disk does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.torture.acts import ACTS, LARGE, OBJECTS, SMALL, Deed, Fsck
+from tests.torture.experiment import Counts, Rig, Run, rig
+from tests.torture.journal import Broken, Entry
+from tests.torture.points import Act
+from tests.torture.service import audit, settle
+
+__all__ = ["run"]
+
+_NEVER = 10**9
+_DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
+
+
+def run(run: Run) -> Counts:
+    """All parts on the first store; the database has its own disk, and its own tests."""
+    counts: Counts = Counter()
+    with rig(run, run.stores[0], gc={"trash_retention_s": 0}) as made:
+        _damage(made, run, counts)
+        _unreadable(made, run, counts)
+        _failures(made, run, counts)
+    _really_full(run, counts)
+    return counts
+
+
+# -- calls that fail ------------------------------------------------------------------------------
+
+
+def _failures(made: Rig, run: Run, counts: Counts) -> None:
+    points = {deed: _points_of(deed, made, run.chance) for deed in _DEEDS}
+    todo = [
+        (deed, number, act, lasts)
+        for deed, count in points.items()
+        for number in range(1, count + 1)
+        for act, lasts in ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
+    ]
+    run.chance.shuffle(todo)
+    counts["calls to fail"] = len(todo)
+    for deed, number, act, lasts in todo:
+        if run.left_s < 5:
+            break
+        where = f"{deed.__name__} with {act.name} at {number}{' and after' if lasts else ''}"
+        doing = deed(made, run.chance)
+        doing.prepare()
+        doing.refusals = (503, 507)
+        doing.codes = (0, 1, 2)
+        made.points.arm(act, number, until=_NEVER if lasts else None)
+        try:
+            ended_well = doing.act()
+        except Broken as broken:
+            raise Broken(f"{where}: {broken}") from broken
+        finally:
+            passed = made.points.disarm()
+        reached = len(passed) >= number
+        where += f" ({passed[number - 1]})" if reached else ""
+        if act is Act.FULL and doing.refused == 503:
+            raise Broken(f"{where}: no space is 507, and it answers 503")
+        try:
+            _afterwards(made, doing, may_need_restart=act is Act.BROKEN)
+        except Broken as broken:
+            raise Broken(f"{where}: {broken}") from broken
+        outcome = "not reached" if not reached else "refused" if not ended_well else "endured"
+        counts[f"{act.name} {outcome}"] += 1
+
+
+def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> int:
+    doing = deed(made, chance)
+    doing.prepare()
+    made.points.arm(Act.FULL, _NEVER)
+    if not doing.act():
+        raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
+    return len(made.points.disarm())
+
+
+def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:
+    if may_need_restart and not made.service.is_ready():
+        made.service.stop()
+        made.service.start()
+    if not made.service.is_ready():
+        raise Broken("it is not ready once the disk is well again")
+    settle(made.store, journal=made.journal, service=made.service)
+    doing.refusals, doing.codes, doing.refused = (), (0,), None
+    if not doing.act():
+        raise Broken(f"it does not work once the disk is well again: {made.logged()}")
+    settle(made.store, journal=made.journal, service=made.service)
+    for entry in made.journal.living[:-8]:
+        made.service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+        entry.deleted = True
+    del made.journal.entries[:-16]
+
+
+# -- reads ----------------------------------------------------------------------------------------
+
+
+def _upload(made: Rig, data: bytes, *good: int) -> Entry | None:
+    answer = made.service.call("POST", OBJECTS, data)
+    if answer is None or answer[0] not in (201, *good):
+        raise Broken(f"an upload answers {answer}")
+    return made.journal.uploaded(answer[1], data) if answer[0] == 201 else None
+
+
+def _read_damaged(made: Rig, entry: Entry, what: str) -> bool:
+    """Whether it was noticed; raises if other bytes came as whole ones."""
+    answer = made.service.call("GET", f"/v1/objects/{entry.id}?tenant_id=t")
+    if answer is not None and answer[0] == 200 and answer[1] != entry.data:
+        raise Broken(f"{what}: a complete 200 with other bytes")
+    if answer is not None and answer[0] not in {200, 500, 503}:
+        raise Broken(f"{what}: reading answers {answer}")
+    return answer is None or answer[0] != 200
+
+
+def _unreadable(made: Rig, run: Run, counts: Counts) -> None:
+    for size in (SMALL, LARGE, 20 * LARGE):
+        entry = _upload(made, run.chance.randbytes(size))
+        assert entry is not None
+        made.points.arm(Act.UNREADABLE, _NEVER)
+        made.service.read(entry.id)
+        passed = len(made.points.disarm())
+        for number in range(1, passed + 1):
+            made.points.arm(Act.UNREADABLE, number, until=_NEVER)
+            noticed = _read_damaged(made, entry, f"EIO at read {number} of {size} bytes")
+            made.points.disarm()
+            counts["reads that fail, told" if noticed else "reads that fail, endured"] += 1
+        made.journal.judge(entry, made.service.read(entry.id))
+    settle(made.store, journal=made.journal, service=made.service)
+
+
+def _file_of(made: Rig, entry: Entry) -> Path:
+    name = hashlib.sha256(entry.data).hexdigest()
+    return made.store.folder / "hot" / name[:2] / name[2:4] / name
+
+
+def _flip(path: Path, chance: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+
+
+def _cut(path: Path, chance: random.Random) -> None:
+    path.write_bytes(path.read_bytes()[: chance.randrange(path.stat().st_size)])
+
+
+def _grow(path: Path, chance: random.Random) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def _lose(path: Path, chance: random.Random) -> None:
+    path.unlink()
+
+
+_DAMAGES = {"flipped": _flip, "cut": _cut, "longer": _grow, "gone": _lose}
+
+
+def _damage(made: Rig, run: Run, counts: Counts) -> None:
+    """Damage many files in every way: read them, let fsck find all, heal all by uploads."""
+    hurt: list[Entry] = []
+    for turn in range(40):
+        for name, damage in _DAMAGES.items():
+            large = turn % 2 == 1
+            entry = _upload(made, run.chance.randbytes(LARGE if large else SMALL))
+            assert entry is not None
+            damage(_file_of(made, entry), run.chance)
+            hurt.append(entry)
+            if name == "flipped" and large:
+                # Of a large body only the length is compared as it goes out: fsck has to find it.
+                counts["damaged files, flipped, large, left to fsck"] += 1
+                continue
+            if not _read_damaged(made, entry, name):
+                raise Broken(f"{name}: it was not noticed, and should have been")
+            counts[f"damaged files, {name}, told"] += 1
+    found = "\n".join(audit(made.store))
+    for entry in hurt:
+        if hashlib.sha256(entry.data).hexdigest() not in found:
+            raise Broken(f"fsck --deep does not find {entry.id}: {found}")
+    if made.command("fsck", "--deep", "--repair") != 1:
+        raise Broken("fsck --deep --repair finds nothing to repair")
+    for entry in hurt:
+        _upload(made, entry.data)
+        made.journal.judge(entry, made.service.read(entry.id))
+        counts["damaged files healed by an upload"] += 1
+    settle(made.store, journal=made.journal, service=made.service)
+
+
+# -- a full filesystem ----------------------------------------------------------------------------
+
+
+@contextmanager
+def _small_filesystem(folder: Path) -> Iterator[bool]:
+    """Mount one of 16 MiB there; whether that was possible."""
+    folder.mkdir(parents=True)
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=16m", "torture", str(folder)]
+    done = mount is not None and subprocess.run(command, capture_output=True, check=False)
+    is_mounted = bool(done) and getattr(done, "returncode", 1) == 0
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _really_full(run: Run, counts: Counts) -> None:
+    folder = run.folder / "small"
+    with _small_filesystem(folder / "volume") as is_mounted:
+        if not is_mounted:
+            run.say("no small filesystem: this user may not mount one")
+            return
+        small = Run(folder, run.seed, 60, run.stores[:1])
+        backend = {
+            "backend": "pointed_localfs",
+            "pointed_localfs": {"root": str(folder / "volume"), "reserve_bytes": 0},
+        }
+        with rig(small, run.stores[0], blobs={"hot": backend}, gc={"trash_retention_s": 0}) as made:
+            _fill(made, run, counts)
+
+
+def _fill(made: Rig, run: Run, counts: Counts) -> None:
+    for turn in range(3):
+        refused = 0
+        while refused < 20:
+            size = run.chance.choice([SMALL, 40_000, LARGE, 3_000_000])
+            if _upload(made, run.chance.randbytes(size), 507) is None:
+                refused += 1
+                counts["uploads refused with 507 on a full filesystem"] += 1
+            else:
+                counts["uploads on a small filesystem"] += 1
+        made.journal.check(made.service.read)
+        living = made.journal.living
+        for entry in living[:: 2 if turn < 2 else 1]:
+            answer = made.service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+            if answer is None or answer[0] != 204:
+                raise Broken(f"a full filesystem does not let objects be deleted: {answer}")
+            entry.deleted = True
+        for _ in range(2):  # to the trash, and away
+            if made.command("gc", "run", "--grace-s", "0"):
+                raise Broken(f"a full filesystem does not let garbage go: {made.logged()}")
+        if _upload(made, run.chance.randbytes(SMALL)) is None:
+            raise Broken("there is room again, and an upload is refused")
+        made.journal.check(made.service.read)
+    counts["times a full filesystem was emptied"] += 3
