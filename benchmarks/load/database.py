@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -143,11 +144,22 @@ class Database:
 
 
 @contextmanager
-def running_database() -> Iterator[Database]:
-    """A database on a new server, with fsync on, gone afterwards."""
+def running_database(command: Path | None = None) -> Iterator[Database]:
+    """A database on a new server, with fsync on, gone afterwards.
+
+    Args:
+        command: `juststorage` of the checkout whose schema it has; None for this one.
+    """
     with (
         own_server() as server,
         made_database(PostgresServer(server.url(), "own", server)) as url,
     ):
-        migrate(url)
-        yield Database(server, url)
+        database = Database(server, url)
+        if command is None:
+            migrate(url)
+        else:
+            environment = {**os.environ, **database.environment()}
+            subprocess.run(
+                [command, "migrate", "up"], env=environment, check=True, capture_output=True
+            )
+        yield database

@@ -27,11 +27,18 @@ class Server(AbstractContextManager["Server"]):
         data_dir: Where it keeps everything.
         workers: Worker processes; 0 is the default of `serve`.
         environment: Variables beside the inherited ones.
+        command: `juststorage` of another checkout than this one.
     """
 
     def __init__(
-        self, data_dir: Path, *, workers: int = 0, environment: dict[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        workers: int = 0,
+        environment: dict[str, str] | None = None,
+        command: Path | None = None,
     ) -> None:
+        self._command = command or Path(sys.executable).with_name("juststorage")
         self.data_dir = data_dir
         self._workers = workers
         self.environment = {
@@ -46,10 +53,9 @@ class Server(AbstractContextManager["Server"]):
 
     def __enter__(self) -> Self:
         started = time.perf_counter()
-        command = Path(sys.executable).with_name("juststorage")
         self._process = subprocess.Popen(
             [
-                command,
+                self._command,
                 "serve",
                 "--port",
                 str(self.port),
