@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -154,9 +154,10 @@ async def search_objects(
 
 def _query(caller: Principal, tenant_id: TenantId, asked: ObjectSearch) -> Query:
     sizes, times = asked.size_range or SizeRange(), asked.created_at_range or TimeRange()
+    since, to = _in_utc(times.since), _in_utc(times.to)
     if sizes.min is not None and sizes.max is not None and sizes.min > sizes.max:
         raise Invalid("size_range: min is over max")
-    if times.since is not None and times.to is not None and times.since > times.to:
+    if since is not None and to is not None and since > to:
         raise Invalid("created_at_range: from is after to")
     namespaces = caller.namespaces
     if asked.namespace is not None:
@@ -172,13 +173,23 @@ def _query(caller: Principal, tenant_id: TenantId, asked: ObjectSearch) -> Query
         content_hash=None if asked.content_hash is None else ContentHash(asked.content_hash),
         size_min=sizes.min,
         size_max=sizes.max,
-        created_from=times.since,
-        created_to=times.to,
+        created_from=since,
+        created_to=to,
         metadata=asked.metadata or {},
         sort_by=asked.sort_by,
         descending=asked.sort_direction == "desc",
         limit=asked.limit,
     )
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        # Its offset leads out of the years that there are: databases cannot hold it.
+        raise Invalid("created_at_range: a time is out of range") from None
 
 
 search_routes = [search_objects]
