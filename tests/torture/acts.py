@@ -36,6 +36,9 @@ class Deed(ABC):
     codes = (0, -9)
     """Exit codes of a command that are right."""
 
+    at_stake: bytes
+    """The content that it is about, once it is prepared."""
+
     refusals: tuple[int, ...] = ()
     """Statuses by which it may be refused, for an experiment that takes away what it needs."""
 
@@ -44,6 +47,7 @@ class Deed(ABC):
         self.chance = chance
         self.journal = rig.journal
         self.refused: int | None = None
+        self.at_stake = b""
 
     def prepare(self) -> None:  # noqa: B027 - an act may need nothing
         """What must come before; everything is well meanwhile."""
@@ -100,7 +104,7 @@ class Upload(Deed):
     size = SMALL
 
     def prepare(self) -> None:
-        self.data = self.bytes(self.size)
+        self.data = self.at_stake = self.bytes(self.size)
 
     def act(self) -> bool:
         answer = self.answered(self.rig.service.call("POST", OBJECTS, self.data), 201)
@@ -165,7 +169,7 @@ class Replace(Deed):
     size = SMALL
 
     def prepare(self) -> None:
-        self.data = self.bytes(self.size)
+        self.data = self.at_stake = self.bytes(self.size)
         self.key = self.bytes(6).hex()
         self.stored(self.bytes(self.size), self.key)
 
@@ -218,7 +222,8 @@ class Move(Deed):
     """From hot to cold."""
 
     def prepare(self) -> None:
-        self.entry = self.stored(self.bytes(LARGE))
+        self.at_stake = self.bytes(LARGE)
+        self.entry = self.stored(self.at_stake)
 
     def act(self) -> bool:
         answer = self.rig.service.call(
@@ -234,7 +239,8 @@ class Copy(Deed):
     """To an object of the other class."""
 
     def prepare(self) -> None:
-        self.entry = self.stored(self.bytes(LARGE))
+        self.at_stake = self.bytes(LARGE)
+        self.entry = self.stored(self.at_stake)
 
     def act(self) -> bool:
         answer = self.rig.service.call(
@@ -259,7 +265,8 @@ class Collect(Deed):
 
     def prepare(self) -> None:
         again = self.bytes(SMALL)
-        for data in (self.bytes(SMALL), self.bytes(LARGE), again):
+        self.at_stake = self.bytes(LARGE)
+        for data in (self.bytes(SMALL), self.at_stake, again):
             self.well(self.delete(self.stored(data)), 204)
         self.stored(again)
 
@@ -295,7 +302,8 @@ class Purge(Collect):
 
     def prepare(self) -> None:
         again = self.bytes(SMALL)
-        for data in (self.bytes(SMALL), again):
+        self.at_stake = self.bytes(SMALL)
+        for data in (self.at_stake, again):
             self.well(self.delete(self.stored(data)), 204)
         if self.rig.command("gc", "run", "--grace-s", "0"):
             raise Broken(f"gc run failed: {self.rig.logged()}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.torture.journal import Journal
-from tests.torture.nursery import Nursery
+from tests.torture.nursery import Child, Nursery
 from tests.torture.points import Points
 from tests.torture.service import Service, Store, config_of, opened_store, write_config
 
@@ -66,11 +66,14 @@ class Rig:
     config: Path
     service: Service
     journal: Journal = field(default_factory=Journal)
+    child: Child | None = None
+    """The last command's process."""
 
     def command(self, *words: str) -> int:
         """Run `juststorage WORDS` on the store; its code."""
         words = (*words, "--config", str(self.config))
-        return self.nursery.run(words, self.service.log)
+        self.child = self.nursery.start(words, self.service.log)
+        return self.child.wait()
 
     def logged(self) -> str:
         """The end of what all processes wrote."""
@@ -78,14 +81,22 @@ class Rig:
 
 
 @contextmanager
-def rig(run: Run, kind: str, **sections: dict[str, object]) -> Iterator[Rig]:
+def rig(
+    run: Run,
+    kind: str,
+    *,
+    options: Mapping[str, object] | None = None,
+    **sections: dict[str, object],
+) -> Iterator[Rig]:
     """A rig whose server runs."""
     folder = run.folder / kind
     folder.mkdir()
     path = folder / "points"
     points = Points(path)
     with opened_store(kind, folder) as store, Nursery(folder, {"TORTURE_POINTS": str(path)}) as its:
-        config = write_config(folder / "torture.toml", config_of(store, pointed=True, **sections))
+        config = write_config(
+            folder / "torture.toml", config_of(store, pointed=True, options=options, **sections)
+        )
         made = Rig(store, its, points, config, Service(its, config, config.with_suffix(".log")))
         made.service.start()
         yield made

@@ -6,9 +6,10 @@ import http.client
 import json
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,33 +47,41 @@ class Store:
     folder: Path
     url: str = ""
 
-    def section(self, *, pointed: bool = False, url: str | None = None) -> dict[str, Any]:
+    def section(
+        self, options: Mapping[str, Any] | None = None, *, pointed: bool = False
+    ) -> dict[str, Any]:
         """The section `[metadata]`."""
-        prefix = "pointed_" if pointed else ""
-        if self.kind == "sqlite":
-            return {"backend": f"{prefix}sqlite"}
-        options = {"url": url or self.url, "pool_size": 8}
-        return {"backend": f"{prefix}postgres", f"{prefix}postgres": options}
+        backend = ("pointed_" if pointed else "") + self.kind
+        own = {} if self.kind == "sqlite" else {"url": self.url, "pool_size": 8}
+        return {"backend": backend, backend: {**own, **(options or {})}}
 
-    def sql(self, *statements: str) -> None:
-        """Run statements behind the service's back."""
+    def sql(self, *statements: str, patience_s: float = 30) -> None:
+        """Run statements behind the service's back.
+
+        Raises:
+            sqlite3.OperationalError: Another process wrote for longer than `patience_s`.
+        """
         if self.kind == "postgres":
             from juststorage_postgres.testing import run_sql
 
             run_sql(self.url, *statements)
             return
-        import sqlite3
-        from contextlib import closing
-
         path = self.folder / "data" / "metadata.sqlite3"
-        with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
+        with closing(sqlite3.connect(path, timeout=patience_s, isolation_level=None)) as db:
             for statement in statements:
                 db.execute(statement)
 
-    def expire_leases(self) -> None:
-        """Let the time go by after which uploads that show no life are taken for dead."""
+    def expire_leases(self, *, patience_s: float = 30) -> None:
+        """Let the time go by after which uploads that show no life are taken for dead.
+
+        Where a writer of SQLite stands in the way for longer than `patience_s`, it does not.
+        """
         past = "1" if self.kind == "sqlite" else "clock_timestamp() - interval '1 hour'"
-        self.sql(f"UPDATE objects SET lease_expires_at = {past} WHERE status = 'WRITING'")
+        with suppress(sqlite3.OperationalError):
+            self.sql(
+                f"UPDATE objects SET lease_expires_at = {past} WHERE status = 'WRITING'",
+                patience_s=patience_s,
+            )
 
 
 @contextmanager
@@ -90,13 +99,24 @@ def opened_store(kind: str, folder: Path) -> Iterator[Store]:
 
 
 def config_of(
-    store: Store, *, pointed: bool = False, url: str | None = None, **sections: Mapping[str, Any]
+    store: Store,
+    *,
+    pointed: bool = False,
+    options: Mapping[str, Any] | None = None,
+    **sections: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """A configuration in which nothing has to be waited for; `sections` win."""
+    """A configuration in which nothing has to be waited for; `sections` win.
+
+    Args:
+        store: Where the metadata is.
+        pointed: Use the backends with points.
+        options: Of the metadata store.
+        sections: To be merged into those of the same name.
+    """
     backend = "pointed_localfs" if pointed else "localfs"
     config: dict[str, Any] = {
         "data_dir": str(store.folder / "data"),
-        "metadata": store.section(pointed=pointed, url=url),
+        "metadata": store.section(options, pointed=pointed),
         "blobs": {
             name: {
                 "backend": backend,

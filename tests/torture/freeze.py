@@ -1,0 +1,162 @@
+"""Freeze: SIGSTOP at every point of uploads and of collections, until they are taken for dead.
+
+While a process stands, its lease or claim runs out, collectors reap and sweep after it, and another
+server takes the same bytes in, or takes them in, deletes and collects them. Then SIGCONT: whatever
+the frozen one still does, nothing comes back to life, and nothing that was acknowledged is lost.
+
+A process that is frozen within a transaction holds its locks. PostgreSQL ends such a transaction
+after a time, which the experiment does at once; SQLite's others are refused until it goes on.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+
+from tests.torture.acts import (
+    OBJECTS,
+    Collect,
+    Copy,
+    Deed,
+    Move,
+    Purge,
+    Replace,
+    ReplaceLarge,
+    Upload,
+    UploadDeleted,
+    UploadLarge,
+    UploadSameLarge,
+)
+from tests.torture.experiment import Counts, Rig, Run, rig
+from tests.torture.journal import Broken
+from tests.torture.nursery import Child
+from tests.torture.points import Act
+from tests.torture.service import Service, settle
+
+__all__ = ["run"]
+
+_NEVER = 10**9
+_UPLOADS: tuple[type[Deed], ...] = (
+    *(Upload, UploadLarge, UploadSameLarge, UploadDeleted, Replace, ReplaceLarge, Move, Copy),
+)
+_COLLECTIONS: tuple[type[Collect], ...] = (Collect, Purge)
+_PATIENCE_S = 60.0
+_END_IDLE = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+)
+
+
+def run(run: Run) -> Counts:
+    """Freeze at every point for which there is time, in the order that the seed gives."""
+    counts: Counts = Counter()
+    metadata = {"sqlite": {"busy_timeout_s": 0.2}, "postgres": {"lock_timeout_s": 0.5}}
+    for place, kind in enumerate(run.stores):
+        share_s = run.left_s / (len(run.stores) - place)
+        with rig(run, kind, options=metadata[kind]) as made:
+            other = Service(made.nursery, made.config, made.service.log)
+            other.start()
+            _on(made, other, run, counts, until_left_s=run.left_s - share_s)
+    return counts
+
+
+def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: float) -> None:
+    todo: list[tuple[type[Deed], int, str]] = []
+    for deed in (*_UPLOADS, *_COLLECTIONS):
+        doing = deed(made, run.chance)
+        doing.prepare()
+        made.points.arm(Act.FREEZE, _NEVER)
+        doing.act()
+        passed = made.points.disarm()
+        todo += [(deed, n, where) for n, where in enumerate(passed, 1)]
+    run.chance.shuffle(todo)
+    counts[f"all points on {made.store.kind}"] = len(todo)
+    for deed, number, where in todo:
+        if run.left_s < until_left_s:
+            break
+        doing = deed(made, run.chance)
+        doing.prepare()
+        deletes = run.chance.random() < 0.5
+        try:
+            frozen = _freeze(made, other, doing, number, deletes=deletes)
+            settle(made.store, journal=made.journal, service=made.service)
+            made.journal.check(other.read)
+        except Broken as broken:
+            after = "uploaded, deleted and collected" if deletes else "uploaded"
+            raise Broken(
+                f"{deed.__name__} frozen at {number} ({where}) on {made.store.kind}"
+                f" while the same was {after}: {broken}"
+            ) from broken
+        counts[f"{'frozen and clean' if frozen else 'not reached'} on {made.store.kind}"] += 1
+        if doing.refused:
+            counts[f"answered {doing.refused} after a freeze"] += 1
+        del made.journal.entries[:-30]
+
+
+def _freeze(made: Rig, other: Service, doing: Deed, number: int, *, deletes: bool) -> bool:
+    """Freeze it, let the others go on, thaw it; whether it was frozen."""
+    problems: list[BaseException] = []
+    doing.refusals, doing.codes = (404, 409, 503), (0, 1)
+
+    def act() -> None:
+        try:
+            doing.act()
+        except BaseException as error:  # noqa: BLE001  raised below, in the experiment's thread
+            problems.append(error)
+
+    made.points.arm(Act.FREEZE, number)
+    acting = threading.Thread(target=act)
+    acting.start()
+    child = _wait_frozen(made, doing, acting)
+    try:
+        if child is not None:
+            _go_on(made, other, doing.at_stake, deletes=deletes)
+    finally:
+        if child is not None:
+            child.send(signal.SIGCONT)
+        acting.join(_PATIENCE_S)
+        made.points.disarm()
+    if acting.is_alive():
+        raise Broken("it does not end after it was thawed")
+    if problems:
+        raise problems[0]
+    return child is not None
+
+
+def _wait_frozen(made: Rig, doing: Deed, acting: threading.Thread) -> Child | None:
+    """The process that is frozen, or None if the act came to its end."""
+    while acting.is_alive():
+        child = made.child if doing.is_command else made.service.child
+        if child is not None and child.is_frozen():
+            return child
+        time.sleep(0.002)
+    return None
+
+
+def _go_on(made: Rig, other: Service, data: bytes, *, deletes: bool) -> None:
+    """Time goes by, and others work. They may be refused where the frozen one holds a lock."""
+    if made.store.kind == "postgres":
+        made.store.sql(_END_IDLE)
+    made.store.expire_leases(patience_s=0.2)
+    _collect(made)
+    answer = other.call("POST", OBJECTS, data)
+    if answer is None or answer[0] not in {201, 503}:
+        raise Broken(f"the other server answers {answer}")
+    if answer[0] == 201:
+        entry = made.journal.uploaded(answer[1], data)
+        if deletes:
+            entry.deleted = None
+            answer = other.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+            if answer is None or answer[0] not in {204, 503}:
+                raise Broken(f"the other server answers {answer}")
+            entry.deleted = True if answer[0] == 204 else None
+    _collect(made)
+
+
+def _collect(made: Rig) -> None:
+    words = ["gc", "run", "--grace-s", "0", "--config", str(made.config)]
+    code = made.nursery.run(words, made.service.log)
+    if code not in {0, 1, 2}:
+        raise Broken(f"gc run ended with code {code}: {made.logged()}")
