@@ -108,7 +108,7 @@ class GenerationsPlugin:
             summary="An object store in miniature",
             options=NoOptions,
             open=self._open,
-            capabilities=BlobCapabilities(read_now=True),
+            capabilities=BlobCapabilities(read_now=True, stable_readers=True),
         )
 
     @asynccontextmanager

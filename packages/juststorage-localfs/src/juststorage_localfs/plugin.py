@@ -69,7 +69,12 @@ LOCALFS = BlobStoreBackend(
     options=LocalFSOptions,
     open=_open,
     capabilities=BlobCapabilities(
-        local_path=True, read_now=True, trash=True, fixed_names=True, space=True
+        local_path=True,
+        read_now=True,
+        trash=True,
+        fixed_names=True,
+        space=True,
+        stable_readers=True,
     ),
 )
 

@@ -15,7 +15,8 @@ def test_what_it_offers() -> None:
     assert backend.name == "localfs"
     assert backend.durable
     able = backend.capabilities
-    assert able.local_path and able.read_now and able.trash and able.fixed_names and able.space
+    assert able.local_path and able.read_now and able.trash and able.fixed_names
+    assert able.space and able.stable_readers
 
 
 def test_importing_it_is_light() -> None:

@@ -109,7 +109,9 @@ class Brittle:
             summary="Breaks off reads",
             options=NoOptions,
             open=self._open,
-            capabilities=BlobCapabilities(trash=True, fixed_names=True, space=True),
+            capabilities=BlobCapabilities(
+                trash=True, fixed_names=True, space=True, stable_readers=True
+            ),
         )
 
 

@@ -66,6 +66,8 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
         trash: `remove` keeps the bytes until `purge`; `restore` and `trash` work.
         fixed_names: The locator follows from the content hash alone; False means generations.
         space: `space` answers.
+        stable_readers: An open reader goes on after its blob was removed. Without, it fails, and
+            the grace period of the collector is what protects downloads.
     """
 
     local_path: bool = False
@@ -73,6 +75,7 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     trash: bool = False
     fixed_names: bool = False
     space: bool = False
+    stable_readers: bool = False
 
 
 NO_CAPABILITIES = BlobCapabilities()

@@ -6,7 +6,8 @@ decides nothing: core computes the hash, the metadata store says what may be rem
 collector calls `remove` and `purge`.
 
 **Durability.** When `StagedBlob.finish` returns, the bytes survive a power cut; when `place` or
-`put` returns, so does their name. An acknowledged upload rests on these two sentences.
+`put` returns, so does their name. An acknowledged upload rests on these two sentences. (A store
+with generations may leave both to `place`, which nobody is answered before.)
 
 **Cancellation.** Any method may be cancelled at any await. A cancelled `stage`, `write` or `finish`
 leaves at most a staged entry that `staged` lists; a cancelled `place` or `put` leaves the blob
@@ -127,7 +128,8 @@ class StagedBlob(ABC):
 class BlobReader(ABC):
     """An open blob. What it reads stays the same even when the blob is removed meanwhile.
 
-    An async context manager that closes itself.
+    A store without the capability `stable_readers` fails then with `Unavailable`; it never gives
+    other bytes. An async context manager that closes itself.
     """
 
     size_bytes: int

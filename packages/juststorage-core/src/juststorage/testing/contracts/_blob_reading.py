@@ -10,6 +10,7 @@ import pytest
 from juststorage.domain import Locator, ObjectId
 from juststorage.errors import Invalid, NotFound
 from juststorage.ports import BlobReader, BlobStore
+from juststorage.testing.contracts._base import may_refuse
 from juststorage.testing.contracts._blob_base import (
     BlobTests,
     hash_of,
@@ -86,6 +87,8 @@ class BlobReading(BlobTests):
 
     async def test_a_reader_outlives_its_blob(self, store: BlobStore) -> None:
         """What is open reads to its end, bit-identical, although the blob is removed meanwhile."""
+        if not self.can.stable_readers:
+            pytest.skip("the backend declares no stable readers")
         data = pattern(400_000)
         locator = await place(store, data)
         async with await store.open(locator) as reader:
@@ -94,6 +97,19 @@ class BlobReading(BlobTests):
                 await store.purge(await store.trash(older_than_s=0, limit=10))
             assert await _part(reader, 0, len(data)) == data
             assert await _part(reader, 7, 100_001) == data[7:100_008]
+
+    async def test_a_reader_whose_blob_is_removed(self, store: BlobStore) -> None:
+        """Capable or not, it gives the blob's bytes, and never ends early without an error."""
+        data = pattern(2_000_000)
+        locator = await place(store, data)
+        got = b""
+        async with await store.open(locator) as reader:
+            assert not await store.remove([locator])
+            with may_refuse():
+                async for chunk in reader.chunks(0, len(data)):
+                    got += chunk
+                assert len(got) == len(data)
+        assert data.startswith(got)
 
     async def test_a_reader_outlives_a_replacement(self, store: BlobStore) -> None:
         """Placing equal bytes again does not disturb who is reading."""

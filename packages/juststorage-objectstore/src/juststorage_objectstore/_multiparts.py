@@ -1,0 +1,187 @@
+"""Incomplete multipart uploads of S3, which the client can neither list nor abort.
+
+A process that dies in the middle of a large upload leaves its parts behind: invisible, and paid for
+until somebody aborts the upload. This takes an access key that we know; where the credentials come
+from a role, and at other providers, a lifecycle rule of the bucket does it (see the README).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import ssl
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import anyio.to_thread
+
+from juststorage.domain import Locator
+from juststorage.errors import NotFound, Unavailable
+from juststorage_objectstore._errors import Refused
+from juststorage_objectstore._options import ObjectStoreOptions
+from juststorage_objectstore._settings import environment_credentials, parse_url, trusted
+from juststorage_objectstore._signing import Credentials, query_string, signed_headers
+
+__all__ = ["Multipart", "Multiparts", "find_multiparts"]
+
+_ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+_PAGE_MAX: Final = 1000
+
+
+class Multipart(NamedTuple):
+    """An incomplete upload: where it leads to, its name at the store, and since when."""
+
+    locator: Locator
+    upload: str
+    since: datetime
+
+
+class Multiparts:
+    """Lists and aborts, one request at a time, in a thread: nobody waits for it but the sweeper."""
+
+    def __init__(  # the pieces of a URL, and what signs it
+        self,
+        base: str,
+        prefix: str,
+        *,
+        region: str,
+        credentials: Credentials,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._url = urlsplit(base)
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._region = region
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        self._tls = tls
+        self._now = now
+
+    async def page(
+        self, prefix: str, *, after: tuple[Locator, str] | None, limit: int
+    ) -> list[Multipart]:
+        """Up to `limit` uploads below a prefix, ascending by locator and name, behind `after`."""
+        query = {
+            "uploads": "",
+            "prefix": f"{self._prefix}{prefix}/",
+            "max-uploads": str(min(limit, _PAGE_MAX)),
+        }
+        if after is not None:
+            query["key-marker"] = self._prefix + after[0]
+            if after[1]:
+                query["upload-id-marker"] = after[1]
+        found = [
+            Multipart(key.removeprefix(self._prefix), upload, since)
+            for key, upload, since in _parsed(await self._send("GET", "", query))
+        ]
+        return sorted(found)
+
+    async def abort(self, locator: Locator, upload: str) -> None:
+        """Drop the parts of an upload; one that is completed or absent stays as it is."""
+        try:
+            await self._send("DELETE", self._prefix + locator, {"uploadId": upload})
+        except NotFound:
+            return
+
+    async def _send(self, method: str, key: str, query: dict[str, str]) -> bytes:
+        send = partial(self._exchange, method, key, query)
+        # Abandoned where cancelled: the time-out ends the thread.
+        return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+
+    def _exchange(self, method: str, key: str, query: dict[str, str]) -> bytes:
+        host = self._url.netloc
+        path = quote(f"{self._url.path.rstrip('/')}/{key}", safe="/-_.~")
+        headers = signed_headers(
+            method,
+            host,
+            path,
+            query,
+            region=self._region,
+            credentials=self._credentials,
+            now=self._now(),
+        )
+        connection = self._connection(host)
+        try:
+            connection.request(method, f"{path}?{query_string(query)}", headers=headers)
+            answer = connection.getresponse()
+            body = answer.read(_ANSWER_BYTES_MAX)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable("the object store failed or did not answer") from error
+        finally:
+            connection.close()
+        return _checked(answer.status, body)
+
+    def _connection(self, host: str) -> http.client.HTTPConnection:
+        if self._url.scheme == "http":
+            return http.client.HTTPConnection(host, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(host, timeout=self._timeout_s, context=self._tls)
+
+
+def _checked(status: int, body: bytes) -> bytes:
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return body
+    if status == HTTPStatus.NOT_FOUND:
+        raise NotFound("there is no such upload")
+    if status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED}:
+        raise Refused("the object store refuses access")
+    raise Unavailable(f"the object store answers with status {status}")
+
+
+def _parsed(body: bytes) -> list[tuple[str, str, datetime]]:
+    """The uploads of a listing. Some servers name a namespace, some do not."""
+    try:
+        root = ET.fromstring(body)  # noqa: S314  from our own store; expat limits expansion
+        return [
+            (
+                each.findtext("{*}Key", ""),
+                each.findtext("{*}UploadId", ""),
+                datetime.fromisoformat(each.findtext("{*}Initiated", "")),
+            )
+            for each in root.iter()
+            if each.tag.rpartition("}")[2] == "Upload"
+        ]
+    except (ET.ParseError, ValueError) as error:
+        raise Unavailable("the object store's list of uploads cannot be read") from error
+
+
+def find_multiparts(options: ObjectStoreOptions, now: Callable[[], datetime]) -> Multiparts | None:
+    """What lists and aborts, where the store is S3 and the access key is known."""
+    place = parse_url(options.url)
+    if place.scheme != "s3":
+        return None
+    if options.access_key_id is not None and options.secret_access_key is not None:
+        token = options.session_token
+        credentials = Credentials(
+            options.access_key_id.reveal(),
+            options.secret_access_key.reveal(),
+            token.reveal() if token is not None else "",
+        )
+    else:
+        found = environment_credentials(os.environ)
+        if len(found.keys() - {"session_token"}) < 2:
+            return None
+        credentials = Credentials(**found)
+    region = options.region or "us-east-1"
+    base = (options.endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/")
+    if options.endpoint is None or not _is_virtual_hosted(options):
+        base = f"{base}/{place.bucket}"
+    return Multiparts(
+        base,
+        place.prefix,
+        region=region,
+        credentials=credentials,
+        timeout_s=options.timeout_s,
+        tls=ssl.create_default_context(cadata=trusted(options)) if "https" in base[:5] else None,
+        now=now,
+    )
+
+
+def _is_virtual_hosted(options: ObjectStoreOptions) -> bool:
+    wanted = options.settings.get("virtual_hosted_style_request", "false")
+    return wanted.lower() in {"true", "1", "yes", "on"}
