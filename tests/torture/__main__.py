@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
-EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power", "freeze")
+EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power", "freeze", "database")
 
 
 def find(name: str) -> Experiment:

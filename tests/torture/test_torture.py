@@ -9,7 +9,15 @@ import pytest
 from tests.torture.__main__ import EXPERIMENTS, find
 from tests.torture.experiment import Run
 
-SECONDS = {"crash": 24, "kill": 14, "interleave": 20, "disk": 22, "power": 18}
+SECONDS = {
+    "crash": 24,
+    "kill": 14,
+    "interleave": 20,
+    "disk": 22,
+    "power": 18,
+    "freeze": 18,
+    "database": 24,
+}
 
 
 @pytest.mark.timeout(300)

@@ -1,0 +1,282 @@
+"""The database: restarted, cut off, replaced by its standby, restored to an earlier time.
+
+- PostgreSQL is stopped as by a crash and started again, over and over, under clients: nothing that
+  was acknowledged is lost, nothing but 503 is answered, and it works again within 5 s.
+- A proxy cuts a connection at a random answer, or request, of random acts: every outcome is told,
+  or 503, and found out by reading; no transaction and no connection is left over.
+- The synchronous standby is promoted while clients work: everything acknowledged is on it.
+- The database is restored to an earlier time: what it names is there again, from the trash.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import asyncpg  # type: ignore[import-untyped]
+
+from juststorage_postgres.testing import (
+    LocalServer,
+    PostgresServer,
+    made_database,
+    migrate,
+    own_server,
+    run_sql,
+)
+from tests.lost_database.proxy import Proxy
+from tests.torture.acts import (
+    ACTS,
+    OBJECTS,
+    Collect,
+    Deed,
+    Fsck,
+)
+from tests.torture.clients import Client, contents, working
+from tests.torture.experiment import Counts, Rig, Run
+from tests.torture.journal import Broken, Journal
+from tests.torture.nursery import Nursery
+from tests.torture.points import Points
+from tests.torture.service import Service, Store, config_of, settle, write_config
+
+__all__ = ["run"]
+
+RECOVERED_S = 5.0
+_DEEDS = tuple(deed for deed in ACTS if not issubclass(deed, Collect) and deed is not Fsck)
+
+
+def run(run: Run) -> Counts:
+    """A share of the time for each part."""
+    counts: Counts = Counter()
+    whole_s = run.left_s
+    with own_server() as server, made_database(_of(server)) as url:
+        migrate(url)
+        _cuts(run, server, Store("postgres", _folder(run, "cuts"), url), counts, whole_s * 0.3)
+    with own_server() as server, made_database(_of(server)) as url:
+        migrate(url)
+        _restore(run, server, Store("postgres", _folder(run, "restore"), url), counts)
+    _failover(run, counts)
+    with own_server() as server, made_database(_of(server)) as url:
+        migrate(url)
+        _restarts(run, server, Store("postgres", _folder(run, "restarts"), url), counts)
+    return counts
+
+
+def _of(server: LocalServer) -> PostgresServer:
+    return PostgresServer(server.url(), "own", server)
+
+
+def _folder(run: Run, name: str) -> Path:
+    folder = run.folder / name
+    (folder / "data").mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def _services(store: Store, count: int, **options: object) -> Iterator[list[Service]]:
+    """Servers on the store, and their nursery; they wait a while for a database that is away."""
+    with Nursery(store.folder) as nursery:
+        written = config_of(store, options={"connect_timeout_s": 1, **options})
+        config = write_config(store.folder / "torture.toml", written)
+        services = [Service(nursery, config, store.folder / "torture.log") for _ in range(count)]
+        for service in services:
+            service.start()
+        yield services
+
+
+def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
+    pool = contents(run.chance, 12)
+    ports = [service.port for service in services]
+    return [
+        Client(f"c{n}", ports, pool, random.Random(run.chance.random())) for n in range(clients)
+    ]
+
+
+# -- restarts -------------------------------------------------------------------------------------
+
+
+def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:
+    slowest_s = 0.0
+    with _services(store, 2) as services:
+        crowd = _crowd(run, services, 8)
+        with working(crowd):
+            while run.left_s > 4:
+                time.sleep(min(run.chance.uniform(0.5, 4), max(0.0, run.left_s - 3)))
+                server.stop("immediate")
+                time.sleep(run.chance.uniform(0, 0.5))
+                server.start()
+                slowest_s = max(slowest_s, *(_recovery_s(service) for service in services))
+                counts["restarts of the database"] += 1
+                if any(client.problem for client in crowd):
+                    break
+        if slowest_s > RECOVERED_S:
+            raise Broken(f"it took {slowest_s:.1f} s until it worked again")
+        _end(store, services, crowd, counts)
+    counts["milliseconds of the slowest recovery"] = int(slowest_s * 1000)
+
+
+def _recovery_s(service: Service) -> float:
+    """Seconds until an upload succeeds."""
+    began = time.monotonic()
+    while True:
+        answer = service.call("POST", OBJECTS, b"is it well?", timeout=30)
+        if answer is not None and answer[0] == 201:
+            return time.monotonic() - began
+        if answer is not None and answer[0] != 503:
+            raise Broken(f"while the database comes back: {answer}")
+        time.sleep(0.02)
+
+
+def _end(store: Store, services: list[Service], crowd: list[Client], counts: Counts) -> None:
+    for service in services:
+        service.wait_until_ready()
+    for client in crowd:
+        client.check_all()
+        counts.update(client.counts)
+    settle(store)
+    for client in crowd:
+        client.check_all()
+    _nothing_hangs(store)
+    for service in services:
+        service.stop()
+
+
+def _nothing_hangs(store: Store) -> None:
+    async def hanging() -> int:
+        connection = await asyncpg.connect(store.url)
+        try:
+            return int(
+                await connection.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND state LIKE 'idle in transaction%'"
+                )
+            )
+        finally:
+            await connection.close()
+
+    deadline = time.monotonic() + 5
+    while anyio.run(hanging):
+        if time.monotonic() > deadline:
+            raise Broken("a transaction hangs")
+        time.sleep(0.05)
+
+
+# -- cuts -----------------------------------------------------------------------------------------
+
+
+def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    directory = store.folder / "p"
+    directory.mkdir()
+    with Proxy(directory, server.root / ".s.PGSQL.5432") as proxy:
+        through = replace(store, url=store.url.replace(str(server.root), str(directory)))
+        with _services(through, 1) as (service,):
+            points = Points(store.folder / "points")
+            made = Rig(store, service._nursery, points, service._config, service)
+            while time.monotonic() < deadline:
+                deed = run.chance.choice(_DEEDS)
+                _cut(run, made, proxy, deed, counts)
+                if counts["connections cut"] % 25 == 0:
+                    settle(store, journal=made.journal, service=service)
+                    del made.journal.entries[:-60]
+            settle(store, journal=made.journal, service=service)
+            _nothing_hangs(store)
+            service.stop()
+
+
+def _cut(run: Run, made: Rig, proxy: Proxy, deed: type[Deed], counts: Counts) -> None:
+    doing = deed(made, run.chance)
+    doing.prepare()
+    when = run.chance.choice(("before", "after"))
+    marker = run.chance.choice((b"", b"", b"COMMIT\0"))
+    if when == "before" and marker:
+        marker = b""
+    proxy.cut(when, answers_to_pass=0 if marker else run.chance.randrange(4), marker=marker)
+    # 404: a delete whose answer was lost, tried again behind the scenes of this very request.
+    doing.refusals = (404, 409, 503)
+    try:
+        done = doing.act()
+    except Broken as broken:
+        raise Broken(f"{deed.__name__}, cut {when}: {broken}") from broken
+    if not proxy.has_cut:
+        proxy.cut("before", marker=b"never in any message")
+        counts["acts that were over before the cut"] += 1
+        return
+    counts["connections cut"] += 1
+    counts["acts that endured a cut" if done else f"acts told {doing.refused} at a cut"] += 1
+    if not done and doing.refused is None:
+        raise Broken(f"{deed.__name__}, cut {when}: no answer from a server that runs")
+
+
+# -- another database -----------------------------------------------------------------------------
+
+
+def _failover(run: Run, counts: Counts) -> None:
+    with own_server() as primary, made_database(_of(primary)) as url:
+        migrate(url)
+        with own_server(replica_of=primary) as standby:
+            run_sql(
+                primary.url(),
+                "ALTER SYSTEM SET synchronous_standby_names = '*'",
+                "SELECT pg_reload_conf()",
+            )
+            store = Store("postgres", _folder(run, "failover"), url)
+            with _services(store, 2) as services:
+                crowd = _crowd(run, services, 6)
+                with working(crowd):
+                    time.sleep(3)
+                    primary.stop("immediate")
+                    for service in services:
+                        service.kill()
+                    run_sql(standby.url(), "SELECT pg_promote()")
+                    moved = replace(store, url=url.replace(str(primary.root), str(standby.root)))
+                    written = config_of(moved, options={"connect_timeout_s": 1})
+                    write_config(store.folder / "torture.toml", written)
+                    for service in services:
+                        service.start()
+                    time.sleep(1)
+                _end(moved, services, crowd, counts)
+    counts["failovers to a synchronous standby"] += 1
+
+
+def _restore(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:
+    with _services(store, 1) as (service,):
+        pool = contents(run.chance, 12)
+        journal = Journal()
+
+        def upload(data: bytes) -> None:
+            answer = service.call("POST", OBJECTS, data)
+            if answer is None or answer[0] != 201:
+                raise Broken(f"an upload answers {answer}")
+            journal.uploaded(answer[1], data)
+
+        for data in pool:
+            upload(data)
+        service.stop()
+        name = store.url.partition("?")[0].rpartition("/")[2]
+        with made_database(_of(server), name) as earlier:
+            service.start()
+            for entry in journal.living[::2]:
+                service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+            for number in range(5):
+                answer = service.call("POST", OBJECTS, b"later %d" % number)
+                assert answer is not None and answer[0] == 201
+            # The retention of the trash reaches back further than the backup.
+            words = ["gc", "run", "--grace-s", "0", "--config"]
+            kept = config_of(store, gc={"trash_retention_s": 3600})
+            config = write_config(store.folder / "collecting.toml", kept)
+            if service._nursery.run([*words, str(config)], service.log):
+                raise Broken(f"gc run failed: {service.logged()}")
+            service.stop()
+            restored = replace(store, url=earlier)
+            write_config(store.folder / "torture.toml", config_of(restored))
+            service.start()
+            journal.check(service.read)
+            settle(restored, journal=journal, service=service)
+            service.stop()
+    counts["objects read after the database was restored"] += len(pool)
