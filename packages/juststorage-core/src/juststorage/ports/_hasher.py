@@ -17,8 +17,8 @@ class HashState(Protocol):
     the interpreter lock; that is what lets hashing overlap with receiving and writing.
     """
 
-    def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Add bytes."""
+    def update(self, data: bytes | bytearray | memoryview, /) -> object:
+        """Add bytes. What it returns means nothing; some libraries return the state."""
         ...
 
     def digest(self) -> bytes:
