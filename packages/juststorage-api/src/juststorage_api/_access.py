@@ -54,6 +54,8 @@ class Call(Enum):
     REVOKE_API_KEY = "revoke API key"
     READ_COLLECTOR = "read collector"
     COLLECT = "collect"
+    READ_SWITCH = "read the read-only switch"
+    SWITCH = "switch read-only mode"
 
 
 NEEDS: Final = {
@@ -74,6 +76,8 @@ NEEDS: Final = {
     Call.REVOKE_API_KEY: Scope.KEYS_MANAGE,
     Call.READ_COLLECTOR: Scope.ADMIN,
     Call.COLLECT: Scope.ADMIN,
+    Call.READ_SWITCH: Scope.ADMIN,
+    Call.SWITCH: Scope.ADMIN,
 }
 
 OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
@@ -99,6 +103,8 @@ OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
     "revokeApiKey": (Call.REVOKE_API_KEY,),
     "getCollector": (Call.READ_COLLECTOR,),
     "collectGarbage": (Call.COLLECT,),
+    "getReadOnly": (Call.READ_SWITCH,),
+    "setReadOnly": (Call.SWITCH,),
 }
 """What each operation of the OpenAPI document asks for. The document tells clients its scopes, and
 the test of access takes every operation and its scopes from there: one that is missing here fails

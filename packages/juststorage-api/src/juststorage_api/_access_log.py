@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from time import perf_counter
 
-from juststorage.runtime import line_handler
+from juststorage.runtime import log_line
 from juststorage_api._exchange import Exchange
 
 __all__ = ["AccessLog"]
@@ -16,19 +15,18 @@ class AccessLog:
 
     The record's fields are `method`, `path` (percent-encoded, without the query string, which may
     name keys), `status`, `code` (of a problem, else absent), `duration_ms`, `sent_bytes`,
-    `received_bytes`, and `tenant_id` and `subject` once they are known; the request's id comes
-    from its context, as on every line of it.
+    `received_bytes`, `request_id`, and `tenant_id` and `subject` once they are known.
     """
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("juststorage.access")
 
-    def write(self, exchange: Exchange, began: float) -> None:
-        """Log an exchange that began at `began`, by `perf_counter`."""
+    def write(self, exchange: Exchange, seconds: float) -> None:
+        """Log an exchange that took so long."""
         logger = self._logger
         if not logger.isEnabledFor(logging.INFO):
             return
-        duration_ms = (perf_counter() - began) * 1000
+        duration_ms = seconds * 1000
         path = exchange.path.decode("ascii", "replace")
         fields: dict[str, object] = {
             "method": exchange.method,
@@ -37,6 +35,7 @@ class AccessLog:
             "duration_ms": round(duration_ms, 3),
             "sent_bytes": exchange.sent_bytes,
             "received_bytes": exchange.received_bytes,
+            "request_id": exchange.request_id.decode("ascii"),
         }
         if exchange.code:
             fields["code"] = exchange.code
@@ -48,14 +47,4 @@ class AccessLog:
             f"{exchange.method} {path} {exchange.status} {exchange.sent_bytes} bytes"
             f" {duration_ms:.1f} ms"
         )
-        handler = line_handler(logger)
-        if handler is not None:
-            fields["request_id"] = exchange.request_id.decode("ascii")
-            handler.line(logger.name, message, fields)
-            return
-        # Not logger.info: it walks the stack for a file and a line that nobody asks for.
-        nowhere = ("", 0)
-        record = logger.makeRecord(
-            logger.name, logging.INFO, *nowhere, message, (), None, extra=fields
-        )
-        logger.handle(record)
+        log_line(logger, message, fields)

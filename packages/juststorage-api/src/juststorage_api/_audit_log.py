@@ -6,7 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
-from juststorage.runtime import line_handler
+from juststorage.errors import ReadOnly
+from juststorage.runtime import log_line
 from juststorage_api._exchange import Exchange
 
 __all__ = ["AuditLog"]
@@ -24,9 +25,10 @@ class AuditLog:
 
     - `done`: the change that `action` names (`object.created`, `object.replaced`, `object.changed`,
       `object.deleted`, `api_key.created`, `api_key.changed`, `api_key.revoked`) is durable, also
-      where its answer did not arrive. What was changed is in further fields.
+      where its answer did not arrive, or read-only mode was switched (`service.read_only`). What
+      was changed is in further fields.
     - `refused`: nothing happened; `code` says why. 401, 403 and 429 of any call, every 4xx of calls
-      about API keys.
+      about API keys, and changes in read-only mode.
     - `unknown`: a change was asked for, and failed in the service (5xx) or was broken off.
 
     Args:
@@ -48,7 +50,11 @@ class AuditLog:
             self._event(exchange, deed[0], "done", deed[1])
         elif 0 < status < 400:
             return
-        elif status in _REFUSED or (400 <= status < 500 and exchange.path.startswith(_KEYS)):
+        elif (
+            status in _REFUSED
+            or (400 <= status < 500 and exchange.path.startswith(_KEYS))
+            or exchange.code == ReadOnly.code
+        ):
             self._event(exchange, "request", "refused", _request(exchange))
         elif (status == 0 or status >= 500) and _is_change(exchange):
             self._event(exchange, "request", "unknown", _request(exchange))
@@ -67,15 +73,7 @@ class AuditLog:
             "peer": client[0] if client else None,
             **facts,
         }
-        message = f"{action} {outcome}"
-        handler = line_handler(self._logger)
-        if handler is not None:
-            handler.line(self._logger.name, message, fields)
-            return
-        record = self._logger.makeRecord(
-            self._logger.name, logging.INFO, "", 0, message, (), None, extra=fields
-        )
-        self._logger.handle(record)
+        log_line(self._logger, f"{action} {outcome}", fields)
 
 
 def _request(exchange: Exchange) -> dict[str, Any]:

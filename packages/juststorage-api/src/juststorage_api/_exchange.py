@@ -36,7 +36,8 @@ class Exchange:
     """A request under way.
 
     Slots and plain attributes, because one is made for every request. What the access log tells is
-    collected here: `status`, `code`, `tenant_id`, `sent_bytes`, `received_bytes`.
+    collected here: `status`, `code`, `tenant_id`, `sent_bytes`, `received_bytes`; `route` is the
+    template of its path where the front knew it at once.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Exchange:
         "receive",
         "received_bytes",
         "request_id",
+        "route",
         "scope",
         "send",
         "sent_bytes",
@@ -94,6 +96,7 @@ class Exchange:
         self.allowance: tuple[int, int] | None = None
         self.status = 0
         self.code = ""
+        self.route = ""
         self.deed: tuple[str, Mapping[str, Any]] | None = None
         self.sent_bytes = 0
         self.received_bytes = 0

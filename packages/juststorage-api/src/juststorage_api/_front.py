@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
-from juststorage.errors import Invalid, JustStorageError, NotFound, Unavailable
+from juststorage.errors import Invalid, JustStorageError, NotFound, ReadOnly, Unavailable
 from juststorage.ports import Actor, acting
 from juststorage.runtime import log_fields
 from juststorage_api._access import told
@@ -28,6 +28,8 @@ from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
 from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, raw_path
 from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
+from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, HttpMeters
+from juststorage_api._read_only import READING, refusal
 from juststorage_api._request_id import RequestIds
 from juststorage_api._services import Services
 
@@ -61,8 +63,10 @@ class Front:
     def __init__(self, services: Services, routes: Application) -> None:
         self._authentication = services.authentication
         self._routes = routes
+        self._runtime = services.runtime
         self._ids = RequestIds()
         self._access_log = AccessLog()
+        self._count = HttpMeters(services.sheet).count
         self._limits = services.limits
         self._names_actors = services.runtime.config.audit.table
         self._audit_log = AuditLog(enabled=services.runtime.config.audit.log)
@@ -115,7 +119,9 @@ class Front:
             if self._limits is not None:
                 self._limits.charge(exchange)
             self._audit_log.write(exchange)
-            self._access_log.write(exchange, began)
+            seconds = perf_counter() - began
+            self._count(exchange, seconds)
+            self._access_log.write(exchange, seconds)
             log_fields.reset(context)
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -128,28 +134,37 @@ class Front:
             )
             if self._limits is not None:
                 self._limits.admit(exchange)
-            if self._names_actors:
-                # The request has a task of its own, so this is gone when it is.
-                acting.set(Actor(exchange.caller.subject, exchange.request_id.decode("ascii")))
+            if exchange.method not in READING:
+                self._before_change(exchange)
         if len(exchange.fields) != len(exchange.scope["headers"]):
             exchange.fields = fields_of(exchange.scope["headers"])
         if path.startswith(OBJECTS_PREFIX):
             if path.startswith(BY_KEY_PREFIX):
                 handlers = self._by_key
+                exchange.route = BY_KEY
             elif path in _OF_MANY:
                 handlers = self._of_many
             elif b"/" not in path[len(OBJECTS_PREFIX) :] and len(path) > len(OBJECTS_PREFIX):
                 handlers = self._by_id
+                exchange.route = BY_ID
             else:
                 return await self._route(exchange)
         elif path == b"/v1/objects":
             handlers = self._collection
+            exchange.route = COLLECTION
         else:
             return await self._route(exchange)
         handler = handlers.get(exchange.method)
         if handler is None:
             raise self._unanswered(path, handlers)
         return await handler(exchange)
+
+    def _before_change(self, exchange: Exchange) -> None:
+        if self._runtime.read_only and _changes_objects(exchange.path):
+            raise refusal()
+        if self._names_actors:
+            # The request has a task of its own, so this is gone when it is.
+            acting.set(Actor(exchange.caller.subject, exchange.request_id.decode("ascii")))
 
     def _unanswered(self, path: bytes, handlers: Mapping[str, Handler]) -> Exception:
         if handlers is self._by_key and path.count(b"/") < BY_KEY_PREFIX.count(b"/") + 2:
@@ -213,7 +228,7 @@ class Front:
             challenge=self._authentication.challenge,
         )
         exchange.code = problem.code
-        if problem.status >= 500:
+        if problem.status >= 500 and not isinstance(error, ReadOnly):
             self._log_failure(exchange, error, problem.status)
         if exchange.started:
             # Half an answer must not look like a whole one. Servers close the connection when the
@@ -238,6 +253,11 @@ class Front:
             exc_info=None if expected else error,
             extra={"status": status},
         )
+
+
+def _changes_objects(path: bytes) -> bool:
+    """Whether a call with this path does, if it is one that could."""
+    return path.startswith(b"/v1/objects") and path != b"/v1/objects/search"
 
 
 def _is_http1(exchange: Exchange) -> bool:

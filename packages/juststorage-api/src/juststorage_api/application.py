@@ -12,6 +12,7 @@ from juststorage.errors import JustStorageError
 from juststorage.runtime import Runtime
 from juststorage_api._asgi import Application, Receive, Scope, Send
 from juststorage_api._front import Front
+from juststorage_api._meters import note_start
 from juststorage_api._routes import Routes
 from juststorage_api._services import Services
 
@@ -63,6 +64,7 @@ class _Application:
                     if services.limits is not None:
                         tasks.start_soon(services.limits.run)
                     is_open = True
+                    note_start(runtime.sheet, runtime.clock.now().timestamp())
                     await send({"type": "lifespan.startup.complete"})
                     await receive()
                     self._front = None

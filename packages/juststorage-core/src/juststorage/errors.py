@@ -35,6 +35,7 @@ __all__ = [
     "PluginError",
     "PreconditionFailed",
     "RateLimited",
+    "ReadOnly",
     "ScopeMissing",
     "StorageFull",
     "TenantForbidden",
@@ -211,6 +212,12 @@ class Unavailable(JustStorageError):
 
     code = "unavailable"
     retryable = True
+
+
+class ReadOnly(Unavailable):
+    """Whoever runs the service has it refuse changes for now."""
+
+    code = "read_only"
 
 
 class StorageFull(JustStorageError):

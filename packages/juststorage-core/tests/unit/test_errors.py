@@ -36,7 +36,7 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
         "precondition_failed",
         "idempotency_in_flight",
     },
-    errors.Unavailable: {"unavailable"},
+    errors.Unavailable: {"read_only", "unavailable"},
     errors.StorageFull: {"storage_full"},
     errors.Corrupt: {"internal", "blob_missing"},
     errors.UnsupportedOperation: {"unsupported_operation"},
@@ -90,7 +90,12 @@ def test_codes_tell_families_apart() -> None:
 def test_what_may_be_tried_again() -> None:
     """Only what may pass by itself is retryable."""
     retryable = {kind for kind in classes() if kind.retryable}
-    assert retryable == {errors.Unavailable, errors.RateLimited, errors.IdempotencyInFlight}
+    assert retryable == {
+        errors.Unavailable,
+        errors.ReadOnly,
+        errors.RateLimited,
+        errors.IdempotencyInFlight,
+    }
 
 
 def test_an_error_carries_its_facts() -> None:

@@ -55,6 +55,7 @@ async def open_store(
                 batch_max=PUT_BATCH_MAX,
                 calls_max=min(PUT_BATCHES_MAX, options.threads),
             ) as puts:
+                context.gauge("waiting", lambda: puts.depth)
                 yield LocalFSBlobStore(volume, jobs, puts, context.clock)
         finally:
             await jobs.aclose()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from juststorage.domain import ContentHash, Locator, ObjectId
-from juststorage.errors import Corrupt, JustStorageError, NotFound, StorageFull, Unavailable
+from juststorage.errors import Corrupt, JustStorageError, NotFound, Unavailable
 from juststorage.plugins import Gatherer
 from juststorage.ports import (
     BlobReader,
@@ -146,7 +146,4 @@ class LocalFSBlobStore(BlobStore):
         if self._probe is not None and not self._probe.done():
             raise Unavailable("the volume has not answered yet")
         self._probe = self._jobs.submit(self._volume.probe)
-        try:
-            await self._jobs.wait(self._probe, timeout_s=PING_TIMEOUT_S)
-        except StorageFull as error:
-            raise Unavailable("the volume has no room to write") from error
+        await self._jobs.wait(self._probe, timeout_s=PING_TIMEOUT_S)

@@ -121,7 +121,7 @@ async def test_a_full_volume_opens(
     with caplog.at_level(logging.WARNING):
         async with opened(tmp_path, ops=Full()) as store:
             assert "full" in caplog.text
-            with pytest.raises(Unavailable):
+            with pytest.raises(StorageFull):
                 await store.ping()
             with pytest.raises(StorageFull):
                 await store.put(ObjectId.new(), HASH, DATA)

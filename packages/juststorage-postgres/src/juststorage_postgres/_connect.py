@@ -230,6 +230,8 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
         )
     except DRIVER_ERRORS as error:
         raise translate(error) from error
+    context.gauge("connections", pool.get_size)
+    context.gauge("connections_in_use", lambda: pool.get_size() - pool.get_idle_size())
     try:
         yield Pool(
             pool,

@@ -72,6 +72,13 @@ class FastLane:
                 await stack.enter_async_context(finds)
             yield
 
+    @property
+    def depth(self) -> int:
+        """Requests that wait for a batch."""
+        changes = (self._begin, self._begin_reserved, self._reserve, self._commit, self._delete)
+        finds = (self._find, self._find_by_key, self._find_api_key)
+        return sum(each.depth for each in changes) + sum(each.depth for each in finds)
+
     async def begin(self, item: Begin) -> Reservation | Committed:
         """Begin an upload, and reserve where the content is known."""
         # What a POST may not meet is any holder at all, and the insert finds out; what a PUT asks

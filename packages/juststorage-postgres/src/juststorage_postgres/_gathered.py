@@ -55,6 +55,11 @@ class Gathered(Generic[ItemT, ResultT]):
         self._fast = Gatherer(self._call_fast, batch_max=batch_max, calls_max=calls_max)
         self._careful = Gatherer(self._call_careful, batch_max=batch_max, calls_max=calls_max)
 
+    @property
+    def depth(self) -> int:
+        """Items that wait for a batch."""
+        return self._fast.depth + self._careful.depth
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Run the gatherers."""

@@ -76,4 +76,5 @@ async def opened_store(
     async with opened_pool(options, context) as pool:
         lane = FastLane(pool, options)
         async with lane.opened():
+            context.gauge("waiting", lambda: lane.depth)
             yield PostgresMetadataStore(pool, lane)

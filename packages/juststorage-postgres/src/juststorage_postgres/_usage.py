@@ -6,7 +6,15 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from juststorage.domain import Namespace, NamespacePattern, StorageClass, TenantId
-from juststorage.ports import Usage, UsageDrift, UsagePart, UsageRecount, UsageRepository
+from juststorage.ports import (
+    Totals,
+    TotalsPart,
+    Usage,
+    UsageDrift,
+    UsagePart,
+    UsageRecount,
+    UsageRepository,
+)
 from juststorage_postgres._page import like
 from juststorage_postgres._pool import Connection, Pool
 
@@ -48,6 +56,26 @@ SELECT NULL, NULL, NULL, NULL, sum(size_bytes)::bigint FROM (
     SELECT DISTINCT storage_class, blob_hash, size_bytes FROM held
 ) AS once
 ORDER BY 1, 2"""  # noqa: S608
+
+# A row for each class; one with how many tenants there are, and since when there is garbage.
+_TOTALS: Final = """
+WITH counted AS MATERIALIZED (
+    SELECT tenant_id, storage_class, sum(objects) AS objects, sum(bytes) AS bytes FROM (
+        SELECT * FROM usage UNION ALL SELECT * FROM usage_deltas
+    ) AS u GROUP BY 1, 2
+)
+SELECT
+    storage_class, sum(objects)::bigint AS objects, sum(bytes)::bigint AS bytes,
+    NULL::timestamptz AS since
+FROM counted GROUP BY 1
+UNION ALL
+SELECT
+    NULL, count(DISTINCT tenant_id), 0,
+    (SELECT min(zero_since) FROM blobs WHERE zero_since IS NOT NULL)
+FROM counted WHERE objects <> 0"""
+
+_STORED: Final = """
+SELECT storage_class, count(*) AS blobs, sum(size_bytes)::bigint AS bytes FROM blobs GROUP BY 1"""
 
 # Rows that another process folds are skipped, so several never wait for each other here; the
 # counters are taken in the order of their keys. A delta may come before the one that it undoes, so
@@ -124,6 +152,27 @@ class PostgresUsageRepository(UsageRepository):
         parts = [_part_of(row) for row in rows if row["namespace"] is not None]
         (total,) = [row["physical"] or 0 for row in rows if row["namespace"] is None]
         return Usage(parts=parts, physical_bytes=total)
+
+    async def totals(self, *, physical: bool) -> Totals:
+        stored: dict[str, tuple[int, int]] = {}
+        async with self._pool.connection() as connection:
+            rows = await connection.fetch(_TOTALS)
+            if physical:
+                found = await connection.fetch(_STORED)
+                stored = {row["storage_class"]: (row["blobs"], row["bytes"]) for row in found}
+        counted = {row["storage_class"]: (row["objects"], row["bytes"]) for row in rows}
+        (general,) = [row for row in rows if row["storage_class"] is None]
+        parts = [
+            TotalsPart(
+                storage_class=each,
+                objects=counted.get(each, (0, 0))[0],
+                logical_bytes=counted.get(each, (0, 0))[1],
+                blobs=stored.get(each, (0, 0))[0] if physical else None,
+                physical_bytes=stored.get(each, (0, 0))[1] if physical else None,
+            )
+            for each in sorted(StorageClass)
+        ]
+        return Totals(tenants=general["objects"], parts=parts, garbage_since=general["since"])
 
     async def fold(self, *, limit: int) -> int:
         async def run(connection: Connection) -> int:

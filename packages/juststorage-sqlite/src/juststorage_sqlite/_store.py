@@ -150,6 +150,7 @@ async def open_store(
         lookups = await stack.enter_async_context(
             Gatherer(partial(_look_up, *lookup_worker), batch_max=options.batch_max)
         )
+        context.gauge("waiting", lambda: writer.depth + lookups.depth)
         yield SqliteMetadataStore(
             context.clock,
             writer,

@@ -9,9 +9,18 @@ from collections.abc import Collection
 from typing import Final
 
 from juststorage.domain import Namespace, NamespacePattern, StorageClass, TenantId
-from juststorage.ports import Usage, UsageDrift, UsagePart, UsageRecount, UsageRepository
+from juststorage.ports import (
+    Totals,
+    TotalsPart,
+    Usage,
+    UsageDrift,
+    UsagePart,
+    UsageRecount,
+    UsageRepository,
+)
 from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._rows import names_json, trusted
+from juststorage_sqlite._times import from_micros
 from juststorage_sqlite._writer import Writer
 
 __all__ = ["SqliteUsageRepository"]
@@ -35,6 +44,16 @@ _PHYSICAL: Final = (
     " UNION ALL SELECT NULL, NULL, NULL, NULL, coalesce(sum(size_bytes), 0)"
     " FROM (SELECT DISTINCT storage_class, blob_hash, size_bytes FROM held)"
     " ORDER BY 1, 2"
+)
+# What each class has, then how many tenants there are, then since when there is garbage.
+_ALL: Final = (
+    "SELECT storage_class, sum(objects), sum(bytes), NULL, NULL FROM usage GROUP BY 1"
+    " UNION ALL SELECT 'tenants', count(DISTINCT tenant_id), 0, NULL, NULL FROM usage"
+    " WHERE objects <> 0"
+    " UNION ALL SELECT 'garbage', min(zero_since), 0, NULL, NULL FROM blobs WHERE ref_count = 0"
+)
+_ALL_PHYSICAL: Final = (
+    f"{_ALL} UNION ALL SELECT storage_class, 0, 0, count(*), sum(size_bytes) FROM blobs GROUP BY 1"
 )
 _NEXT: Final = (
     "SELECT min(t) FROM (SELECT min(tenant_id) AS t FROM objects"
@@ -73,6 +92,9 @@ class SqliteUsageRepository(UsageRepository):
         asked = None if namespaces is None else names_json(namespaces)
         return await self._reader.run(lambda db: _of(db, tenant_id, asked, physical))
 
+    async def totals(self, *, physical: bool) -> Totals:
+        return await self._reader.run(lambda db: _totals(db, physical))
+
     async def fold(self, *, limit: int) -> int:
         await self._writer.run(
             lambda db, now: db.execute("DELETE FROM usage WHERE objects = 0 AND bytes = 0")
@@ -101,6 +123,31 @@ def _of(db: sqlite3.Connection, tenant_id: TenantId, asked: str | None, physical
     ]
     totals = [row[4] for row in rows if row[0] is None]
     return Usage(parts=parts, physical_bytes=totals[0] if physical else None)
+
+
+def _totals(db: sqlite3.Connection, physical: bool) -> Totals:
+    rows = db.execute(_ALL_PHYSICAL if physical else _ALL).fetchall()
+    counts = {each: [0, 0, 0, 0] for each in sorted(StorageClass)}
+    others: dict[str, int | None] = {}
+    for name, *numbers in rows:
+        if name in counts:
+            counts[name] = [a + (b or 0) for a, b in zip(counts[name], numbers, strict=True)]
+        else:
+            others[name] = numbers[0]
+    return Totals(
+        tenants=others["tenants"] or 0,
+        parts=[
+            TotalsPart(
+                storage_class=name,
+                objects=objects,
+                logical_bytes=size,
+                blobs=blobs if physical else None,
+                physical_bytes=stored if physical else None,
+            )
+            for name, (objects, size, blobs, stored) in counts.items()
+        ],
+        garbage_since=None if others["garbage"] is None else from_micros(others["garbage"]),
+    )
 
 
 def _recount(

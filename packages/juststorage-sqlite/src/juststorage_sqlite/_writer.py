@@ -103,6 +103,11 @@ class Writer:
     ) -> None:
         await self._gatherer.__aexit__(kind, error, trace)
 
+    @property
+    def depth(self) -> int:
+        """Works that wait for a transaction."""
+        return self._gatherer.depth
+
     async def run(self, work: Work[ResultT]) -> ResultT:
         """Run short work in a transaction that it shares.
 

@@ -35,6 +35,7 @@ from juststorage_api._http.headers import (
 )
 from juststorage_api._http.idempotency import idempotency_key, upload_request
 from juststorage_api._http.query import parse_query
+from juststorage_api._meters import UPLOADS_IN_FLIGHT
 from juststorage_api._services import Services
 
 __all__ = ["Uploads"]
@@ -53,6 +54,8 @@ class Uploads:
         self._ttl_s = services.uploads.idempotency_ttl_s
         self._rate_min = services.uploads.min_rate_bytes_s
         self._in_flight = 0
+        self._sheet = services.sheet
+        self._sheet.set(UPLOADS_IN_FLIGHT, 0)
         self._in_flight_max = services.runtime.config.limits.uploads_in_flight
 
     async def post(self, exchange: Exchange) -> None:
@@ -98,10 +101,12 @@ class Uploads:
         if self._in_flight >= self._in_flight_max:
             raise Unavailable(f"{self._in_flight_max} uploads are under way; more have to wait")
         self._in_flight += 1
+        self._sheet.set(UPLOADS_IN_FLIGHT, self._in_flight)
         try:
             committed = await self._store(exchange, intent, length, expected)
         finally:
             self._in_flight -= 1
+            self._sheet.set(UPLOADS_IN_FLIGHT, self._in_flight)
         await _answer(exchange, committed)
 
     async def _store(

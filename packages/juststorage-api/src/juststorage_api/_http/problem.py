@@ -150,6 +150,7 @@ PROBLEMS: Final = {
     "internal": ProblemType(500, "Something failed in the service"),
     "blob_missing": ProblemType(500, "The object's bytes are missing"),
     "unavailable": ProblemType(503, "The service is not available now"),
+    "read_only": ProblemType(503, "The service takes no changes now"),
     "storage_full": ProblemType(507, "There is no room"),
 }
 """Every code of the contract. Plugins may add codes; their status follows from the family."""

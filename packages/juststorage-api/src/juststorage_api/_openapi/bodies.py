@@ -12,6 +12,7 @@ from juststorage_api._openapi.examples import OBJECT_ID
 from juststorage_api._routes.admin import CollectionAsked
 from juststorage_api._routes.api_keys import ApiKeyAsked, ApiKeyPatch
 from juststorage_api._routes.changes import ObjectCopy, ObjectPatch, ObjectsToDelete
+from juststorage_api._routes.read_only import ReadOnlyAsked
 from juststorage_api._routes.search import ObjectSearch
 
 __all__ = ["body_schemas", "request_bodies"]
@@ -49,6 +50,7 @@ _BODIES: Final[dict[str, tuple[str, type[msgspec.Struct], dict[str, Any]]]] = {
         },
     ),
     "collectGarbage": (JSON, CollectionAsked, {"dry_run": True, "grace_seconds": 0}),
+    "setReadOnly": (JSON, ReadOnlyAsked, {"read_only": False}),
     "changeApiKey": (MERGE_PATCH, ApiKeyPatch, {"expires_at": None, "is_active": True}),
 }
 _OPTIONAL: Final = frozenset({"collectGarbage", "copyObject"})

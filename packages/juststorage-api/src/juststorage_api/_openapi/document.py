@@ -66,12 +66,12 @@ _MOVED: Final = (
 _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "listObjects": (*COMMON, *_READ, "invalid_cursor"),
     "getObjectMetadata": (*COMMON, *_READ, "not_found"),
-    "changeObject": (*COMMON, *_READ, *_BODY, *_MOVED, "invalid_metadata"),
+    "changeObject": (*COMMON, *_READ, *_BODY, *_MOVED, "invalid_metadata", "read_only"),
     "copyObject": (
-        *(*COMMON, *_READ, *_BODY, *_MOVED),
+        *(*COMMON, *_READ, *_BODY, *_MOVED, "read_only"),
         *("idempotency_in_flight", "idempotency_mismatch"),
     ),
-    "deleteObjects": (*COMMON, *_READ, *_BODY),
+    "deleteObjects": (*COMMON, *_READ, *_BODY, "read_only"),
     "searchObjects": (*COMMON, *_READ, *_BODY, "invalid_cursor"),
     "getUsage": (*COMMON, *_READ),
     "createApiKey": (*COMMON, *_KEYS, "invalid_name", "tenant_forbidden", *_BODY),
@@ -80,9 +80,16 @@ _PROBLEMS: Final[dict[str, tuple[str, ...]]] = {
     "changeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state", *_BODY),
     "revokeApiKey": (*COMMON, *_KEYS, "not_found", "invalid_state"),
     "getCollector": (*COMMON, "scope_missing", "invalid_request"),
-    "collectGarbage": (*COMMON, "scope_missing", "invalid_request", *_BODY),
+    "collectGarbage": (*COMMON, "scope_missing", "invalid_request", "read_only", *_BODY),
+    "getReadOnly": (*COMMON, "scope_missing", "invalid_request"),
+    "setReadOnly": (*COMMON, "scope_missing", "invalid_request", *_BODY),
     "getHealth": ("invalid_request", "headers_too_large"),
     "getReadiness": ("invalid_request", "headers_too_large", "unavailable"),
+    "getStartup": ("invalid_request", "headers_too_large", "unavailable"),
+    "getMetrics": (
+        *("invalid_request", "headers_too_large", "not_found"),
+        *("unauthenticated", "scope_missing"),
+    ),
 }
 """What the routes of the framework may answer besides success."""
 
@@ -103,6 +110,10 @@ _PARAMETERS: Final[dict[str, list[Parameter]]] = {
     "collectGarbage": [],
     "getHealth": [],
     "getReadiness": [],
+    "getStartup": [],
+    "getMetrics": [],
+    "getReadOnly": [],
+    "setReadOnly": [],
 }
 """Their parameters, in the words that the other calls use."""
 

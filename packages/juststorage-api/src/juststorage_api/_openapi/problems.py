@@ -50,11 +50,13 @@ _DETAILS: Final = {
     "internal": "the service failed; its log has the cause under this request id",
     "blob_missing": "the object's bytes are missing",
     "unavailable": "the metadata store does not answer",
+    "read_only": "the service is in read-only mode: objects do not change",
     "storage_full": "there is not enough free space for this body",
 }
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "key_conflict": {"object_id": OBJECT_ID, "content_hash": CONTENT_HASH},
     "scope_missing": {"scope": "objects:write"},
+    "read_only": {"retry_after_s": 30},
     "rate_limited": {"retry_after_s": 17, "limit": 1000, "window_s": 60},
 }
 

@@ -36,6 +36,7 @@ _REFUSALS: Final = (
     "idempotency_mismatch",
     "body_too_large",
     "unsupported_media_type",
+    "read_only",
     "storage_full",
 )
 _BODY: Final = RequestBody(

@@ -12,7 +12,10 @@ from juststorage_api._asgi import Message, Scope, Send
 __all__ = ["allowed_with_head", "as_get"]
 
 _PATHS: Final = frozenset(
-    {"/health", "/health/ready", "/schema", "/schema/openapi.json", "/schema/reference.css"}
+    {
+        *("/health", "/health/ready", "/health/startup", "/metrics"),
+        *("/schema", "/schema/openapi.json", "/schema/reference.css"),
+    }
 )
 
 

@@ -17,6 +17,7 @@ from juststorage.usecases import CollectionReport
 from juststorage_api._access import Call, require
 from juststorage_api._exchange import Exchange
 from juststorage_api._openapi.examples import COLLECTION, COLLECTOR
+from juststorage_api._read_only import refusal
 from juststorage_api._routes._body import json_body
 from juststorage_api._routes._strict import known_parameters, provide_caller, provide_exchange
 from juststorage_api._services import Services
@@ -156,6 +157,8 @@ async def collect_garbage(
     if exchange.has_unread_body:
         asked = await json_body(exchange, CollectionAsked)
     exchange.may_take_long()  # it has a limit of its own
+    if services.runtime.read_only and not asked.dry_run:
+        raise refusal()
     report = await services.cases.collect.run(
         dry_run=asked.dry_run, grace_s=asked.grace_seconds, seconds_max=_RUN_S, wait_s=_WAIT_S
     )

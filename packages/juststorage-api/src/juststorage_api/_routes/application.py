@@ -20,7 +20,9 @@ from juststorage_api._routes.admin import admin_routes
 from juststorage_api._routes.api_keys import api_key_routes
 from juststorage_api._routes.changes import change_routes
 from juststorage_api._routes.health import health_routes
+from juststorage_api._routes.metrics import metrics_routes
 from juststorage_api._routes.objects import object_routes
+from juststorage_api._routes.read_only import read_only_routes
 from juststorage_api._routes.schema import schema_routes
 from juststorage_api._routes.search import search_routes
 from juststorage_api._routes.usage import usage_routes
@@ -35,7 +37,9 @@ DOCUMENTED: Final = [
     *usage_routes,
     *api_key_routes,
     *admin_routes,
+    *read_only_routes,
     *health_routes,
+    *metrics_routes,
 ]
 """The routes that the OpenAPI document describes."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from juststorage.errors import JustStorageError, Misconfigured
 from juststorage.runtime import check_selection, log_fields
+from juststorage_api._meters import table
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._limits import raise_limits
 from juststorage_api._serve._settings import Settings
@@ -45,8 +46,11 @@ def run(settings: Settings) -> int:
                 address=address,
                 connections_max=connections_max,
                 admin_key=admin_key,
+                sheet=table(1).worker(0),
             )
             return _run_alone(worker)
+
+        shared = table(count)
 
         def work(link: Link) -> int:
             log_fields.set({"worker": link.index + 1})
@@ -58,12 +62,15 @@ def run(settings: Settings) -> int:
                 announces=link.index == 0 and link.is_first_life,
                 on_ready=link.ready,
                 parent=link.parent,
+                sheet=shared.worker(link.index),
             ).run()
 
         # Here and not in each worker: it is told once, a line for each mistake.
         check_selection(config)
         _preload()
-        return Supervisor(count, work, drain_timeout_s=server.drain_timeout_s).run()
+        return Supervisor(
+            count, work, drain_timeout_s=server.drain_timeout_s, on_gone=shared.bury
+        ).run()
     finally:
         address.close()
 

@@ -37,6 +37,10 @@ _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
 _log = logging.getLogger("juststorage.serve")
 
 
+def _nothing(index: int) -> None:
+    pass
+
+
 class _Told(msgspec.Struct, frozen=True):
     """A worker's one message: it is ready (no detail), or why it cannot start."""
 
@@ -81,12 +85,14 @@ class Supervisor:
         drain_timeout_s: What `work` needs at most to end once it got SIGTERM, but for a margin.
         pause_s: The first worker that dies is replaced at once, the second one after this time, the
             next ones after longer and longer; the sixth within a minute ends all.
+        on_gone: Told the index of each worker that has ended.
     """
 
     count: int
     work: Callable[[Link], int]
     drain_timeout_s: float
     pause_s: float = 1.0
+    on_gone: Callable[[int], None] = _nothing
     _children: dict[int, _Child] = field(default_factory=dict)
     _deaths: deque[float] = field(default_factory=deque)
     _due: list[tuple[float, int]] = field(default_factory=list)
@@ -168,6 +174,7 @@ class Supervisor:
             if child is not None:
                 child.told = _read(child.messages)
                 os.close(child.line)
+                self.on_gone(child.index)
                 gone.append((child, status))
         return gone
 

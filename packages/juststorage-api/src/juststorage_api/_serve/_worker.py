@@ -23,7 +23,9 @@ import anyio.lowlevel
 import uvloop
 
 from juststorage.config import Config
+from juststorage.metrics import Sheet
 from juststorage.runtime import Runtime, open_runtime
+from juststorage_api._meters import table
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._announce import announce
 from juststorage_api._serve._granian_log import quiet_granian
@@ -63,6 +65,7 @@ class Worker:
         announces: Write the first lines of the log: one worker speaks for all.
         on_ready: Called when everything is open, just before the first connection is accepted.
         parent: See `Stopping`.
+        sheet: Where it counts; None makes one for it alone.
     """
 
     config: Config
@@ -72,6 +75,7 @@ class Worker:
     announces: bool = True
     on_ready: Callable[[], None] = _nothing
     parent: int | None = None
+    sheet: Sheet | None = None
 
     def run(self) -> int:
         """Serve until told to stop.
@@ -98,7 +102,10 @@ class Worker:
         with anyio.CancelScope() as opening:
             stopping.on_ask = opening.cancel
             async with open_runtime(
-                self.config, collect=self.config.gc.enabled, on_fatal=stopping.fall
+                self.config,
+                collect=self.config.gc.enabled,
+                on_fatal=stopping.fall,
+                sheet=self.sheet or table(1).worker(0),
             ) as runtime:
                 runtime.refuse_ephemeral()
                 await self._serve_runtime(runtime, stopping)

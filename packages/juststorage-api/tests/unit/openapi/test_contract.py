@@ -23,7 +23,7 @@ UPLOADS = {"createObject", "putObjectByKey"}
 DELETES = {"deleteObject", "deleteObjectByKey"}
 JSON = {
     "changeObject", "copyObject", "deleteObjects", "searchObjects", "createApiKey", "changeApiKey",
-    "collectGarbage",
+    "collectGarbage", "setReadOnly",
 }  # fmt: skip
 BY_OBJECT_ID = {
     "getObject", "headObject", "deleteObject", "getObjectMetadata", "changeObject", "copyObject",
@@ -35,8 +35,9 @@ TENANTS = (
     | {"getObjectMetadata", "changeObject", "copyObject", "deleteObjects", "searchObjects",
        "listObjects", "getUsage"}
 )  # fmt: skip
-OPEN = {"getHealth", "getReadiness"}
-EVERY = TENANTS | JSON | BY_KEY_ID | {"listApiKeys", "getCollector"}
+OPEN = {"getHealth", "getReadiness", "getStartup", "getMetrics"}
+EVERY = TENANTS | JSON | BY_KEY_ID | {"listApiKeys", "getCollector", "getReadOnly"}
+CHANGES = UPLOADS | DELETES | {"changeObject", "copyObject", "deleteObjects", "collectGarbage"}
 
 TABLE: dict[tuple[int, str], set[str]] = {
     (400, "invalid_request"): EVERY | OPEN,
@@ -44,10 +45,10 @@ TABLE: dict[tuple[int, str], set[str]] = {
     (400, "invalid_metadata"): UPLOADS | {"changeObject"},
     (400, "invalid_cursor"): {"listObjects", "searchObjects", "listApiKeys"},
     (400, "digest_mismatch"): UPLOADS,
-    (401, "unauthenticated"): EVERY,
+    (401, "unauthenticated"): EVERY | {"getMetrics"},
     (403, "tenant_forbidden"): TENANTS | {"createApiKey"},
-    (403, "scope_missing"): EVERY,
-    (404, "not_found"): BY_OBJECT_ID | BY_KEY | BY_KEY_ID,
+    (403, "scope_missing"): EVERY | {"getMetrics"},
+    (404, "not_found"): BY_OBJECT_ID | BY_KEY | BY_KEY_ID | {"getMetrics"},
     (408, "upload_too_slow"): UPLOADS | JSON,
     (413, "body_too_large"): UPLOADS | JSON,
     (415, "unsupported_media_type"): UPLOADS | JSON,
@@ -62,7 +63,8 @@ TABLE: dict[tuple[int, str], set[str]] = {
     (431, "headers_too_large"): EVERY | OPEN,
     (500, "internal"): EVERY,
     (500, "blob_missing"): READS | {"changeObject", "copyObject"},
-    (503, "unavailable"): EVERY | {"getReadiness"},
+    (503, "unavailable"): EVERY | {"getReadiness", "getStartup"},
+    (503, "read_only"): CHANGES,
     (507, "storage_full"): UPLOADS | {"changeObject", "copyObject"},
 }
 """The contract's table of errors, and the operations in which each can occur."""

@@ -99,7 +99,8 @@ def _open(config: Config) -> bool:
         async with open_runtime(config) as runtime:
             parts = await runtime.readiness()
         for part in parts:
-            click.echo(f"{part.name}: {'ready' if part.ok else part.detail}")
+            state = f"degraded: {part.detail}" if part.degraded else part.detail
+            click.echo(f"{part.name}: {state or 'ready'}")
         return all(part.ok for part in parts)
 
     return anyio.run(ready)

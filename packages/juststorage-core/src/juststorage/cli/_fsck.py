@@ -44,6 +44,8 @@ def command(
 ) -> None:
     """Check that nothing is lost, miscounted or left over.
 
+    Where the data directory is the service's own, its metrics show how the last audit ended.
+
     Runs beside a service in use, in constant memory, without false alarms: what looks wrong is
     looked at again. Repair is idempotent.
     """
@@ -58,18 +60,21 @@ def command(
 
 
 async def _audit(config: Config, deep: bool, bytes_s: int, repair: bool, as_json: bool) -> int:
-    from juststorage.runtime import make_auditor, open_runtime
+    from juststorage.runtime import FsckResult, make_auditor, open_runtime
 
-    found = 0
+    found = repaired = 0
     async with open_runtime(config, create=False) as runtime:
         auditor = make_auditor(runtime, deep=deep, deep_bytes_s=bytes_s, repair=repair)
         async for finding in auditor.findings():
             found += 1
+            repaired += finding.repaired
             if as_json:
                 click.echo(msgspec.json.encode(finding).decode())
             else:
                 for line in _lines(finding):
                     click.echo(line)
+        finished_at = runtime.clock.now().timestamp()
+    FsckResult(finished_at=finished_at, findings=found, repaired=repaired).keep(config.data_dir)
     return found
 
 

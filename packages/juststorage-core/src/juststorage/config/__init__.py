@@ -2,6 +2,7 @@
 
 from juststorage.config._config import Config
 from juststorage.config._describe import options_schema, redacted, schema
+from juststorage.config._operating import Metrics
 from juststorage.config._sections import (
     AuthSection,
     Blobs,
@@ -28,6 +29,7 @@ __all__ = [
     "Limits",
     "Log",
     "MetadataSection",
+    "Metrics",
     "PluginsSection",
     "RateLimits",
     "Section",

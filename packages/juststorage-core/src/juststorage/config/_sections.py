@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct, field
 
 from juststorage.config._durations import Retention
+from juststorage.config._operating import Metrics
 from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimits, Server, Uploads
 
 __all__ = [
@@ -212,4 +213,5 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     rate_limits: RateLimits = RateLimits()
     audit: Audit = Audit()
+    metrics: Metrics = Metrics()
     log: Log = Log()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from juststorage.plugins._context import Background, OpenContext
+from juststorage.plugins._context import Background, Gauge, OpenContext
 from juststorage.plugins._descriptors import (
     AuthenticatorBackend,
     Backend,
@@ -33,6 +33,7 @@ __all__ = [
     "Command",
     "GCPolicyBackend",
     "Gatherer",
+    "Gauge",
     "HasherBackend",
     "MetadataStoreBackend",
     "MigrationStatus",

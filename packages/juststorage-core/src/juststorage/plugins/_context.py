@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from juststorage.domain import StorageClass
+from juststorage.metrics import BackendGauge
 from juststorage.ports import Clock, MetadataStore
 
-__all__ = ["Background", "OpenContext"]
+__all__ = ["Background", "Gauge", "OpenContext"]
 
 
 class Background(Protocol):
@@ -26,6 +27,21 @@ class Background(Protocol):
         ends it.
         """
         ...
+
+
+class Gauge(Protocol):
+    """How a backend shows a number of its own among the service's metrics."""
+
+    def __call__(self, name: BackendGauge, read: Callable[[], float], /) -> None:
+        """Have `read` called about once a second, on the event loop; it must be quick.
+
+        Several of one name are added up.
+        """
+        ...
+
+
+def _unseen(name: BackendGauge, read: Callable[[], float], /) -> None:
+    """For who opens a backend without looking at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +60,7 @@ class OpenContext:
             or tend it: a metadata store then refuses with `Misconfigured`, and makes nothing.
         audit: Whether a metadata store records changes, each in its own transaction, as
             `AuditRepository` says.
+        gauge: Show a number among the service's metrics.
     """
 
     instance: str
@@ -55,3 +72,4 @@ class OpenContext:
     metadata: MetadataStore | None = None
     create: bool = True
     audit: bool = False
+    gauge: Gauge = _unseen

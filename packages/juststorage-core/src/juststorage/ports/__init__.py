@@ -42,6 +42,8 @@ from juststorage.ports._objects import (
 )
 from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._usage import (
+    Totals,
+    TotalsPart,
     Usage,
     UsageDrift,
     UsagePart,
@@ -82,6 +84,8 @@ __all__ = [
     "StagedBlob",
     "StagedEntry",
     "TallyRepository",
+    "Totals",
+    "TotalsPart",
     "TrashedBlob",
     "UploadIntent",
     "Usage",

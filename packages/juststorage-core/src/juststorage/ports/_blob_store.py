@@ -305,5 +305,6 @@ class BlobStore(ABC):
         """Prove that the store can read and write now.
 
         Raises:
+            StorageFull: It can read, and has no room to write.
             Unavailable: It cannot; the detail says which part, without paths.
         """

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from datetime import datetime
 
 import msgspec
 
 from juststorage.domain import Namespace, NamespacePattern, StorageClass, TenantId
 
-__all__ = ["Usage", "UsageDrift", "UsagePart", "UsageRecount", "UsageRepository"]
+__all__ = [
+    "Totals",
+    "TotalsPart",
+    "Usage",
+    "UsageDrift",
+    "UsagePart",
+    "UsageRecount",
+    "UsageRepository",
+]
 
 
 class UsagePart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -68,6 +77,37 @@ class UsageRecount(msgspec.Struct, frozen=True):
     drifts: list[UsageDrift]
 
 
+class TotalsPart(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the whole store has in one storage class.
+
+    Args:
+        objects, logical_bytes: COMMITTED objects of all tenants, and their sizes.
+        blobs, physical_bytes: Blob rows, garbage included, and their sizes; None when not asked
+            for.
+    """
+
+    storage_class: StorageClass
+    objects: int = 0
+    logical_bytes: int = 0
+    blobs: int | None = None
+    physical_bytes: int | None = None
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the whole store has.
+
+    Args:
+        tenants: Those that have an object.
+        parts: One for each storage class, in the order of their names.
+        garbage_since: Since when the oldest blob without references has had none; None where every
+            blob has one.
+    """
+
+    tenants: int
+    parts: list[TotalsPart]
+    garbage_since: datetime | None = None
+
+
 class UsageRepository(ABC):
     """Counts of COMMITTED objects. See `MetadataStore` for what holds for every method.
 
@@ -88,6 +128,14 @@ class UsageRepository(ABC):
 
         Exact: every transaction that has committed is counted, and none that has not. Objects and
         logical bytes cost the same however many objects there are; physical bytes look at each.
+        """
+
+    @abstractmethod
+    async def totals(self, *, physical: bool) -> Totals:
+        """What all tenants have together: for those who run the service, not for clients.
+
+        Exact, as `of` is. Without `physical` it costs as much as there are tenants and namespaces,
+        however many objects there are; with it, every blob row is looked at.
         """
 
     @abstractmethod

@@ -5,8 +5,9 @@ from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
-from juststorage.runtime._logging import line_handler, log_fields, set_up_logging
+from juststorage.runtime._logging import line_handler, log_fields, log_line, set_up_logging
 from juststorage.runtime._migrating import make_migrator
+from juststorage.runtime._monitor import FsckResult
 from juststorage.runtime._open import check_selection, make_host, open_runtime
 from juststorage.runtime._plan import Selected
 from juststorage.runtime._readiness import Part
@@ -14,6 +15,7 @@ from juststorage.runtime._runtime import Runtime
 from juststorage.runtime._usecases import UseCases, make_auditor, make_collector, make_key_manager
 
 __all__ = [
+    "FsckResult",
     "Part",
     "PluginHost",
     "PluginRecord",
@@ -25,6 +27,7 @@ __all__ = [
     "check_selection",
     "line_handler",
     "log_fields",
+    "log_line",
     "make_auditor",
     "make_collector",
     "make_data_dir",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 import msgspec
@@ -17,23 +18,34 @@ __all__ = ["collect_forever"]
 _log: Final = logging.getLogger("juststorage.gc")
 
 
+def _never() -> bool:
+    return False
+
+
 async def collect_forever(
-    collect: CollectGarbage, clock: Clock, interval_s: float, *, jitter_ratio: float = 0.1
+    collect: CollectGarbage,
+    clock: Clock,
+    interval_s: float,
+    *,
+    jitter_ratio: float = 0.1,
+    is_paused: Callable[[], bool] = _never,
 ) -> NoReturn:
     """Run, pause, and so on. The pause follows the run, so that two never overlap here.
 
     A run that its limit ended is followed by the next one at once. An error of a backend is logged,
-    and the next run tries again; anything else is the caller's to supervise.
+    and the next run tries again; anything else is the caller's to supervise. While `is_paused`,
+    nothing is run.
     """
     while True:
         more = False
         try:
-            report = await collect.run()
+            report = None if is_paused() else await collect.run()
         except JustStorageError:
             _log.exception("collection_failed")
         else:
-            more = report.more
-            log_report(report)
+            if report is not None:
+                more = report.more
+                log_report(report)
         # At least one yield to the event loop, also with an interval of 0.
         pause = interval_s * random.uniform(1 - jitter_ratio, 1 + jitter_ratio)  # noqa: S311  no secret
         await clock.sleep(0 if more else pause)

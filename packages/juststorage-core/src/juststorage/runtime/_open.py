@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -13,6 +15,7 @@ from anyio.abc import TaskGroup
 from juststorage.config import Config
 from juststorage.domain import StorageClass
 from juststorage.errors import BackendError, JustStorageError, Misconfigured
+from juststorage.metrics import SERVICE_FAMILIES, Sheet, Table
 from juststorage.plugins import BlobStoreBackend, OpenContext
 from juststorage.plugins._descriptors import NO_CAPABILITIES
 from juststorage.plugins._guards import Where, guard
@@ -23,8 +26,9 @@ from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._collecting import collect_forever
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
+from juststorage.runtime._monitor import Monitor
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
-from juststorage.runtime._runtime import Runtime
+from juststorage.runtime._runtime import READ_ONLY, Runtime
 from juststorage.runtime._usecases import make_collector
 
 __all__ = ["check_selection", "make_host", "open_runtime"]
@@ -39,7 +43,8 @@ PORTS: Mapping[str, type[Any]] = {
 """What a backend of each kind must open."""
 
 _COLLECTOR = "collector"
-"""The instance that core itself adds to those of the configuration."""
+_MONITOR = "monitor"
+"""The instances that core itself adds to those of the configuration."""
 
 _log = logging.getLogger("juststorage.runtime")
 
@@ -85,6 +90,7 @@ async def open_runtime(
     collect: bool = False,
     create: bool = True,
     on_fatal: Callable[[str], None] | None = None,
+    sheet: Sheet | None = None,
 ) -> AsyncIterator[Runtime]:
     """Open everything that a configuration selects: metadata, blobs, hashers, policy, chain.
 
@@ -101,6 +107,8 @@ async def open_runtime(
         on_fatal: Told, in one sentence, that the service cannot work any more: background work
             keeps crashing, or a backend fell over. Readiness fails as well; ending the process is
             the caller's business.
+        sheet: Where to count what happens; a service that is given one is also looked at by a
+            monitor. None counts where nobody looks.
 
     Raises:
         Misconfigured: A setting or a selected plugin is wrong. Nothing was opened.
@@ -110,25 +118,29 @@ async def open_runtime(
     if not isinstance(config, Config):
         config = Config.from_mapping(config)
     host = make_host(config, plugins=plugins, discover=discover)
-    host.require_sound()
-    warnings = [*host.warnings, *unknown_tables(config, host)]
-    if host.strict and warnings:
-        raise Misconfigured("; ".join(warnings))
-    for warning in warnings:
-        _log.warning(warning)
-    plan = make_plan(config, host)
+    plan = _planned(config, host)
     if not create:
         require_data_dir(config)
     elif config.embedded_default:
         make_data_dir(config.data_dir)
     failure: BaseException | None = None
     async with anyio.create_task_group() as tasks:
-        opening = _Opening(config, host, clock or SystemClock(), tasks, on_fatal, create=create)
+        opening = _Opening(
+            config,
+            host,
+            clock or SystemClock(),
+            tasks,
+            on_fatal,
+            create=create,
+            sheet=sheet or Table(SERVICE_FAMILIES).worker(0),
+        )
         # The task group would wrap what the caller's block raises, hence the detour.
         try:
             runtime = await opening.runtime(plan)
             if collect:
                 opening.collect(runtime)
+            if sheet is not None:
+                opening.monitor(runtime)
             yield runtime
         except BaseException as error:  # noqa: BLE001  raised again, a few lines down
             failure = error
@@ -136,6 +148,16 @@ async def open_runtime(
             problem = await opening.aclose()
     if failure is not None or problem is not None:
         raise failure or problem or AssertionError
+
+
+def _planned(config: Config, host: PluginHost) -> Plan:
+    host.require_sound()
+    warnings = [*host.warnings, *unknown_tables(config, host)]
+    if host.strict and warnings:
+        raise Misconfigured("; ".join(warnings))
+    for warning in warnings:
+        _log.warning(warning)
+    return make_plan(config, host)
 
 
 class _Opening:
@@ -150,8 +172,11 @@ class _Opening:
         on_fatal: Callable[[str], None] | None,
         *,
         create: bool,
+        sheet: Sheet,
     ) -> None:
         self._config = config
+        self._sheet = sheet
+        self._gauges: dict[tuple[str, str], list[Callable[[], float]]] = defaultdict(list)
         self._create = create
         self._host = host
         self._clock = clock
@@ -177,6 +202,9 @@ class _Opening:
         authenticators: list[Authenticator] = [
             await self._open(choice, metadata=metadata) for choice in plan.authenticators
         ]
+        if math.isnan(self._sheet.common(READ_ONLY)):
+            # Only the first of the workers: one that is started again finds how it was switched.
+            self._sheet.set_common(READ_ONLY, self._config.server.read_only)
         return Runtime(
             config=self._config,
             host=self._host,
@@ -195,6 +223,7 @@ class _Opening:
             plan=plan,
             supervisors=self._supervisors,
             lost=self._lost,
+            sheet=self._sheet,
         )
 
     async def _open_hasher(self, choice: Choice) -> Hasher:
@@ -228,6 +257,7 @@ class _Opening:
             metadata=metadata,
             create=self._create,
             audit=self._config.audit.table,
+            gauge=lambda name, read: self._gauges[name, instance].append(read),
         )
 
         def lost(error: BaseException | None) -> None:
@@ -264,16 +294,40 @@ class _Opening:
         run, gc = make_collector(runtime), self._config.gc
         collector(
             "collect garbage",
-            lambda: collect_forever(run, self._clock, gc.interval_s, jitter_ratio=gc.jitter_ratio),
+            lambda: collect_forever(
+                run,
+                self._clock,
+                gc.interval_s,
+                jitter_ratio=gc.jitter_ratio,
+                is_paused=lambda: runtime.read_only,
+            ),
         )
         self._supervisors[_COLLECTOR] = collector
         collector.start()
 
+    def monitor(self, runtime: Runtime) -> None:
+        """Start the monitor. What it cannot see is no matter of readiness; a crash of it is."""
+        monitor = Monitor(
+            self._sheet,
+            runtime.metadata,
+            runtime.blobs,
+            self._gauges,
+            self._clock,
+            data_dir=self._config.data_dir,
+            interval_s=self._config.metrics.count_interval_s,
+        )
+        logger = logging.getLogger("juststorage.monitor")
+        supervisor = Supervisor(_MONITOR, self._tasks, self._clock, logger, self._fatal)
+        supervisor("look at the service", monitor.run)
+        self._supervisors[_MONITOR] = supervisor
+        supervisor.start()
+
     async def aclose(self) -> JustStorageError | None:
         """Close all, last opened first. Returns the first problem; logs each."""
         first: JustStorageError | None = None
-        if _COLLECTOR in self._supervisors:
-            await self._supervisors[_COLLECTOR].stop()
+        for name in (_MONITOR, _COLLECTOR):
+            if name in self._supervisors:
+                await self._supervisors[name].stop()
         for choice, held, supervisor in reversed(self._held):
             with anyio.move_on_after(CLOSE_TIMEOUT_S) as limit:
                 await supervisor.stop()

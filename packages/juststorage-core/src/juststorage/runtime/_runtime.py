@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from juststorage.config import Config
 from juststorage.domain import StorageClass
 from juststorage.errors import Misconfigured
+from juststorage.metrics import Sheet
 from juststorage.plugins import BlobCapabilities, BlobStoreBackend, MetadataStoreBackend
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._plan import Plan, Selected
-from juststorage.runtime._readiness import Part, ping_all
+from juststorage.runtime._readiness import Part, need_space, ping_all
 
-__all__ = ["Runtime"]
+__all__ = ["READ_ONLY", "Runtime"]
+
+READ_ONLY: Final = "juststorage_read_only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +51,28 @@ class Runtime:
     supervisors: Mapping[str, Supervisor] = field(repr=False)
     lost: Sequence[str] = field(repr=False)
     """Instances that fell over by themselves."""
+    sheet: Sheet = field(repr=False)
+    """Where this process counts what it does."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether changes of objects are refused, in all workers of this instance.
+
+        Who delivers requests asks for it; what has begun goes on to its end.
+        """
+        return self.sheet.common(READ_ONLY) == 1
+
+    def switch_read_only(self, *, on: bool) -> None:
+        """Have all workers of this instance refuse changes from now on, or take them again."""
+        self.sheet.set_common(READ_ONLY, on)
 
     async def readiness(self) -> list[Part]:
         """Ask every part whether it can work now. Takes 2 s at most, and raises nothing."""
         pings = {"metadata": self.metadata.ping}
         pings |= {f"blobs.{name}": store.ping for name, store in self.blobs.items()}
+        pings |= {
+            f"blobs.{name}/space": partial(need_space, store) for name, store in self.blobs.items()
+        }
         parts = await ping_all(pings, self.clock)
         parts += [Part(name=name, ok=False, detail="ended by itself") for name in self.lost]
         return parts + [

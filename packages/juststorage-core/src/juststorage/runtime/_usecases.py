@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from juststorage.config import GCSection, Uploads
+from juststorage.runtime._monitor import collected
 from juststorage.runtime._runtime import Runtime
 from juststorage.usecases import (
     AuditLimits,
@@ -102,6 +104,7 @@ def make_collector(runtime: Runtime) -> CollectGarbage:
         runtime.gc_policy,
         clock=runtime.clock,
         limits=_collection_limits(runtime.config.gc),
+        on_report=partial(collected, runtime.sheet),
     )
 
 

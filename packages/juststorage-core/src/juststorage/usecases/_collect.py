@@ -29,6 +29,9 @@ class CollectGarbage:
     Every step stands alone: one that fails is counted, logged and tried again in the next run, and
     the others go on. Any number of processes may run this at the same time; of one instance there
     is one run at a time, and whoever asks for another waits for it.
+
+    Args:
+        on_report: Told what each run did that was no dry one.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class CollectGarbage:
         *,
         clock: Clock,
         limits: CollectionLimits,
+        on_report: Callable[[CollectionReport], None] | None = None,
     ) -> None:
+        self._on_report = on_report
         self._clock = clock
         self._limits = limits
         self._garbage = RemoveGarbage(metadata, blobs, policy, clock=clock, limits=limits)
@@ -117,4 +122,6 @@ class CollectGarbage:
                 report.errors += 1
                 _log.exception("collection_step_failed", extra={"step": name})
         report.finished_at = self._clock.now()
+        if self._on_report is not None:
+            self._on_report(report)
         return report

@@ -104,7 +104,11 @@ class TestConfig:
         """--open opens every backend and prints whether it is ready."""
         result = run("config", "check", "--open", "--config", file)
         assert result.exit_code == 0
-        assert result.output.splitlines() == ["metadata: ready", "blobs.hot: ready"]
+        assert result.output.splitlines() == [
+            "metadata: ready",
+            "blobs.hot: ready",
+            "blobs.hot/space: ready",
+        ]
 
     def test_check_open_ends_with_1_when_a_part_is_not_ready(
         self, run: Run, site: Any, file: str
@@ -137,7 +141,11 @@ class TestConfig:
             "config", "check", "--open", "--config", file, JUSTSTORAGE__BLOBS__HOT__BACKEND="tape"
         )
         assert result.exit_code == 1
-        assert result.output.splitlines() == ["metadata: ready", "blobs.hot: the drive is empty"]
+        assert result.output.splitlines() == [
+            "metadata: ready",
+            "blobs.hot: the drive is empty",
+            "blobs.hot/space: ready",
+        ]
 
     def test_show_is_toml_without_secrets(self, run: Run, file: str) -> None:
         """Each setting is one line of TOML with its whole name; secrets are not shown."""

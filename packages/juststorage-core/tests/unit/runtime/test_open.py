@@ -348,7 +348,8 @@ class TestReadiness:
         """Every store is asked, in order, and its time is told."""
         async with open_runtime(config, plugins=[story], discover=False) as runtime:
             parts = await runtime.readiness()
-        assert [part.name for part in parts] == ["metadata", "blobs.hot", "blobs.cold"]
+        stores = ["metadata", "blobs.hot", "blobs.cold"]
+        assert [part.name for part in parts] == [*stores, "blobs.hot/space", "blobs.cold/space"]
         assert all(part.ok and part.detail is None for part in parts)
         assert all(part.latency_ms is not None and part.latency_ms >= 0 for part in parts)
 
@@ -370,6 +371,8 @@ class TestReadiness:
             "metadata": "metadata: ping failed unexpectedly",
             "blobs.hot": "the volume is read-only",
             "blobs.cold": "no answer within 0.01 s",
+            "blobs.hot/space": None,
+            "blobs.cold/space": None,
         }
 
 

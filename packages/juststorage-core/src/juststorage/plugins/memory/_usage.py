@@ -12,12 +12,21 @@ from juststorage.domain import (
     Namespace,
     NamespacePattern,
     ObjectStatus,
+    StorageClass,
     StoredObject,
     TenantId,
     is_within,
 )
 from juststorage.plugins.memory._rows import Rows
-from juststorage.ports import Usage, UsageDrift, UsagePart, UsageRecount, UsageRepository
+from juststorage.ports import (
+    Totals,
+    TotalsPart,
+    Usage,
+    UsageDrift,
+    UsagePart,
+    UsageRecount,
+    UsageRepository,
+)
 
 __all__ = ["MemoryUsageRepository"]
 
@@ -61,6 +70,32 @@ class MemoryUsageRepository(UsageRepository):
         ]
         once = {key: size for (_, key), size in held.items()}
         return Usage(parts=parts, physical_bytes=sum(once.values()) if physical else None)
+
+    async def totals(self, *, physical: bool) -> Totals:
+        await checkpoint()
+        objects, sizes, tenants = Counter[str](), Counter[str](), set[TenantId]()
+        for (tenant_id, _, storage_class), (count, size) in self._rows.usage.items():
+            objects[storage_class] += count
+            sizes[storage_class] += size
+            if count:
+                tenants.add(tenant_id)
+        blobs = self._rows.blobs.values()
+        parts = [
+            TotalsPart(
+                storage_class=each,
+                objects=objects[each],
+                logical_bytes=sizes[each],
+                blobs=sum(blob.key.storage_class == each for blob in blobs) if physical else None,
+                physical_bytes=(
+                    sum(blob.size_bytes for blob in blobs if blob.key.storage_class == each)
+                    if physical
+                    else None
+                ),
+            )
+            for each in sorted(StorageClass)
+        ]
+        unused = [blob.zero_since for blob in blobs if blob.zero_since is not None]
+        return Totals(tenants=len(tenants), parts=parts, garbage_since=min(unused, default=None))
 
     async def fold(self, *, limit: int) -> int:
         await checkpoint()

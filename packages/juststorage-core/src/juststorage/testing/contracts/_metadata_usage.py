@@ -180,3 +180,28 @@ class MetadataUsage(MetadataTests):
                 found.append((str(each.tenant_id), each.drifts))
             assert found == [("a", []), ("b", []), ("c", [])]
         assert await store.usage.of(TenantId("a")) == before
+
+    async def test_totals_of_the_whole_store(self, store: MetadataStore) -> None:
+        """All tenants together, by class; what is not held counts as stored until it is gone."""
+        empty = await store.usage.totals(physical=True)
+        assert (empty.tenants, empty.garbage_since) == (0, None)
+        assert [(each.storage_class, each.objects, each.blobs) for each in empty.parts] == [
+            (COLD, 0, 0),
+            (HOT, 0, 0),
+        ]
+        content = make_content("12345")
+        await store_object(store, make_intent("a"), content)
+        await store_object(store, make_intent("b"), content)
+        await store_object(store, make_intent("c", tenant_id=OTHER, storage_class=COLD), content)
+        gone = await store_object(store, make_intent("d"), make_content("123"))
+        await store.objects.delete(TENANT, gone.object.id)
+        totals = await store.usage.totals(physical=True)
+        assert totals.tenants == 2
+        cold, hot = totals.parts
+        assert (cold.objects, cold.logical_bytes, cold.blobs, cold.physical_bytes) == (1, 5, 1, 5)
+        assert (hot.objects, hot.logical_bytes, hot.blobs, hot.physical_bytes) == (2, 10, 2, 8)
+        assert totals.garbage_since is not None
+        quick = await store.usage.totals(physical=False)
+        parts = [(each.objects, each.blobs, each.physical_bytes) for each in quick.parts]
+        assert parts == [(1, None, None), (2, None, None)]
+        assert (quick.tenants, quick.garbage_since) == (2, totals.garbage_since)

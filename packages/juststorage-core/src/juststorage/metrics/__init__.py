@@ -1,0 +1,20 @@
+"""Counters of a running service, shared by its processes. docs/adr/0024 says why they are ours."""
+
+from juststorage.metrics._catalogue import (
+    BUILD_INFO,
+    INSTANCES,
+    SERVICE_FAMILIES,
+    BackendGauge,
+)
+from juststorage.metrics._families import Family
+from juststorage.metrics._table import Sheet, Table
+
+__all__ = [
+    "BUILD_INFO",
+    "INSTANCES",
+    "SERVICE_FAMILIES",
+    "BackendGauge",
+    "Family",
+    "Sheet",
+    "Table",
+]

@@ -1,0 +1,194 @@
+"""The monitor: looks at a running service now and then, and writes down what it sees.
+
+What requests and collections do is counted where they happen; here is what somebody has to ask for.
+Of several workers one asks for what is the whole instance's, whoever comes first.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn, Self
+
+import msgspec
+
+from juststorage.domain import StorageClass
+from juststorage.errors import JustStorageError, UnsupportedOperation
+from juststorage.metrics import SERVICE_FAMILIES, Sheet
+from juststorage.ports import BlobStore, Clock, MetadataStore
+from juststorage.usecases import CollectionReport
+
+__all__ = ["FsckResult", "Monitor", "collected"]
+
+_FSCK_FILE: Final = "last-fsck.json"
+
+_TICK_S: Final = 1.0
+_SPACE_S: Final = 10.0
+_REST: Final = 20
+"""A count of the whole store is followed by a pause of this many times what it took."""
+
+_LAG: Final = "juststorage_event_loop_lag_seconds"
+_LAG_BOUNDS: Final = next(each.bounds for each in SERVICE_FAMILIES if each.name == _LAG)
+
+_log: Final = logging.getLogger("juststorage.monitor")
+
+
+class FsckResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How an audit ended; the time is in seconds since 1970."""
+
+    finished_at: float
+    findings: int
+    repaired: int
+
+    def keep(self, data_dir: Path) -> None:
+        """Leave it for the service, if the data directory is there and can be written."""
+        new = data_dir / f"{_FSCK_FILE}.{os.getpid()}"
+        with suppress(OSError):
+            new.write_bytes(msgspec.json.encode(self))
+            new.replace(data_dir / _FSCK_FILE)
+
+    @classmethod
+    def last(cls, data_dir: Path) -> Self | None:
+        """The last one that was kept; None where there is none that can be read."""
+        try:
+            return msgspec.json.decode((data_dir / _FSCK_FILE).read_bytes(), type=cls)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+
+class Monitor:
+    """Fills a sheet from an open service.
+
+    Args:
+        sheet: Where to.
+        gauges: What backends report of themselves: by metric and instance.
+        interval_s: Seconds between two counts of the whole store; 0 for none.
+    """
+
+    def __init__(
+        self,
+        sheet: Sheet,
+        metadata: MetadataStore,
+        blobs: Mapping[StorageClass, BlobStore],
+        gauges: Mapping[tuple[str, str], list[Callable[[], float]]],
+        clock: Clock,
+        *,
+        data_dir: Path,
+        interval_s: float,
+    ) -> None:
+        self._sheet = sheet
+        self._metadata = metadata
+        self._blobs = blobs
+        self._gauges = gauges
+        self._clock = clock
+        self._data_dir = data_dir
+        self._interval_s = interval_s
+
+    async def run(self) -> NoReturn:
+        """Look, again and again."""
+        clock = self._clock
+        while True:
+            self._read_gauges()
+            if self._takes("space", _SPACE_S):
+                await self._look_at_space()
+                self._look_at_fsck()
+            if self._interval_s and self._takes("totals", self._interval_s):
+                began = clock.monotonic()
+                await self._count()
+                self._postpone("totals", max(self._interval_s, _REST * (clock.monotonic() - began)))
+            due = clock.monotonic() + _TICK_S
+            await clock.sleep(_TICK_S)
+            self._note_lag(max(0.0, clock.monotonic() - due))
+
+    # -- whose turn it is -----------------------------------------------------------------------
+
+    def _takes(self, what: str, pause_s: float) -> bool:
+        """Whether it is time, and nobody else's turn. Two at once do no harm."""
+        due = self._sheet.common("juststorage_monitor_due_seconds", what)
+        if self._clock.monotonic() < due:
+            return False
+        self._postpone(what, pause_s)
+        return True
+
+    def _postpone(self, what: str, pause_s: float) -> None:
+        due = self._clock.monotonic() + pause_s
+        self._sheet.set_common("juststorage_monitor_due_seconds", due, what)
+
+    # -- what it looks at -----------------------------------------------------------------------
+
+    def _note_lag(self, lag_s: float) -> None:
+        first = self._sheet.place(_LAG)
+        self._sheet.cells[first + bisect_left(_LAG_BOUNDS, lag_s)] += 1
+        self._sheet.cells[first + len(_LAG_BOUNDS) + 1] += lag_s
+
+    def _read_gauges(self) -> None:
+        for (name, instance), reads in self._gauges.items():
+            self._sheet.set(f"juststorage_backend_{name}", sum(read() for read in reads), instance)
+
+    async def _look_at_space(self) -> None:
+        for storage_class, store in self._blobs.items():
+            try:
+                space = await store.space()
+            except UnsupportedOperation:
+                continue
+            except JustStorageError as error:
+                _log.debug("space_unknown", extra={"storage_class": storage_class}, exc_info=error)
+                continue
+            if space is not None:
+                for name, value in (("total", space.total_bytes), ("free", space.free_bytes)):
+                    self._sheet.set_common(f"juststorage_volume_{name}_bytes", value, storage_class)
+
+    def _look_at_fsck(self) -> None:
+        result = FsckResult.last(self._data_dir)
+        if result is None:
+            return
+        self._sheet.set_common("juststorage_fsck_last_run_time_seconds", result.finished_at)
+        self._sheet.set_common("juststorage_fsck_findings", result.findings)
+        self._sheet.set_common("juststorage_fsck_repaired", result.repaired)
+
+    async def _count(self) -> None:
+        try:
+            totals = await self._metadata.usage.totals(physical=True)
+        except JustStorageError as error:
+            _log.debug("totals_unknown", exc_info=error)
+            return
+        put: Callable[..., Any] = self._sheet.set_common
+        logical = physical = 0
+        for part in totals.parts:
+            put("juststorage_objects", part.objects, part.storage_class)
+            put("juststorage_logical_bytes", part.logical_bytes, part.storage_class)
+            put("juststorage_blobs", part.blobs or 0, part.storage_class)
+            put("juststorage_physical_bytes", part.physical_bytes or 0, part.storage_class)
+            logical += part.logical_bytes
+            physical += part.physical_bytes or 0
+        put("juststorage_tenants", totals.tenants)
+        put("juststorage_dedup_ratio", logical / physical if physical else 1.0)
+        now = self._clock.now()
+        since = totals.garbage_since
+        age_s = 0.0 if since is None else max(0.0, (now - since).total_seconds())
+        put("juststorage_gc_oldest_garbage_age_seconds", age_s)
+        put("juststorage_counted_time_seconds", now.timestamp())
+
+
+def collected(sheet: Sheet, report: CollectionReport) -> None:
+    """Count a collection that ended."""
+    assert report.finished_at is not None
+    sheet.add("juststorage_gc_runs_total", 1, "failed" if report.errors else "done")
+    sheet.set_common("juststorage_gc_last_run_time_seconds", report.finished_at.timestamp())
+    took = report.finished_at - report.started_at
+    sheet.add("juststorage_gc_seconds_total", max(0.0, took.total_seconds()))
+    for name, count in (
+        ("gc_claimed_blobs_total", report.claimed),
+        ("gc_removed_blobs_total", report.removed),
+        ("gc_removed_bytes_total", report.bytes_removed),
+        ("gc_restored_blobs_total", report.restored),
+        ("gc_purged_blobs_total", report.purged),
+        ("gc_swept_entries_total", report.swept),
+        ("gc_errors_total", report.errors),
+        ("upload_leases_reaped_total", report.reaped),
+    ):
+        sheet.add(f"juststorage_{name}", count)

@@ -1,0 +1,123 @@
+"""The monitor, over the memory stores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from juststorage.domain import StorageClass, TenantId
+from juststorage.metrics import SERVICE_FAMILIES, Table
+from juststorage.runtime import FsckResult, open_runtime
+from juststorage.testing import FakeClock, make_content, make_intent, store_object
+
+CONFIG: dict[str, Any] = {
+    "metadata": {"backend": "memory"},
+    "blobs": {"hot": {"backend": "memory"}, "cold": {"backend": "memory"}},
+    "allow_ephemeral": True,
+}
+
+
+def values(table: Table) -> dict[str, float]:
+    """Every series that is shown."""
+    lines = table.text().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
+async def until_looked(clock: FakeClock) -> None:
+    """Let a second pass, as the monitor sees it, and wait until it sleeps again."""
+    await anyio.wait_all_tasks_blocked()
+    await clock.advance(1.0)
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_what_is_stored(tmp_path: Path) -> None:
+    """Objects, contents, tenants and the age of garbage, as they are when they are counted."""
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    config = CONFIG | {"data_dir": str(tmp_path), "metrics": {"count_interval_s": 5}}
+    async with open_runtime(config, clock=clock, sheet=table.worker(0)) as runtime:
+        content = make_content("12345")
+        await store_object(runtime.metadata, make_intent("a"), content)
+        await store_object(runtime.metadata, make_intent("b"), content)
+        other = make_intent("c", tenant_id=TenantId("other"), storage_class=StorageClass.COLD)
+        gone = await store_object(runtime.metadata, other, content)
+        await runtime.metadata.objects.delete(TenantId("other"), gone.object.id)
+        for _ in range(10):
+            await until_looked(clock)
+        found = values(table)
+    assert found['juststorage_objects{storage_class="hot"}'] == 2
+    assert found['juststorage_logical_bytes{storage_class="hot"}'] == 10
+    assert found['juststorage_physical_bytes{storage_class="hot"}'] == 5
+    assert found['juststorage_objects{storage_class="cold"}'] == 0
+    assert found['juststorage_blobs{storage_class="cold"}'] == 1
+    assert found["juststorage_tenants"] == 1
+    assert found["juststorage_dedup_ratio"] == 1
+    assert 1 <= found["juststorage_gc_oldest_garbage_age_seconds"] <= 10
+    age = clock.now() - timedelta(seconds=6)
+    assert found["juststorage_counted_time_seconds"] >= age.timestamp()
+    assert found["juststorage_event_loop_lag_seconds_count"] >= 9
+
+
+async def test_collections_are_counted() -> None:
+    """Each run with what it did, asked for or not; a dry one is none."""
+    from juststorage.runtime import make_collector
+
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    async with open_runtime(CONFIG, clock=clock, sheet=table.worker(0)) as runtime:
+        gone = await store_object(runtime.metadata, make_intent("a"), make_content("123"))
+        await runtime.metadata.objects.delete(gone.object.tenant_id, gone.object.id)
+        collector = make_collector(runtime)
+        await collector.run(dry_run=True, grace_s=0)
+        await collector.run(grace_s=0)
+        found = values(table)
+    assert found['juststorage_gc_runs_total{outcome="done"}'] == 1
+    assert found["juststorage_gc_claimed_blobs_total"] == 1
+    assert found["juststorage_gc_removed_blobs_total"] == 1
+    assert found["juststorage_gc_removed_bytes_total"] == 3
+    assert found["juststorage_gc_last_run_time_seconds"] == clock.now().timestamp()
+
+
+async def test_the_last_audit(tmp_path: Path) -> None:
+    """What `fsck` left in the data directory is shown; what somebody else left there is not."""
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    config = CONFIG | {"data_dir": str(tmp_path)}
+    async with open_runtime(config, clock=clock, sheet=table.worker(0)):
+        (tmp_path / "last-fsck.json").write_text("{")
+        await until_looked(clock)
+        assert "juststorage_fsck_findings" not in values(table)
+        FsckResult(finished_at=5.0, findings=3, repaired=1).keep(tmp_path)
+        for _ in range(11):
+            await until_looked(clock)
+        found = values(table)
+    assert found["juststorage_fsck_last_run_time_seconds"] == 5
+    assert (found["juststorage_fsck_findings"], found["juststorage_fsck_repaired"]) == (3, 1)
+
+
+def test_an_audit_is_kept_in_one_piece(tmp_path: Path) -> None:
+    """It takes the place of the one before, and leaves nothing beside it."""
+    for findings in (3, 0):
+        FsckResult(finished_at=5.0, findings=findings, repaired=0).keep(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["last-fsck.json"]
+    assert FsckResult.last(tmp_path) == FsckResult(finished_at=5.0, findings=0, repaired=0)
+
+
+def test_an_audit_that_cannot_be_kept(tmp_path: Path) -> None:
+    """A data directory that is not there is no reason for `fsck` to fail."""
+    FsckResult(finished_at=5.0, findings=3, repaired=1).keep(tmp_path / "none")
+    assert FsckResult.last(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("starts_read_only", [False, True])
+async def test_read_only_mode(starts_read_only: bool) -> None:
+    """The option is how an instance starts; a worker that is started again keeps the switch."""
+    table = Table(SERVICE_FAMILIES, workers=2)
+    config = CONFIG | {"server": {"read_only": starts_read_only}}
+    async with open_runtime(config, sheet=table.worker(0)) as one:
+        assert one.read_only is starts_read_only
+        one.switch_read_only(on=not starts_read_only)
+        async with open_runtime(config, sheet=table.worker(1)) as other:
+            assert other.read_only is one.read_only is not starts_read_only
