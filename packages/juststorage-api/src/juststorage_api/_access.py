@@ -11,7 +11,8 @@
 - A copy needs the scope to read its source and the one to write the copy.
 - API keys are no tenant's: `ManageApiKeys` shows and changes those whose tenants, namespaces and
   scopes are all within the caller's own, and answers 404 for the others.
-- The collector is no tenant's either: the scope `admin` is enough, whatever tenants come with it.
+- The collector and the plugins are no tenant's either: the scope `admin` is enough, whatever
+  tenants come with it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Call(Enum):
     REVOKE_API_KEY = "revoke API key"
     READ_COLLECTOR = "read collector"
     COLLECT = "collect"
+    READ_PLUGINS = "read plugins"
     READ_SWITCH = "read the read-only switch"
     SWITCH = "switch read-only mode"
 
@@ -76,6 +78,7 @@ NEEDS: Final = {
     Call.REVOKE_API_KEY: Scope.KEYS_MANAGE,
     Call.READ_COLLECTOR: Scope.ADMIN,
     Call.COLLECT: Scope.ADMIN,
+    Call.READ_PLUGINS: Scope.ADMIN,
     Call.READ_SWITCH: Scope.ADMIN,
     Call.SWITCH: Scope.ADMIN,
 }
@@ -103,6 +106,7 @@ OPERATIONS: Final[dict[str, tuple[Call, ...]]] = {
     "revokeApiKey": (Call.REVOKE_API_KEY,),
     "getCollector": (Call.READ_COLLECTOR,),
     "collectGarbage": (Call.COLLECT,),
+    "listPlugins": (Call.READ_PLUGINS,),
     "getReadOnly": (Call.READ_SWITCH,),
     "setReadOnly": (Call.SWITCH,),
 }

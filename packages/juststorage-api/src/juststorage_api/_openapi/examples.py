@@ -16,6 +16,7 @@ __all__ = [
     "NULL",
     "OBJECT",
     "OBJECT_ID",
+    "PLUGIN",
     "REPR_DIGEST",
     "USAGE",
 ]
@@ -105,4 +106,15 @@ USAGE: Final[dict[str, Any]] = {
             "physical_bytes": 5,
         }
     ],
+}
+
+PLUGIN: Final[dict[str, Any]] = {
+    "name": "localfs",
+    "distribution": "juststorage-localfs",
+    "version": "0.1.0",
+    "target": "juststorage_localfs.plugin",
+    "status": "active",
+    "reason": NULL,
+    "provides": ["blob_store:localfs"],
+    "selected": ["blobs.hot", "blobs.cold"],
 }

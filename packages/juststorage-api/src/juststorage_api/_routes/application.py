@@ -22,6 +22,7 @@ from juststorage_api._routes.changes import change_routes
 from juststorage_api._routes.health import health_routes
 from juststorage_api._routes.metrics import metrics_routes
 from juststorage_api._routes.objects import object_routes
+from juststorage_api._routes.plugins import plugin_routes
 from juststorage_api._routes.read_only import read_only_routes
 from juststorage_api._routes.schema import schema_routes
 from juststorage_api._routes.search import search_routes
@@ -37,6 +38,7 @@ DOCUMENTED: Final = [
     *usage_routes,
     *api_key_routes,
     *admin_routes,
+    *plugin_routes,
     *read_only_routes,
     *health_routes,
     *metrics_routes,

@@ -36,7 +36,7 @@ TENANTS = (
        "listObjects", "getUsage"}
 )  # fmt: skip
 OPEN = {"getHealth", "getReadiness", "getStartup", "getMetrics"}
-EVERY = TENANTS | JSON | BY_KEY_ID | {"listApiKeys", "getCollector", "getReadOnly"}
+EVERY = TENANTS | JSON | BY_KEY_ID | {"listApiKeys", "getCollector", "listPlugins", "getReadOnly"}
 CHANGES = UPLOADS | DELETES | {"changeObject", "copyObject", "deleteObjects", "collectGarbage"}
 
 TABLE: dict[tuple[int, str], set[str]] = {
@@ -68,6 +68,26 @@ TABLE: dict[tuple[int, str], set[str]] = {
     (507, "storage_full"): UPLOADS | {"changeObject", "copyObject"},
 }
 """The contract's table of errors, and the operations in which each can occur."""
+
+
+CALLS = """
+POST /v1/objects
+GET /v1/objects
+PUT GET HEAD DELETE /v1/objects/by-key/{namespace}/{tenant_id}/{key}
+GET HEAD PATCH DELETE /v1/objects/{id}
+GET /v1/objects/{id}/metadata
+POST /v1/objects/{id}/copy
+POST /v1/objects/delete
+POST /v1/objects/search
+GET /v1/usage
+POST GET /v1/api-keys
+GET PATCH DELETE /v1/api-keys/{id}
+GET /health
+GET /health/ready
+GET /v1/admin/plugins
+POST GET /v1/admin/gc
+"""
+"""The contract's calls, as it lists them."""
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -113,6 +133,14 @@ def test_the_table_is_whole() -> None:
     assert "Allow" in refused["headers"]
     known = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     assert set(known) == set(PROBLEMS)
+
+
+def test_every_call_of_the_contract_is_in_it() -> None:
+    """A call that was promised is there, whether or not anybody wrote a route for it."""
+    described = {(method.upper(), path) for path, method, _ in operations()}
+    for line in CALLS.split("\n")[1:-1]:
+        *methods, path = line.split()
+        assert {(method, path) for method in methods} <= described, line
 
 
 def test_every_route_is_in_it() -> None:
