@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
-EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power", "freeze", "database")
+EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model")
 
 
 def find(name: str) -> Experiment:
@@ -59,6 +59,9 @@ def main() -> None:
                 counts = find(name)(Run(folder, given.seed, minutes * 60, stores))
             except AssertionError as broken:
                 sys.exit(f"BROKEN: {broken}\nrepeat with: {again}")
+            except Exception:
+                print(f"an error that nobody expected\nrepeat with: {again}", file=sys.stderr)
+                raise
         show(name, counts, time.monotonic() - began)
 
 

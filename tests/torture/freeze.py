@@ -79,8 +79,12 @@ def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: fl
         doing = deed(made, run.chance)
         doing.prepare()
         deletes = run.chance.random() < 0.5
+        # A frozen collector that also dies soon after leaves to others what it would have put back.
+        dies = doing.is_command and run.chance.random() < 0.5
         try:
-            frozen = _freeze(made, other, doing, number, deletes=deletes)
+            frozen = _freeze(made, other, doing, number, deletes=deletes, dies=dies)
+            if dies:
+                settle(made.store)  # before any reader brings back what it misses
             settle(made.store, journal=made.journal, service=made.service)
             made.journal.check(other.read)
         except Broken as broken:
@@ -95,10 +99,12 @@ def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: fl
         del made.journal.entries[:-30]
 
 
-def _freeze(made: Rig, other: Service, doing: Deed, number: int, *, deletes: bool) -> bool:
+def _freeze(
+    made: Rig, other: Service, doing: Deed, number: int, *, deletes: bool, dies: bool
+) -> bool:
     """Freeze it, let the others go on, thaw it; whether it was frozen."""
     problems: list[BaseException] = []
-    doing.refusals, doing.codes = (404, 409, 503), (0, 1)
+    doing.refusals, doing.codes = (404, 409, 503), (0, 1, -9)
 
     def act() -> None:
         try:
@@ -114,6 +120,8 @@ def _freeze(made: Rig, other: Service, doing: Deed, number: int, *, deletes: boo
         if child is not None:
             _go_on(made, other, doing.at_stake, deletes=deletes)
     finally:
+        if dies:
+            made.points.arm(Act.KILL, doing.chance.randrange(1, 5))
         if child is not None:
             child.send(signal.SIGCONT)
         acting.join(_PATIENCE_S)

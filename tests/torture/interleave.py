@@ -153,9 +153,21 @@ DEEDS = {
     "sweep": Deed(_part("reap", "staging", "orphans", "rows")),
     "purge": Deed(_part("purge")),
 }
-SCENES = ("held", "garbage", "trashed", "orphaned")
+SCENES = ("held", "garbage", "trashed", "orphaned", "drifted")
 """What is the matter with the bytes: an object has them; its object was deleted; they were
-collected and are in the trash; they are in place, and no row knows of them."""
+collected and are in the trash; they are in place, and no row knows of them; an object has them, and
+its blob counts no reference, as after a bug or careless SQL (R04)."""
+
+_DRIFT = """
+UPDATE blobs SET ref_count = 0, zero_since = clock_timestamp() - interval '1 hour'"""
+_MEND = """
+UPDATE blobs b SET ref_count = n, zero_since = CASE WHEN n = 0 THEN clock_timestamp() END
+FROM (
+    SELECT b.content_hash, b.storage_class, count(o.id) AS n FROM blobs b LEFT JOIN objects o
+        ON o.blob_hash = b.content_hash AND o.storage_class = b.storage_class
+    GROUP BY b.content_hash, b.storage_class
+) AS c
+WHERE b.content_hash = c.content_hash AND b.storage_class = c.storage_class AND b.ref_count <> n"""
 
 
 def _pairs() -> list[tuple[str, str, str]]:
@@ -164,6 +176,7 @@ def _pairs() -> list[tuple[str, str, str]]:
         for one, two in itertools.combinations_with_replacement(DEEDS, 2)
         for scene in SCENES
         if scene == "held" or not (DEEDS[one].needs_object or DEEDS[two].needs_object)
+        if scene != "drifted" or "collect" in {one, two}
     ]
 
 
@@ -295,6 +308,8 @@ class _Explorer:
         try:
             if errors:
                 raise errors[0]
+            if pair[2] == "drifted":
+                await self.watcher.execute(_MEND)
             await self.world.check()
         except Exception as error:
             raise Broken(f"{pair}: {error!r} after the order {steps}") from error
@@ -332,6 +347,9 @@ class _Explorer:
         object_id = await one.upload(data, key)
         if scene == "held":
             return Scene(data, key, object_id)
+        if scene == "drifted":
+            await self._drift()
+            return Scene(data, key, object_id)
         await one.delete(object_id)
         if scene == "trashed":
             await one.collect(trash_retention_s=3600)
@@ -339,6 +357,14 @@ class _Explorer:
             await self.watcher.execute("DELETE FROM objects; DELETE FROM blobs")
             self.world.gone.clear()
         return Scene(data, key, None)
+
+    async def _drift(self) -> None:
+        await self.watcher.execute(_DRIFT)
+        try:
+            await self.watcher.execute("DELETE FROM blobs")
+        except asyncpg.ForeignKeyViolationError:
+            return
+        raise Broken("the database lets go of a blob that an object has")
 
     async def _clear(self) -> None:
         """Leave nothing of it to the next one."""

@@ -1,0 +1,142 @@
+"""The guards of the protocol, each taken away, and the experiment that has to notice.
+
+Usage: scripts/mutations --torture [--minutes N] [WORD...]
+
+The source is changed in a copy of the packages, as for the races, and the experiment runs the
+copy until it finds something broken: within ten minutes, or nothing missed the guard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.races.guards import _PLACE_RESERVE, _RESERVE_PLACE, Mutation
+from tests.races.mutations import ROOT, copy_packages, mutate
+
+__all__ = ["GUARDS", "main"]
+
+_CORE = "juststorage-core/src/juststorage/usecases"
+_POSTGRES = "juststorage-postgres/src/juststorage_postgres"
+_FILES = "juststorage-localfs/src/juststorage_localfs"
+
+GUARDS = [
+    Mutation(
+        "fsync of the file",
+        f"{_FILES}/_volume.py",
+        "            self.ops.fsync(fd)\n",
+        "            pass\n",
+        ("power", ""),
+    ),
+    Mutation(
+        "fsync of the directory",
+        f"{_FILES}/_volume.py",
+        "            self.ops.fsync_directory(directory, dir_fd=self.root_fd)\n",
+        "",
+        ("power", ""),
+    ),
+    Mutation(
+        "row lock",
+        f"{_POSTGRES}/_work.py",
+        "b.storage_class = k.storage_class FOR UPDATE\n",
+        "b.storage_class = k.storage_class\n",
+        ("interleave", ""),
+    ),
+    Mutation(
+        "NOT EXISTS re-check",
+        f"{_POSTGRES}/_blobs.py",
+        "and blob.ref_count == 0 and not held[blob.key]",
+        "and blob.ref_count == 0",
+        ("interleave", ""),
+    ),
+    Mutation(
+        "lease epoch",
+        f"{_POSTGRES}/_rows.py",
+        "return self.object.status is ObjectStatus.WRITING and self.epoch == epoch",
+        "return True",
+        ("interleave", ""),
+    ),
+    Mutation(
+        "foreign key",
+        f"{_POSTGRES}/_migrations/versions/0001_first.py",
+        "        CONSTRAINT objects_blobs_fkey FOREIGN KEY (blob_hash, storage_class)\n"
+        "            REFERENCES blobs (content_hash, storage_class) ON DELETE RESTRICT,\n",
+        "",
+        ("interleave", ""),
+    ),
+    Mutation(
+        "stored_at",
+        f"{_POSTGRES}/_statements.py",
+        "b.stored_at IS NOT NULL AS stored",
+        "true AS stored",
+        ("interleave", ""),
+    ),
+    Mutation(
+        "trash purge check",
+        f"{_CORE}/_purge_trash.py",
+        "        if row is None:\n",
+        "        if row is not None:\n",
+        ("freeze", ""),
+    ),
+    Mutation(
+        "reserve before placing",
+        f"{_CORE}/_upload.py",
+        _RESERVE_PLACE,
+        _PLACE_RESERVE,
+        ("interleave", ""),
+    ),
+]
+"""Each with the experiment that has to notice, in the place of the tests."""
+
+
+def attack(copy: Path, experiment: str, minutes: float) -> tuple[float, str]:
+    """Run the experiment against the copy: how long it took, and what it found or nothing."""
+    places = os.pathsep.join(str(source) for source in sorted(copy.glob("*/src")))
+    began = time.monotonic()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.torture", "--seed", "1"),
+            *("--minutes", str(minutes), experiment),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"^BROKEN: (.*)$", done.stderr + done.stdout, re.M)
+    return time.monotonic() - began, "" if found is None else found[1]
+
+
+def main() -> int:
+    """Attack without each of the guards that are asked for; how many were missed."""
+    parser = argparse.ArgumentParser(prog="scripts/mutations --torture", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only guards whose names have one of these words")
+    parser.add_argument("--minutes", type=float, default=10, help="for each guard, at most")
+    given = parser.parse_args()
+    words = given.words
+    chosen = [g for g in GUARDS if not words or any(word in g.guard for word in words)]
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="guards-") as name:
+        for number, guard in enumerate(chosen):
+            copy = Path(name) / str(number)
+            copy_packages(copy)
+            mutate(copy, guard)
+            seconds, found = attack(copy, guard.tests[0], given.minutes)
+            missed += not found
+            print(f"{guard.guard:26} {guard.tests[0]:12} {seconds:6.0f} s  ", end="")
+            print(found[:200] or "MISSED", flush=True)
+            shutil.rmtree(copy)
+    print(f"{len(chosen) - missed} of {len(chosen)} guards were missed when they were taken away")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(), 1))
