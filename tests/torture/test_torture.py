@@ -14,9 +14,10 @@ SECONDS = {
     "kill": 14,
     "interleave": 20,
     "disk": 22,
-    "power": 18,
+    "power": 16,
     "freeze": 18,
-    "database": 24,
+    "database": 20,
+    "model": 14,
 }
 
 
