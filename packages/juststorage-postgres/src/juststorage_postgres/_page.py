@@ -169,27 +169,24 @@ class _Statement:
             edge = self._argument(after.id, "text")
             self._conditions.append(f"o.id {sign} {edge}::uuid")
 
-    def _has_one_namespace(self) -> bool:
+    def _one_namespace(self) -> str | None:
         namespaces = self._query.namespaces
-        return (
-            namespaces is not None
-            and len(namespaces) == 1
-            and not next(iter(namespaces)).endswith("*")
-        )
+        if namespaces is None or len(namespaces) != 1:
+            return None
+        name = next(iter(namespaces))
+        return None if name.endswith("*") else name
 
     def built(self) -> tuple[str, list[Any]]:
         """The statement and its arguments."""
         query = self._query
         direction = " DESC" if query.descending else ""
         order = ", ".join(f"{column}{direction}" for column in (self._order, "o.id") if column)
-        if self._has_one_namespace():
-            [only] = query.namespaces or ()
+        only = self._one_namespace()
+        if only is not None:
             self._conditions.append(f"o.namespace = {self._argument(only, 'text')}")
             # Within one namespace a key is unique, and its index has no id.
             order = f"{self._order}{direction}" if self._has_key else order
-        if self._has_one_namespace() or (
-            query.namespaces is None and query.sort_by is SortBy.CREATED_AT
-        ):
+        if only is not None or (query.namespaces is None and query.sort_by is SortBy.CREATED_AT):
             where = " AND ".join(self._conditions)
             tail = f"WHERE {where} ORDER BY {order} LIMIT ${len(self._arguments) + 1}"
             return f"SELECT {_COLUMNS} FROM objects o {tail}", self._arguments  # noqa: S608
