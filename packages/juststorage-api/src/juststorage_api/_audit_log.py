@@ -15,6 +15,7 @@ __all__ = ["AuditLog"]
 _REFUSED: Final = frozenset({401, 403, 429})
 _CHANGING: Final = frozenset({"DELETE", "PATCH", "POST", "PUT"})
 _KEYS: Final = b"/v1/api-keys"
+_SEARCH: Final = b"/v1/objects/search"
 
 
 class AuditLog:
@@ -86,4 +87,5 @@ def _request(exchange: Exchange) -> dict[str, Any]:
 
 
 def _is_change(exchange: Exchange) -> bool:
-    return exchange.method in _CHANGING and exchange.path.startswith(b"/v1/")
+    path = exchange.path
+    return exchange.method in _CHANGING and path.startswith(b"/v1/") and path != _SEARCH

@@ -173,13 +173,14 @@ def _has_no_body(exchange: Exchange) -> bool:
 
 async def _answer(exchange: Exchange, committed: Committed) -> None:
     stored = committed.object
-    exchange.did(
-        "object.created" if committed.replaced is None else "object.replaced",
-        object_id=str(stored.id),
-        namespace=str(stored.namespace),
-        content_hash=str(stored.content_hash),
-        **({} if committed.replaced is None else {"replaced": str(committed.replaced)}),
-    )
+    if not committed.is_repeated:
+        exchange.did(
+            "object.created" if committed.replaced is None else "object.replaced",
+            object_id=str(stored.id),
+            namespace=str(stored.namespace),
+            content_hash=str(stored.content_hash),
+            **({} if committed.replaced is None else {"replaced": str(committed.replaced)}),
+        )
     await exchange.answer(
         201 if committed.replaced is None else 200,
         [

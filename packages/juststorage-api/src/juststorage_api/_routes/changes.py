@@ -213,13 +213,14 @@ async def copy_object(
         ),
     )
     copied = committed.object
-    exchange.did(
-        "object.created",
-        object_id=str(copied.id),
-        namespace=str(copied.namespace),
-        content_hash=str(copied.content_hash),
-        copied_from=str(object_id),
-    )
+    if not committed.is_repeated:
+        exchange.did(
+            "object.created",
+            object_id=str(copied.id),
+            namespace=str(copied.namespace),
+            content_hash=str(copied.content_hash),
+            copied_from=str(object_id),
+        )
     return Response(
         object_dto(copied),
         headers={"location": location_of(caller, copied), "etag": f'"{copied.content_hash}"'},

@@ -109,6 +109,28 @@ def test_reads_leave_nothing(trail: Trail) -> None:
         assert not trail.leaves(request_id)
 
 
+def test_a_repeated_request_has_done_nothing(trail: Trail) -> None:
+    """Its answer is the first one's, and so is the event: nothing was created a second time."""
+    for method, url, status in (
+        ("POST", "/v1/objects?namespace=ns", 201),
+        ("PUT", f"/v1/objects/by-key/ns/t1/{uuid4()}", 201),
+    ):
+        headers = {"Idempotency-Key": str(uuid4())}
+        first, first_id = trail.call(method, url, key="one", headers=headers, body=b"x")
+        again, again_id = trail.call(method, url, key="one", headers=headers, body=b"x")
+        assert (first.status, again.status) == (status, status)
+        assert again.json == first.json
+        assert trail.event(first_id)["object_id"] == first.json["id"]
+        assert not trail.leaves(again_id)
+    headers = {"Idempotency-Key": str(uuid4())}
+    url = f"/v1/objects/{first.json['id']}/copy"
+    first, first_id = trail.call("POST", url, key="one", headers=headers)
+    again, again_id = trail.call("POST", url, key="one", headers=headers)
+    assert again.json == first.json
+    assert trail.event(first_id)["object_id"] == first.json["id"]
+    assert not trail.leaves(again_id)
+
+
 def test_the_life_of_an_object(trail: Trail) -> None:
     """Created, replaced, changed, copied, deleted: each with what it was about."""
     url = f"/v1/objects/by-key/ns/t1/{uuid4()}"

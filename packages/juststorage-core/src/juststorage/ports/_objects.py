@@ -81,10 +81,13 @@ class Committed(msgspec.Struct, frozen=True, gc=False):
         object: As committed. Its `locator` is the blob's: another upload of the same bytes may have
             come first, and then it is not the one that this upload placed.
         replaced: The object that held the key until now, if any.
+        is_repeated: An earlier request has done this, and this one nothing. Use cases say so, never
+            stores.
     """
 
     object: StoredObject
     replaced: ObjectId | None = None
+    is_repeated: bool = False
 
 
 class ObjectRepository(ABC):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from juststorage.domain import ContentHash, IdempotencyKey, TenantId
 from juststorage.errors import IdempotencyInFlight, IdempotencyMismatch
 from juststorage.ports import Committed, MetadataStore, StagedBlob
@@ -37,7 +39,7 @@ class FirstAnswers:
             raise IdempotencyInFlight(
                 "a request with this Idempotency-Key is still under way", retry_after_s=1
             )
-        return record.committed
+        return replace(record.committed, is_repeated=True)
 
     @staticmethod
     def check_content(first: Committed, content_hash: ContentHash) -> None:
