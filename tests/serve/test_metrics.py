@@ -113,7 +113,10 @@ def test_read_only_mode_of_all_workers(
     service: Service, eventually: Callable[[Callable[[], bool], str], None]
 ) -> None:
     """Whichever worker is told, all of them refuse from then on, also one that is started later."""
-    put = lambda: service.call("PUT", "/v1/objects/by-key/ns/t/k", b"x")[0]  # noqa: E731
+
+    def put() -> int:
+        return service.call("PUT", "/v1/objects/by-key/ns/t/k", b"x")[0]
+
     connection = http.client.HTTPConnection(*service.server.address, timeout=30)
     fields = {"X-API-Key": service.key, "Content-Type": "application/json"}
     connection.request("POST", "/v1/admin/read-only", body=b'{"read_only": true}', headers=fields)

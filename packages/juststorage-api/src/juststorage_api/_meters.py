@@ -41,6 +41,7 @@ ROUTES: Final = (
     "/v1/api-keys",
     "/v1/api-keys/{id}",
     "/v1/admin/gc",
+    "/v1/admin/plugins",
     "/v1/admin/read-only",
     "/health",
     "/health/ready",

@@ -18,7 +18,7 @@ BackendGauge = Literal["connections", "connections_in_use", "waiting"]
 """What a backend may report: open connections, those in use, and calls that wait for a batch."""
 
 _CLASS: Final = (("storage_class", tuple(each.value for each in StorageClass)),)
-_INSTANCE: Final = (("instance", INSTANCES),)
+_INSTANCE: Final = (("backend", INSTANCES),)
 _LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
