@@ -27,6 +27,7 @@ from juststorage.plugins._descriptors import AnyBackend, Command
 from juststorage.plugins._gate import Candidate, discover, gate
 from juststorage.plugins._hints import near_miss, one_line
 from juststorage.plugins._markers import PROJECT
+from juststorage.plugins._patience import TookTooLong, patience, patience_s
 from juststorage.plugins._records import KIND_WORDS, Described, Offer, PluginRecord, PluginStatus
 
 __all__ = ["PluginHost"]
@@ -69,6 +70,7 @@ class PluginHost:
         if strict is None:
             strict = os.environ.get("JUSTSTORAGE_PLUGINS_STRICT") == "1"
         self._strict = strict
+        self._patience_s = patience_s()
         self._records: list[PluginRecord] = []
         self._warnings: list[str] = []
         self._offers: dict[str, dict[str, Offer[Described]]] = {}
@@ -117,9 +119,14 @@ class PluginHost:
             if record.status is not PluginStatus.FOUND:
                 continue
             try:
-                loaded.append((record, candidate.entry_point.load()))
+                with patience(self._patience_s):
+                    plugin = candidate.entry_point.load()
+            except TookTooLong:
+                record.end(PluginStatus.FAILED, self._hangs("importing it"))
             except (Exception, SystemExit) as error:  # noqa: BLE001  it is a stranger's code
                 record.end(PluginStatus.FAILED, one_line(error))
+            else:
+                loaded.append((record, plugin))
         for plugin in self._given:
             # What was handed over and is installed too counts once, as the installed one.
             if not any(plugin is other for _, other in loaded):
@@ -150,12 +157,22 @@ class PluginHost:
 
     def _collected(self, record: PluginRecord, plugin: object) -> list[Described]:
         try:
-            items = ask(self.manager, plugin)
+            with patience(self._patience_s):
+                items = ask(self.manager, plugin)
+        except TookTooLong:
+            record.end(PluginStatus.FAILED, self._hangs("asking its hooks"))
+            return []
         except Unfit as error:
             record.end(PluginStatus.FAILED, str(error))
             return []
         record.provides = [f"{item.kind}:{item.name}" for item in items]
         return items
+
+    def _hangs(self, what: str) -> str:
+        return (
+            f"{what} took longer than {self._patience_s:g} s and was broken off; a plugin must not"
+            " wait for anything before it is opened"
+        )
 
     def _refuse_clashes(self, answers: Sequence[tuple[PluginRecord, list[Described]]]) -> None:
         offerers: dict[tuple[str, str], list[PluginRecord]] = {}

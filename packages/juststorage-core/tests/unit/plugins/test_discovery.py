@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 import pytest
 
 from juststorage.errors import Misconfigured
+from juststorage.plugins._patience import patience
 from juststorage.runtime import PluginHost, PluginStatus
 
 HEADER = "from juststorage.plugins import *\n"
@@ -159,6 +162,60 @@ class TestLoad:
         assert list(host.backends("hasher")) == ["h1"]
         assert host.warnings == (f"plugin broken of acme 1.0 is failed: {reason}",)
         host.require_sound()
+
+    @pytest.mark.parametrize(
+        ("source", "what"),
+        [
+            ("import time\ntime.sleep(60)", "importing it"),
+            (
+                "while True:\n    try:\n        1 / 0\n    except Exception:\n        pass",
+                "importing it",
+            ),
+            (
+                HEADER + "import time\n@hookimpl\ndef juststorage_hashers():\n    time.sleep(60)\n",
+                "asking its hooks",
+            ),
+        ],
+        ids=["sleeps", "tries again for ever", "in a hook"],
+    )
+    def test_a_plugin_that_hangs_is_reported_not_endured(
+        self, site: Any, monkeypatch: pytest.MonkeyPatch, source: str, what: str
+    ) -> None:
+        """It is broken off, fails alone, and its reason says what it waited in."""
+        monkeypatch.setenv("JUSTSTORAGE_PLUGINS_PATIENCE_S", "0.1")
+        site.add("acme", {"hanging": source})
+        site.add_hasher("bravo", "good", "h1")
+        before, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)[0]
+        host = site.host()
+        reasons = {each.name: each.reason for each in host.records}
+        assert reasons["hanging"].startswith(f"{what} took longer than 0.1 s and was broken off")
+        assert reasons["good"] is None
+        assert signal.getsignal(signal.SIGALRM) is before
+        # The timer of who had one runs on.
+        assert (signal.getitimer(signal.ITIMER_REAL)[0] > 0) is (timer > 0)
+
+    def test_beside_the_main_thread_there_is_no_alarm(self, site: Any) -> None:
+        """Signals belong to the main thread; a host that is loaded elsewhere works all the same."""
+        site.add_hasher("bravo", "good", "h1")
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.append(site.host()))
+        thread.start()
+        thread.join()
+        assert list(found[0].backends("hasher")) == ["h1"]
+
+    def test_a_nearer_alarm_is_left_alone(self) -> None:
+        """Whoever set a timer that ends sooner gets it, when it is due."""
+        rung: list[int] = []
+        former = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+        left = signal.setitimer(signal.ITIMER_REAL, 0.01)
+        try:
+            with patience(60):
+                while not rung:
+                    pass
+        finally:
+            signal.signal(signal.SIGALRM, former)
+            signal.setitimer(signal.ITIMER_REAL, *left)
+        assert rung == [signal.SIGALRM]
 
     def test_long_reason_is_cut(self, site: Any) -> None:
         """A reason has a bounded length, whatever a plugin raises."""
