@@ -44,7 +44,7 @@ _CUT_TIMEOUT_S = 2.0
 _BACKLOG = 2048
 
 _BUFFER_BYTES = 128 * 1024
-"""What Granian holds for one connection, beyond the pieces of a body that are on their way to it."""
+"""What Granian holds for one connection, besides the pieces of a body on their way to it."""
 
 _log = logging.getLogger("juststorage.serve")
 

@@ -95,7 +95,11 @@ def broken(started: Callable[..., Any]) -> Callable[..., Any]:
 
 def told(sent: list[dict[str, Any]]) -> tuple[int, dict[bytes, bytes], Any]:
     """Status, headers and document of an answer."""
-    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(b"".join(part["body"] for part in sent[1:]))
+    return (
+        sent[0]["status"],
+        dict(sent[0]["headers"]),
+        json.loads(b"".join(part["body"] for part in sent[1:])),
+    )
 
 
 def failing(error: type[JustStorageError], *methods: str) -> Callable[[BlobStore], BlobStore]:
