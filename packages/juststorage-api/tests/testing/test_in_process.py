@@ -92,3 +92,29 @@ async def test_an_error_of_the_test_is_the_tests() -> None:
         async with open_in_process():
             raise LookupError("mine")
     assert asyncio.all_tasks() == before
+
+
+async def test_no_hook_is_called_while_requests_are_served(storage: InProcess) -> None:
+    """Plugins are asked what they offer at start-up, never on the way of a request."""
+    calls: list[str] = []
+
+    def before(name: str, implementations: object, arguments: object) -> None:
+        calls.append(name)
+
+    manager = storage.runtime.host.manager
+    stop = manager.add_hookcall_monitoring(before, lambda *_: None)
+    async with storage.client() as client:
+        stored = (await client.put(URL, content=b"hello")).json()
+        for method, url in (
+            ("GET", URL),
+            ("HEAD", URL),
+            ("GET", "/v1/objects?tenant_id=acme"),
+            ("GET", f"/v1/objects/{stored['id']}/metadata?tenant_id=acme"),
+            ("GET", "/health/ready"),
+            ("DELETE", URL),
+        ):
+            assert (await client.request(method, url)).status_code < 300, (method, url)
+    assert calls == []
+    manager.hook.juststorage_hashers()
+    stop()
+    assert calls == ["juststorage_hashers"]
