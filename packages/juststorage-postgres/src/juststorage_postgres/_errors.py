@@ -49,6 +49,9 @@ _AWAY: Final = (
     "55",  # still locked after all attempts
 )
 
+_CANCELED: Final = "57014"
+"""The server ended a statement that took too long: as a rule a search that no index answers."""
+
 
 def is_answer(error: BaseException) -> bool:
     """Whether nothing of the change can have happened, and the connection is in order.
@@ -83,6 +86,8 @@ def translate(error: Exception) -> JustStorageError:
     if isinstance(error, JustStorageError):
         return error
     state = str(getattr(error, "sqlstate", None) or "")
+    if state == _CANCELED:
+        return Unavailable("the metadata store was not done in time")
     silent = isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
     silent = silent or _is_unsent(error)
     if state.startswith(_AWAY) or (silent and not isinstance(error, ValueError)):
