@@ -97,10 +97,8 @@ async def _guard(calls: int) -> None:
                 taken.setdefault(f"{what} call", []).append((middle - begun) / calls * 1e6)
                 taken.setdefault(f"{what} await", []).append((ended - middle) / calls * 1e6)
     for how in ("call", "await"):
-        with_, without = median(taken[f"guarded {how}"]), median(taken[f"bare {how}"])
-        print(
-            f"guard of one {how}: {with_ - without:.2f} us ({with_:.2f} with, {without:.2f} without)"
-        )
+        guarded_us, bare_us = median(taken[f"guarded {how}"]), median(taken[f"bare {how}"])
+        print(f"guard of one {how}: {guarded_us - bare_us:.2f} us ({bare_us:.2f} us without)")
 
 
 def main() -> None:
