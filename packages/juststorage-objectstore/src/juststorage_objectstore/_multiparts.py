@@ -11,8 +11,7 @@ import http.client
 import os
 import ssl
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -53,7 +52,6 @@ class Multiparts:
         credentials: Credentials,
         timeout_s: float,
         tls: ssl.SSLContext | None,
-        now: Callable[[], datetime],
     ) -> None:
         self._url = urlsplit(base)
         self._prefix = f"{prefix}/" if prefix else ""
@@ -61,26 +59,30 @@ class Multiparts:
         self._credentials = credentials
         self._timeout_s = timeout_s
         self._tls = tls
-        self._now = now
 
     async def page(
-        self, prefix: str, *, after: tuple[Locator, str] | None, limit: int
-    ) -> list[Multipart]:
-        """Up to `limit` uploads below a prefix, ascending by locator and name, behind `after`."""
+        self, prefix: str, *, after: Locator | None, limit: int
+    ) -> tuple[list[Multipart], bool]:
+        """Up to `limit` uploads below a prefix, ascending by locator, behind `after`.
+
+        Of two for one locator, which a beginning makes whose answer was lost, the second may be
+        passed over until the first is gone. They are one upload's, alive or dead together.
+
+        Returns:
+            The uploads, and whether there are more.
+        """
         query = {
             "uploads": "",
             "prefix": f"{self._prefix}{prefix}/",
             "max-uploads": str(min(limit, _PAGE_MAX)),
         }
         if after is not None:
-            query["key-marker"] = self._prefix + after[0]
-            if after[1]:
-                query["upload-id-marker"] = after[1]
-        found = [
-            Multipart(key.removeprefix(self._prefix), upload, since)
-            for key, upload, since in _parsed(await self._send("GET", "", query))
+            query["key-marker"] = self._prefix + after
+        found, more = _parsed(await self._send("GET", "", query))
+        uploads = [
+            Multipart(key.removeprefix(self._prefix), upload, since) for key, upload, since in found
         ]
-        return sorted(found)
+        return sorted(uploads), more
 
     async def abort(self, locator: Locator, upload: str) -> None:
         """Drop the parts of an upload; one that is completed or absent stays as it is."""
@@ -104,7 +106,7 @@ class Multiparts:
             query,
             region=self._region,
             credentials=self._credentials,
-            now=self._now(),
+            now=datetime.now(UTC),  # the server compares it with its own
         )
         connection = self._connection(host)
         try:
@@ -133,24 +135,24 @@ def _checked(status: int, body: bytes) -> bytes:
     raise Unavailable(f"the object store answers with status {status}")
 
 
-def _parsed(body: bytes) -> list[tuple[str, str, datetime]]:
-    """The uploads of a listing. Some servers name a namespace, some do not."""
+def _parsed(body: bytes) -> tuple[list[tuple[str, str, datetime]], bool]:
+    """The uploads of a listing, and whether it goes on. Not every server names the namespace."""
     try:
         root = ET.fromstring(body)  # noqa: S314  from our own store; expat limits expansion
-        return [
+        uploads = [
             (
                 each.findtext("{*}Key", ""),
                 each.findtext("{*}UploadId", ""),
                 datetime.fromisoformat(each.findtext("{*}Initiated", "")),
             )
-            for each in root.iter()
-            if each.tag.rpartition("}")[2] == "Upload"
+            for each in root.iterfind("{*}Upload")
         ]
     except (ET.ParseError, ValueError) as error:
         raise Unavailable("the object store's list of uploads cannot be read") from error
+    return uploads, root.findtext("{*}IsTruncated", "false") == "true"
 
 
-def find_multiparts(options: ObjectStoreOptions, now: Callable[[], datetime]) -> Multiparts | None:
+def find_multiparts(options: ObjectStoreOptions) -> Multiparts | None:
     """What lists and aborts, where the store is S3 and the access key is known."""
     place = parse_url(options.url)
     if place.scheme != "s3":
@@ -178,7 +180,6 @@ def find_multiparts(options: ObjectStoreOptions, now: Callable[[], datetime]) ->
         credentials=credentials,
         timeout_s=options.timeout_s,
         tls=ssl.create_default_context(cadata=trusted(options)) if "https" in base[:5] else None,
-        now=now,
     )
 
 

@@ -31,7 +31,7 @@ async def open_store(
     where = f"{context.instance}: {options.url}"
     try:
         client = make_store(options)
-        multiparts = find_multiparts(options, context.clock.now)
+        multiparts = find_multiparts(options)
     except Misconfigured as error:
         raise Misconfigured(f"{context.instance}: {error}") from error.__cause__
     bucket = Bucket(client, deadline_s=options.deadline_s)

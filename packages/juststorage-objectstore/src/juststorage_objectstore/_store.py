@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
@@ -72,10 +72,13 @@ class ObjectBlobStore(BlobStore):
             part_bytes=self._options.part_bytes,
             parts_at_once=self._options.parts_at_once,
             clock=self._clock,
-            leaves_memory=lambda gone: self._in_memory.pop(gone.locator, None) and None,
+            leaves_memory=self._leaves_memory,
         )
         self._in_memory[staged.locator] = staged
         return staged
+
+    def _leaves_memory(self, staged: ObjectStagedBlob) -> None:
+        self._in_memory.pop(staged.locator, None)
 
     async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
         assert isinstance(staged, ObjectStagedBlob), "staged comes from this store"
@@ -154,10 +157,11 @@ class ObjectBlobStore(BlobStore):
     async def staged(
         self, *, older_than_s: float, limit: int, after: str | None = None
     ) -> list[StagedEntry]:
-        until = self._clock.now() - timedelta(seconds=older_than_s)
-        entries = self._held(until, after)
+        age = timedelta(seconds=older_than_s)
+        entries = self._held(self._clock.now() - age, after)
         if self._multiparts is not None:
-            listed = [each async for each in self._listed(until, limit, after)]
+            # The store says by its own clock when an upload began.
+            listed = [each async for each in self._listed(datetime.now(UTC) - age, limit, after)]
             entries = list(heapq.merge(entries, listed, key=lambda each: each.entry))
         return list(islice(entries, limit))
 
@@ -173,18 +177,19 @@ class ObjectBlobStore(BlobStore):
         self, until: datetime, limit: int, after: str | None
     ) -> AsyncIterator[StagedEntry]:
         assert self._multiparts is not None
-        behind = None if after is None else _names.split_entry(after)
-        found = 0
+        parts = None if after is None else _names.split_entry(after)
+        behind = None if parts is None else parts[0]
         prefix = _names.blobs_prefix(self._class)
-        while found < limit and (
-            page := await self._multiparts.page(prefix, after=behind, limit=limit)
-        ):
+        found, more = 0, True
+        while more and found < limit:
+            page, more = await self._multiparts.page(prefix, after=behind, limit=limit)
             for each in page:
+                behind = each.locator
                 upload_id = _names.upload_of(each.locator)
                 if upload_id is not None and each.since <= until:
                     found += 1
                     yield StagedEntry(upload_id, _names.entry_of(each.locator, each.upload))
-            behind = (page[-1].locator, page[-1].upload)
+            more = more and bool(page)
 
     async def discard(self, entries: Sequence[StagedEntry]) -> None:
         problem: JustStorageError | None = None

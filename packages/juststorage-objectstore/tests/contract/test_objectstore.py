@@ -9,7 +9,7 @@ import pytest
 
 from juststorage.testing import BlobStoreContract, PluginContract
 from juststorage_objectstore.plugin import OBJECTSTORE, ObjectStoreOptions
-from juststorage_objectstore.testing import FaultyProxy, S3Server
+from juststorage_objectstore.testing import S3Server
 
 pytest_plugins = ["juststorage.testing.fixtures"]
 

@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.close_connection = True
 
-    def do_GET(self) -> None:  # noqa: N802  named by the base class
+    def do_GET(self) -> None:
         """Any method."""
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from juststorage.plugins import Secret
@@ -54,11 +54,11 @@ class S3Server(NamedTuple):
     root: Path | None
 
     def options(
-        self, bucket: str, prefix: str = "", *, endpoint: str | None = None, **more: object
+        self, bucket: str, prefix: str = "", *, endpoint: str | None = None, **more: Any
     ) -> ObjectStoreOptions:
         """Options for a bucket, quick to fail. `endpoint` leads there by another way."""
-        defaults: dict[str, object] = {"timeout_s": 5.0, "retries": 2, "deadline_s": 20.0}
-        return ObjectStoreOptions(  # type: ignore[call-arg]
+        defaults: dict[str, Any] = {"timeout_s": 5.0, "retries": 2, "deadline_s": 20.0}
+        return ObjectStoreOptions(
             url=f"s3://{bucket}/{prefix}".rstrip("/"),
             endpoint=endpoint or self.endpoint,
             access_key_id=Secret(self.access_key),
@@ -66,7 +66,7 @@ class S3Server(NamedTuple):
             **{**defaults, **more},
         )
 
-    def table(self, bucket: str, prefix: str = "", **more: object) -> dict[str, object]:
+    def table(self, bucket: str, prefix: str = "", **more: Any) -> dict[str, Any]:
         """The same as a table of configuration."""
         return {
             "url": f"s3://{bucket}/{prefix}".rstrip("/"),
