@@ -68,10 +68,12 @@ def _problems_of_plugins(config: Config, problems: Sequence[str]) -> list[str]:
 def config_options(command: Callable[..., R]) -> Callable[..., R]:
     """Add `--config` and `--data-dir`; the command gets a `ConfigSource` named `source`.
 
-    @click.command()
-    @config_options
-    def serve(source: ConfigSource) -> None:
-        config = source.load()
+    Below click's own decorator:
+
+        @click.command()
+        @config_options
+        def serve(source: ConfigSource) -> None:
+            config = source.load()
     """
 
     @click.option(

@@ -127,7 +127,8 @@ class MetadataStoreBackend(Backend[OptionsT, MetadataStore]):
     """A source of truth; configured as `[metadata]`.
 
     `open` refuses a schema that is outdated or newer, with the command to run; `migrator` makes
-    what runs that command. None for stores without a schema.
+    what runs that command. None for stores without a schema. `durable` False (memory) makes `serve`
+    refuse it unless `allow_ephemeral` is set.
     """
 
     kind: ClassVar[str] = "metadata_store"
@@ -161,8 +162,21 @@ class GCPolicyBackend(Backend[OptionsT, GCPolicy]):
 class Command:
     """A command line subcommand.
 
+    It gets its configuration by `juststorage.cli.config_options`, and opens what that selects with
+    `juststorage.runtime.open_runtime`: the same backends, guarded as in the service.
+
+    **Durability.** What it changes through the opened services is as durable as they are. With
+    `create=False` it makes no store where there is none, which is right for all that only look.
+
+    **Cancellation.** Ctrl-C ends it with an exception; `open_runtime` closes everything on the way.
+
+    **Errors.** Those of `juststorage.errors` may leave it: the command line prints their sentence,
+    without a traceback, and exits with 2 for `Misconfigured` and 1 for the others. 0 means done.
+
+    **Concurrency.** It runs beside the service, as a process of its own on the same store.
+
     Args:
-        name: As typed after `juststorage`.
+        name: As typed after `juststorage`. Names of core's own commands are refused.
         summary: One line for `--help`.
         target: `module:attribute` of a `click.Command`, imported only when the command is used.
     """

@@ -1,4 +1,19 @@
-"""Authenticator: from credentials to a principal."""
+"""Authenticator: from credentials to a principal.
+
+The configured authenticators form a chain. Each is asked in turn until one knows the sender, or
+refuses the credentials; where none does either, the request is refused.
+
+**Durability.** An authenticator keeps nothing. What it remembers of an answer may be used for 5 s at
+most, then it must have asked again: that is how long a revoked credential may still work.
+
+**Cancellation.** A request may be cancelled while it is being authenticated; nothing may depend on
+having come to an end.
+
+**Errors.** `Unauthenticated` for credentials of its kind that are not valid, `Unavailable` where it
+cannot decide now. Neither tells anything of the credentials: their text goes to the client.
+
+**Concurrency.** Called for many requests at once, on the event loop, which it must not block.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ for bytes that contradict themselves; nothing of a driver or the operating syste
 **Concurrency.** All methods may be called at once, for the same content too, from several processes
 on the same volume. Two uploads that place equal bytes both succeed.
 
-Stores come in two kinds. *Fixed names* (a filesystem): the locator follows from the content hash,
+**Two kinds.** *Fixed names* (a filesystem): the locator follows from the content hash,
 so placing twice replaces equal bytes by equal bytes. *Generations* (an object store): every placing
 makes a locator that was never used before, so that a delete that arrives late can only hit a
 generation that nothing refers to. docs/adr/0009 maps both onto these methods.

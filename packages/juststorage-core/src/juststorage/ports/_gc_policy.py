@@ -1,4 +1,16 @@
-"""GCPolicy: which garbage goes now."""
+"""GCPolicy: which garbage goes now.
+
+**Durability.** A policy keeps nothing, and what it decides is final only once the collector has
+done it: the same candidate may be offered again, in this run or in a later one.
+
+**Cancellation.** There is nothing to cancel: `decide` is sync. A run may be given up after it.
+
+**Errors.** None are expected. Whatever a policy raises ends the run as a fault of the plugin; what
+was not collected stays.
+
+**Concurrency.** Called inside the claiming transaction, and again for the same candidate where that
+is attempted again; several processes may collect at once, each with a policy of its own.
+"""
 
 from __future__ import annotations
 

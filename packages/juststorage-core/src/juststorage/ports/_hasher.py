@@ -1,4 +1,20 @@
-"""Hasher: how content gets its name."""
+"""Hasher: how content gets its name.
+
+Core hashes what it receives, beside the writing; a hasher only says with which function. The name
+of content carries the algorithm (`sha256:<hex>`), so another hasher may be chosen for new content
+at any time, and content that was stored before is found by its old name.
+
+**Durability.** A digest is for ever: with the same algorithm the same bytes have the same digest in
+every version, on every machine, with any options. What would change it is another algorithm. The
+plugin must stay installed as long as content is stored under its names.
+
+**Cancellation.** There is nothing to cancel: every method is sync. A state whose upload was
+cancelled is dropped without a call.
+
+**Errors.** None are expected. Whatever a hasher raises ends the upload as a fault of the plugin.
+
+**Concurrency.** Many states are in use at once, each by one thread at a time.
+"""
 
 from __future__ import annotations
 
