@@ -178,7 +178,8 @@ def _is_plain(options: PostgresOptions) -> bool:
 async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> Connection:
     """Connect, waiting for a database that is still away."""
     clock, logger = context.clock, context.logger
-    until = clock.monotonic() + options.connect_wait_s
+    wait_s = 0.0 if context.inspect else options.connect_wait_s
+    until = clock.monotonic() + wait_s
     told_s = math.inf
     while True:
         try:
@@ -186,9 +187,8 @@ async def _connect_patiently(options: PostgresOptions, context: OpenContext) -> 
         except Unavailable as error:
             left_s = until - clock.monotonic()
             if left_s <= 0:
-                raise Unavailable(
-                    f"{where(options)} did not answer within {options.connect_wait_s:g} s"
-                ) from error.__cause__
+                within = f" within {wait_s:g} s" if wait_s else ""
+                raise Unavailable(f"{where(options)} did not answer{within}") from error.__cause__
             if told_s - left_s >= _TELL_S:
                 told_s = left_s
                 logger.warning(

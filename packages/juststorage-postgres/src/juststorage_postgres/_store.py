@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Final
 
 from juststorage.errors import Unavailable
@@ -54,6 +55,11 @@ class PostgresMetadataStore(MetadataStore):
                 f"the database has schema {revision}, and {REVISIONS[-1]} is needed:"
                 " run `juststorage migrate up`"
             )
+
+    async def now(self) -> datetime:
+        async with self._pool.connection() as connection:
+            now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        return now
 
     async def secret(self, name: str) -> bytes:
         async def run(connection: Connection) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from juststorage.errors import JustStorageError, Misconfigured, Unavailable
 from juststorage.plugins import Secret
 from juststorage.ports import MetadataStore
-from juststorage.testing import open_backend
+from juststorage.testing import open_backend, open_context
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres.plugin import POSTGRES
 from juststorage_postgres.testing import (
@@ -77,6 +78,17 @@ async def test_a_wrong_url(url: str, kind: type[JustStorageError], words: str) -
         async with open_backend(POSTGRES, options):
             pass
     assert "secret" not in str(caught.value)
+
+
+async def test_who_only_looks_waits_for_nothing() -> None:
+    """A look at a database that is away ends at once, whatever `connect_wait_s` says."""
+    options = PostgresOptions(url=Secret("postgresql://u@127.0.0.1:1/d"), connect_wait_s=3600)
+    with pytest.raises(Unavailable, match=r"did not answer$"):
+        async with (
+            open_context("metadata") as context,
+            POSTGRES.open(options, replace(context, inspect=True)),
+        ):
+            pass
 
 
 async def test_a_wrong_password(open_store: OpenStore, postgres_url: str, role: str) -> None:

@@ -122,7 +122,12 @@ async def open_store(
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
         await writing.run_to_end(
-            partial(prepare, how, auto_migrate=options.auto_migrate, create=context.create)
+            partial(
+                prepare,
+                how,
+                auto_migrate=options.auto_migrate and not context.inspect,
+                create=context.create,
+            )
         )
         connection = await _connection(stack, writing, how, read_only=False)
         acting: Acting | None = None

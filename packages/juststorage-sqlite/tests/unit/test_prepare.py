@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 import stat
 import threading
@@ -12,10 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 from juststorage.errors import Misconfigured, Unavailable
+from juststorage.testing import open_context
 from juststorage_sqlite._connection import Connecting, connect
 from juststorage_sqlite._migrator import SqliteMigrator
 from juststorage_sqlite._prepare import current_revision, prepare
-from juststorage_sqlite._revisions import HEAD
+from juststorage_sqlite._revisions import HEAD, REVISIONS
+from juststorage_sqlite.plugin import SQLITE, SqliteOptions
 
 
 def refusal(how: Connecting, *, auto_migrate: bool = True) -> str:
@@ -39,6 +42,20 @@ def test_a_fresh_file_is_private_and_complete(how: Connecting) -> None:
     with closing(connect(how)) as db:
         assert current_revision(db) == HEAD
     prepare(how, auto_migrate=False)
+
+
+async def test_who_only_looks_migrates_nothing(path: Path, how: Connecting) -> None:
+    """A look at a file with an older schema refuses it with the command, and leaves it as it is."""
+    prepare(how, auto_migrate=True)
+    stamp(path, REVISIONS[0])
+    with pytest.raises(Misconfigured, match="juststorage migrate up"):
+        async with (
+            open_context("metadata") as context,
+            SQLITE.open(SqliteOptions(path=str(path)), dataclasses.replace(context, inspect=True)),
+        ):
+            pass
+    with closing(connect(how)) as db:
+        assert current_revision(db) == REVISIONS[0]
 
 
 def test_many_starts_at_once_make_one_schema(how: Connecting) -> None:

@@ -20,6 +20,10 @@ __all__ = ["juststorage", "main"]
 
 _OWN: Mapping[str, tuple[str, str]] = {
     "config": ("Check, show or describe the configuration", "juststorage.cli._config:command"),
+    "doctor": (
+        "Say what a service would trip over here, and what to do",
+        "juststorage.cli._doctor:command",
+    ),
     "fsck": (
         "Check that nothing is lost, miscounted or left over",
         "juststorage.cli._fsck:command",

@@ -61,6 +61,7 @@ class OpenContext:
         audit: Whether a metadata store records changes, each in its own transaction, as
             `AuditRepository` says.
         gauge: Show a number among the service's metrics.
+        inspect: Only look: bring no schema up to date, and wait for nothing that is away.
     """
 
     instance: str
@@ -73,3 +74,4 @@ class OpenContext:
     create: bool = True
     audit: bool = False
     gauge: Gauge = _unseen
+    inspect: bool = False

@@ -51,7 +51,7 @@ KIND_WORDS: Mapping[str, str] = {
 """How a sentence names each kind."""
 
 RESERVED_COMMANDS = frozenset(
-    {"backup", "config", "fsck", "gc", "keys", "migrate", "plugins", "verify", "version"}
+    {"backup", "config", "doctor", "fsck", "gc", "keys", "migrate", "plugins", "verify", "version"}
 )
 """Subcommands that core has, or keeps for itself."""
 

@@ -20,6 +20,7 @@ callers shield the ones that matter.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import datetime
 
 from juststorage.ports._api_keys import ApiKeyRepository
 from juststorage.ports._audit import AuditRepository
@@ -50,6 +51,14 @@ class MetadataStore(ABC):
         Raises:
             Unavailable: It does not, or its schema is missing or older; the detail says which.
         """
+
+    async def now(self) -> datetime | None:
+        """The time of day by the clock that this store records with, in UTC.
+
+        None where that is the clock of its context. Concrete, so that only a store with a clock of
+        its own needs it: operators are told when that clock and the host's disagree.
+        """
+        return None
 
     @abstractmethod
     async def secret(self, name: str) -> bytes:

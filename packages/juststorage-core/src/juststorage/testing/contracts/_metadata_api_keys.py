@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import msgspec
@@ -157,3 +157,10 @@ class MetadataApiKeys(MetadataTests):
     async def test_ping(self, store: MetadataStore) -> None:
         """An open store answers."""
         await store.ping()
+
+    async def test_its_clock(self, store: MetadataStore) -> None:
+        """A store with a clock of its own tells the time in UTC; the kit's machine has the same."""
+        now = await store.now()
+        if now is not None:
+            assert now.utcoffset() == timedelta(0)
+            assert abs(now - datetime.now(UTC)) < timedelta(minutes=10)
