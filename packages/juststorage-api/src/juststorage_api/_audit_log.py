@@ -64,13 +64,13 @@ class AuditLog:
         self, exchange: Exchange, action: str, outcome: str, facts: Mapping[str, Any]
     ) -> None:
         client = exchange.scope.get("client")
-        caller, tenant_id = exchange.principal, exchange.tenant_id
+        caller, facts_of_all = exchange.principal, exchange.facts
         fields = {
             "action": action,
             "outcome": outcome,
             "subject": None if caller is None else caller.subject,
-            "tenant_id": None if tenant_id is None else str(tenant_id),
-            "request_id": exchange.request_id.decode("ascii"),
+            "tenant_id": None,
+            **facts_of_all,
             "peer": client[0] if client else None,
             **facts,
         }

@@ -37,7 +37,8 @@ class Exchange:
 
     Slots and plain attributes, because one is made for every request. What the access log tells is
     collected here: `status`, `code`, `tenant_id`, `sent_bytes`, `received_bytes`; `route` is the
-    template of its path where the front knew it at once.
+    template of its path where the front knew it at once. `facts` are the fields of every line that
+    is logged meanwhile: the ids of the request, of the caller's trace, and of the tenant.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Exchange:
         "bounds",
         "code",
         "deed",
+        "facts",
         "fields",
         "is_overdue",
         "limits",
@@ -78,7 +80,9 @@ class Exchange:
         request_id: bytes,
         bounds: Bounds,
         since: float = 0.0,
+        facts: dict[str, Any] | None = None,
     ) -> None:
+        self.facts = {} if facts is None else facts
         self.scope = scope
         self.receive = receive
         self.send = send
@@ -115,6 +119,7 @@ class Exchange:
         if self.limits is not None and self._tenant_id is None:
             self.limits.admit_tenant(self, tenant_id)
         self._tenant_id = tenant_id
+        self.facts["tenant_id"] = str(tenant_id)  # a plain one, for JSON
 
     @property
     def caller(self) -> Principal:

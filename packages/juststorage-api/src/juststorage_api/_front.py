@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import anyio
 
@@ -30,7 +30,7 @@ from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, raw_path
 from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
 from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, HttpMeters
 from juststorage_api._read_only import READING, refusal
-from juststorage_api._request_id import RequestIds
+from juststorage_api._request_id import RequestIds, add_trace
 from juststorage_api._services import Services
 
 __all__ = ["Front"]
@@ -65,7 +65,7 @@ class Front:
         self._routes = routes
         self._runtime = services.runtime
         self._ids = RequestIds()
-        self._access_log = AccessLog()
+        self._access_log = AccessLog(services.runtime.config.log.access_ratio)
         self._count = HttpMeters(services.sheet).count
         self._limits = services.limits
         self._names_actors = services.runtime.config.audit.table
@@ -94,19 +94,23 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = perf_counter()
         fields: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = self._ids.choose(fields.get(b"x-request-id"))
+        facts: dict[str, Any] = {**log_fields.get(), "request_id": request_id.decode("ascii")}
+        if b"traceparent" in fields:
+            add_trace(facts, fields[b"traceparent"])
         exchange = Exchange(
             scope,
             receive,
             send,
             path=raw_path(scope["path"], scope.get("raw_path")),
             fields=fields,
-            request_id=self._ids.choose(fields.get(b"x-request-id")),
+            request_id=request_id,
             bounds=self._bounds,
             since=began,
+            facts=facts,
         )
         self._deadlines.add(exchange)
-        outer = log_fields.get()
-        context = log_fields.set({**outer, "request_id": exchange.request_id.decode("ascii")})
+        context = log_fields.set(facts)
         try:
             await self._serve(exchange)
         except ClientGone:
@@ -210,7 +214,7 @@ class Front:
         if exchange.started:
             return  # it began to answer in this very moment
         exchange.is_overdue = True
-        context = log_fields.set({"request_id": exchange.request_id.decode("ascii")})
+        context = log_fields.set(exchange.facts)
         try:
             await self._refuse(exchange, error)
         except Exception as unsent:  # noqa: BLE001  it must not end the task that asked for it

@@ -26,6 +26,9 @@ PATIENCE_S = 60.0
 
 KEY = "the-key-of-these-tests-only"
 
+SECRETS = re.compile(rf"js_[0-9a-z]{{12}}_[\w-]{{43}}|{KEY}|://\w+:\w+@")
+"""What is in no line of any server: keys that it issued, the one it was given, passwords."""
+
 MEMORY = {
     "JUSTSTORAGE__PLUGINS__ENABLED": "api",
     "JUSTSTORAGE__METADATA__BACKEND": "memory",
@@ -174,6 +177,10 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+        while not self._queue.empty():
+            self.lines.append(self._queue.get() or "")
+        told = [line[:200] for line in self.lines if SECRETS.search(line)]
+        assert not told, told
 
     def _safe_children(self) -> list[int]:
         if self.process.poll() is not None:

@@ -221,3 +221,12 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["auto", "json", "text"],
         Meta(description="json is one object a line; auto is text on a terminal, else json"),
     ] = "auto"
+    access_ratio: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the requests that went well whose line is written; those that"
+            " failed always have one",
+        ),
+    ] = 1.0

@@ -14,7 +14,7 @@ import pytest
 
 from juststorage.config import Log
 from juststorage.plugins import Secret
-from juststorage.runtime import line_handler, log_fields, set_up_logging
+from juststorage.runtime import line_handler, log_fields, log_line, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,31 @@ def test_json_line_has_the_documented_members() -> None:
         "message": "a b",
         "fields": {"size_bytes": 3},
     }
+
+
+@pytest.mark.parametrize(
+    "target", ["_granian", "alembic.runtime.migration", "sqlalchemy.engine.Engine", "asyncio"]
+)
+def test_every_library_has_the_same_form(target: str) -> None:
+    """What others log through the standard library is a line of ours."""
+    stream = lines()
+    logging.getLogger(target).warning("it says %d", 1)
+    line = json.loads(stream.getvalue())
+    assert (line["target"], line["level"], line["message"]) == (target, "WARN", "it says 1")
+
+
+@pytest.mark.parametrize("format_", ["json", "text"])
+async def test_fields_that_the_library_keeps_for_itself(format_: Any) -> None:
+    """A field of any name: the standard library would refuse some."""
+    stream = lines(format_)
+    log_line(logging.getLogger("x"), "made", {"name": "n", "message": "m", "args": 1})
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    assert "made" in stream.getvalue()
+    if format_ == "json":
+        assert json.loads(stream.getvalue())["fields"] == {"name": "n", "message": "m", "args": 1}
+    else:
+        assert "name='n'" in stream.getvalue()
 
 
 def test_error_carries_its_traceback_in_the_same_line() -> None:
