@@ -13,6 +13,11 @@ Each test opens the backend anew through its descriptor, as the service does. `o
 an **empty store for each test**. A test that is known to fail goes into `known_failures` with its
 reason; it becomes a strict xfail, so that mending it is noticed.
 
+A backend that waits on the event loop, or leaves files or tasks behind, fails. Where the fixture
+`power_cut` can take the medium back to what was synced, blob stores are tested with it. A failure
+says which rule it broke; at the end a line for each contract may be published (with pytest-xdist
+it needs `-p juststorage.testing.fixtures` on the command line or in `addopts`).
+
 Install the extra `juststorage-core[testing]`.
 """
 

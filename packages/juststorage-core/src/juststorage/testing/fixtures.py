@@ -9,9 +9,16 @@ from __future__ import annotations
 import pytest
 
 from juststorage.testing import FakeClock
+from juststorage.testing._report import pytest_runtest_makereport, pytest_terminal_summary
 from juststorage.testing.contracts import Contract
 
-__all__ = ["anyio_backend", "fake_clock", "pytest_itemcollected"]
+__all__ = [
+    "anyio_backend",
+    "fake_clock",
+    "pytest_itemcollected",
+    "pytest_runtest_makereport",
+    "pytest_terminal_summary",
+]
 
 
 @pytest.fixture(scope="session")

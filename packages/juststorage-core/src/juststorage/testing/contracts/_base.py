@@ -14,6 +14,7 @@ from juststorage.errors import JustStorageError, PluginError
 from juststorage.plugins import Backend
 from juststorage.ports import MetadataStore
 from juststorage.testing._leaks import no_leaks
+from juststorage.testing._loop_watch import BLOCKED_S, LoopWatch
 from juststorage.testing._opening import open_backend
 
 __all__ = ["Contract", "may_refuse"]
@@ -50,14 +51,18 @@ class Contract:
         metadata: MetadataStore | None = None,
         audit: bool = False,
     ) -> AsyncIterator[Any]:
-        """The backend, open as in production; fails when closing leaves something behind."""
-        breaches = _Breaches()
-        with no_leaks(), breaches.recorded():
+        """The backend, open as in production; fails when it blocks the loop or leaves things."""
+        breaches, watch = _Breaches(), LoopWatch()
+        with no_leaks(), breaches.recorded(), watch.watching():
             async with open_backend(
                 self.backend, options, metadata=metadata, audit=audit
             ) as service:
                 yield service
         assert breaches.texts == []
+        assert not watch.found, (
+            f"the event loop stood still for over {BLOCKED_S} s in {watch.found[0]}:"
+            " what waits belongs in a thread, or behind an await"
+        )
 
 
 @contextmanager
