@@ -197,7 +197,12 @@ class Front:
 
         async def send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await exchange.start(message["status"], list(message["headers"]))
+                headers = list(message["headers"])
+                if path.startswith(b"/v1/"):
+                    # Caches know that `Authorization` makes an answer somebody's, but nothing of
+                    # `X-API-Key`.
+                    headers.append((b"cache-control", b"no-store"))
+                await exchange.start(message["status"], headers)
             else:
                 exchange.sent_bytes += len(message.get("body", b""))
                 await exchange.send(message)

@@ -52,7 +52,6 @@ __all__ = [
 _ALL: Final = "*"
 _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide_exchange)}
 _NOT_NOTED: Final = frozenset({"created_at", "last_used_at"})
-_NO_STORE: Final = {"cache-control": "no-store"}
 _DOCUMENT: Final = Example(summary="A key", value=API_KEY)
 _ISSUED: Final = Example(summary="A new key", value=API_KEY | {"key": API_KEY_SECRET})
 _PAGE: Final = Example(summary="A page", value={"api_keys": [API_KEY], "next_cursor": NEXT_CURSOR})
@@ -200,7 +199,7 @@ async def create_api_key(
     exchange.did("api_key.created", **_noted(issued.api_key))
     document = ApiKeyIssued(**_members(issued.api_key), key=issued.secret.text)
     location = f"/v1/api-keys/{issued.api_key.id}"
-    return Response(document, headers={"location": location, **_NO_STORE})
+    return Response(document, headers={"location": location})
 
 
 @get(
@@ -228,7 +227,7 @@ async def list_api_keys(
         api_keys=[ApiKeyDto(**_members(each)) for each in listing.api_keys],
         next_cursor=listing.next_cursor,
     )
-    return Response(page, headers=_NO_STORE)
+    return Response(page)
 
 
 @get(
@@ -249,7 +248,7 @@ async def get_api_key(
     """What is known about a key; one that reaches further than the caller's own is 404."""
     require(caller, Call.READ_API_KEY)
     found = await services.cases.keys.find(caller, ObjectId(id))
-    return Response(ApiKeyDto(**_members(found)), headers=_NO_STORE)
+    return Response(ApiKeyDto(**_members(found)))
 
 
 @patch(
@@ -287,7 +286,7 @@ async def change_api_key(
     )
     changed = await services.cases.keys.change(caller, key_id, change)
     exchange.did("api_key.changed", **_noted(changed))
-    return Response(ApiKeyDto(**_members(changed)), headers=_NO_STORE)
+    return Response(ApiKeyDto(**_members(changed)))
 
 
 @delete(

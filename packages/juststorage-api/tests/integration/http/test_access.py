@@ -162,3 +162,21 @@ def test_a_401_tells_how_to_come_back(api: Any) -> None:
     """WWW-Authenticate names the scheme."""
     answer = api.call("GET", "/v1/objects", key=None)
     assert answer.headers["www-authenticate"] == 'ApiKey realm="juststorage"'
+
+
+def test_no_document_is_kept_by_a_cache(api: Any) -> None:
+    """What one caller is shown is nobody else's: a cache in between cannot tell keys apart."""
+    stored = api.put("/v1/objects/by-key/ns/t1/uncached", b"x")
+    key_id = api.call("GET", "/v1/api-keys").json["api_keys"][0]["id"]
+    for url in (
+        "/v1/objects?tenant_id=t1",
+        f"/v1/objects/{stored['id']}/metadata?tenant_id=t1",
+        "/v1/usage?tenant_id=t1",
+        "/v1/api-keys",
+        f"/v1/api-keys/{key_id}",
+        "/v1/admin/gc",
+        "/v1/admin/plugins",
+        "/v1/admin/read-only",
+        "/v1/objects?tenant_id=no+tenant",
+    ):
+        assert api.call("GET", url).headers["cache-control"] == "no-store", url

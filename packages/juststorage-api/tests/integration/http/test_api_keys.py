@@ -341,13 +341,6 @@ def test_a_rotation_overlaps(api: Any, create: Callable[..., Any]) -> None:
     assert use(api, new["key"]).status == 200
 
 
-def test_no_answer_is_kept_by_a_cache(api: Any, create: Callable[..., Any]) -> None:
-    """Documents of keys are nobody else's."""
-    key_id = create().json["id"]
-    for url in ("/v1/api-keys", f"/v1/api-keys/{key_id}"):
-        assert api.call("GET", url).headers["cache-control"] == "no-store"
-
-
 def test_methods_that_keys_do_not_know(api: Any) -> None:
     """405, with those that they do."""
     answer = api.call("PUT", "/v1/api-keys", body=b"{}")
