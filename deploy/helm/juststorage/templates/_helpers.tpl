@@ -1,0 +1,203 @@
+{{- define "juststorage.name" -}}
+{{- $name := ternary .Release.Name (printf "%s-juststorage" .Release.Name) (contains "juststorage" .Release.Name) -}}
+{{- $name | trunc 50 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "juststorage.selector" -}}
+app.kubernetes.io/name: juststorage
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "juststorage.labels" -}}
+{{ include "juststorage.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "juststorage.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The volumes that the chosen backends need, as a list of names. */}}
+{{- define "juststorage.volumes" -}}
+{{- $names := list -}}
+{{- if eq .Values.config.metadata.backend "sqlite" }}{{ $names = append $names "data" }}{{ end -}}
+{{- range $class := list "hot" "cold" -}}
+{{- if eq (dig $class "backend" "" $.Values.config.blobs) "localfs" }}{{ $names = append $names $class }}{{ end -}}
+{{- end -}}
+{{- dict "names" $names | toJson -}}
+{{- end }}
+
+{{/* Whether a migration is a step of its own: sqlite brings its file up to date when it starts. */}}
+{{- define "juststorage.migrates" -}}
+{{- if and .Values.migration.enabled (not (has .Values.config.metadata.backend (list "sqlite" "memory"))) }}true{{ end -}}
+{{- end }}
+
+{{/* A line of TOML for each setting: scalars and lists of JSON are TOML's, too. */}}
+{{- define "juststorage.toml" -}}
+{{- $path := .path -}}
+{{- range $name, $value := .tree -}}
+{{- $place := append $path ($name | toJson) -}}
+{{- if kindIs "map" $value -}}
+{{- include "juststorage.toml" (dict "tree" $value "path" $place) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{ join "." $place }} = {{ $value | toJson }}
+{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "juststorage.config" -}}
+{{- $tree := deepCopy .Values.config -}}
+{{- if .Values.collector.enabled }}{{ $_ := set $tree "gc" (merge (dict "enabled" false) (deepCopy ($tree.gc | default dict))) }}{{ end -}}
+{{- include "juststorage.toml" (dict "tree" $tree "path" list) -}}
+{{- range $path, $ref := .Values.secrets -}}
+{{- if $ref -}}
+{{ $path }}.file = {{ printf "/run/secrets/juststorage/%s" $path | toJson }}
+{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "juststorage.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ .Values.runAs | int64 }}
+runAsGroup: {{ .Values.runAs | int64 }}
+fsGroup: {{ .Values.runAs | int64 }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "juststorage.security" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "juststorage.env" -}}
+- name: JUSTSTORAGE_CONFIG
+  value: /etc/juststorage/juststorage.toml
+{{- if .Values.plugins.packages }}
+- name: PYTHONPATH
+  value: /opt/juststorage-packages
+{{- end }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "juststorage.mounts" -}}
+- name: config
+  mountPath: /etc/juststorage
+  readOnly: true
+- name: secrets
+  mountPath: /run/secrets/juststorage
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.plugins.packages }}
+- name: packages
+  mountPath: /opt/juststorage-packages
+{{- end }}
+{{- end }}
+
+{{/* Volumes of every pod. Takes (list context name-of-the-config-map). */}}
+{{- define "juststorage.podVolumes" -}}
+{{- $context := index . 0 -}}
+- name: config
+  configMap:
+    name: {{ index . 1 }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $path, $ref := $context.Values.secrets }}
+      {{- if $ref }}
+      - secret:
+          name: {{ $ref.name }}
+          items:
+            - key: {{ $ref.key }}
+              path: {{ $path }}
+      {{- end }}
+      {{- end }}
+- name: tmp
+  emptyDir: {}
+{{- if $context.Values.plugins.packages }}
+- name: packages
+  emptyDir: {}
+{{- end }}
+{{- end }}
+
+{{- define "juststorage.initContainers" -}}
+{{- if .Values.plugins.packages }}
+initContainers:
+  - name: packages
+    image: {{ include "juststorage.image" . }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    command: [python, -m, pip, install, --no-cache-dir, --target, /opt/juststorage-packages]
+    args:
+      {{- concat .Values.plugins.pipOptions .Values.plugins.packages | toYaml | nindent 6 }}
+    env:
+      - name: HOME
+        value: /tmp
+    resources:
+      {{- toYaml .Values.migration.resources | nindent 6 }}
+    securityContext:
+      {{- include "juststorage.security" . | nindent 6 }}
+    volumeMounts:
+      - name: packages
+        mountPath: /opt/juststorage-packages
+      - name: tmp
+        mountPath: /tmp
+{{- end }}
+{{- end }}
+
+{{/* Container of the collector. Takes (list context extra-mounts). */}}
+{{- define "juststorage.collector" -}}
+{{- $context := index . 0 -}}
+- name: collector
+  image: {{ include "juststorage.image" $context }}
+  imagePullPolicy: {{ $context.Values.image.pullPolicy }}
+  args: [gc, worker]
+  env:
+    {{- include "juststorage.env" $context | nindent 4 }}
+  resources:
+    {{- toYaml $context.Values.collector.resources | nindent 4 }}
+  securityContext:
+    {{- include "juststorage.security" $context | nindent 4 }}
+  volumeMounts:
+    {{- include "juststorage.mounts" $context | nindent 4 }}
+    {{- with index . 1 }}
+    {{- . | nindent 4 }}
+    {{- end }}
+{{- end }}
+
+{{- define "juststorage.scheduling" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
