@@ -8,9 +8,9 @@ second look here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions
 
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._records import PluginRecord, PluginStatus
@@ -54,24 +54,20 @@ def discover(search_path: Sequence[str] | None) -> list[Candidate]:
         entry_points = [point for point in distribution.entry_points if point.group == GROUP]
         if not entry_points:
             continue
-        name = distribution.metadata["Name"]
+        # Parsed anew each time that it is asked for, and it is most of what discovery costs.
+        metadata = distribution.metadata
+        name = metadata["Name"]
         # The same distribution may lie in two directories of the path; Python imports the first.
         if _canonical(name) in seen:
             continue
         seen.add(_canonical(name))
-        candidates += _candidates(distribution, name, entry_points)
+        requires = metadata.get_all("Requires-Dist") or distribution.requires or ()
+        for point in entry_points:
+            record = PluginRecord(
+                name=point.name, distribution=name, version=metadata["Version"], target=point.value
+            )
+            candidates.append(Candidate(record, point, tuple(requires)))
     return sorted(candidates, key=lambda it: (it.record.name, it.record.distribution or ""))
-
-
-def _candidates(
-    distribution: Distribution, name: str, entry_points: list[EntryPoint]
-) -> Iterator[Candidate]:
-    requires = tuple(distribution.requires or ())
-    for point in entry_points:
-        record = PluginRecord(
-            name=point.name, distribution=name, version=distribution.version, target=point.value
-        )
-        yield Candidate(record, point, requires)
 
 
 def gate(
