@@ -14,7 +14,10 @@ from pathlib import Path
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
-EXPERIMENTS = ("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model")
+EXPERIMENTS = (
+    *("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model"),
+    "hostile",
+)
 
 
 def find(name: str) -> Experiment:

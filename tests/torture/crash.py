@@ -1,9 +1,9 @@
 """Crash points: SIGKILL at every point of every act, one after the other.
 
 A point is before each call that changes a file (and in the middle of each write), and before and
-after each statement. After each death: the server starts again, everything in the journal is read,
-leases end, the garbage is collected, the deep auditor finds nothing, everything is read once more,
-and the act, done again, succeeds.
+after each statement. After each death: the server starts again, the act is tried again at once or
+not, everything in the journal is read, leases end, the garbage is collected, the deep auditor finds
+nothing, everything is read once more, and the act, done again, succeeds.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def _die(made: Rig, doing: Deed, number: int) -> bool:
         made.service.start()
     if died:
         doing.recover()
+        if doing.chance.random() < 0.5 and not doing.act():  # a client tries again at once
+            raise Broken(f"it does not work right afterwards: {made.logged()}")
     settle(made.store, journal=made.journal, service=made.service)
     if not doing.act():
         raise Broken(f"it does not work afterwards: {made.logged()}")
