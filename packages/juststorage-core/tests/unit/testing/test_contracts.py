@@ -162,3 +162,51 @@ def test_a_wrong_count_is_an_error_after_the_test(author: pytest.Pytester) -> No
     done = author.runpytest_inprocess(*RUN, "-k", "test_young_garbage")
     done.stdout.fnmatch_lines(["*I3:*"])
     assert done.ret == pytest.ExitCode.TESTS_FAILED
+
+
+HASHER = """
+    from juststorage.plugins.builtin import SHA256
+    from juststorage.testing import HasherContract, PluginContract
+
+    class TestIt(HasherContract):
+        backend = SHA256
+        vectors = {b"": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+        known_failures = {"test_states_are_apart": "issue 41"}
+
+        async def test_states_are_apart(self, hasher):
+            assert False
+
+        async def test_many_threads_at_once(self, hasher):
+            assert False
+
+        async def test_of_the_author(self, hasher):
+            assert False
+"""
+
+
+@pytest.mark.parametrize("processes", [(), ("-n", "1", "-p", "juststorage.testing.fixtures")])
+def test_a_summary_to_publish(author: pytest.Pytester, processes: tuple[str, ...]) -> None:
+    """Each contract has a line that counts its own tests only, whatever process ran them."""
+    write(author, HASHER)
+    quiet = ("-p", "no:cacheprovider", "-p", "no:cov", "-q")
+    done = author.runpytest_subprocess(*quiet, *processes)
+    done.stdout.fnmatch_lines(
+        [
+            "*- the rule -*",
+            "HasherContract.test_many_threads_at_once: States in several threads at once do not*",
+            "*= juststorage conformance, juststorage-core * =*",
+            "hasher:sha256, TestIt  HasherContract: 11 of 13 required, 1 known failures",
+        ]
+    )
+    done.assert_outcomes(failed=2, xfailed=1, passed=11)
+
+
+def test_a_summary_of_a_part_says_so(author: pytest.Pytester) -> None:
+    """What was deselected is not taken for passed; a run without contracts has no summary."""
+    write(author, HASHER + "\n    def test_other():\n        pass\n")
+    done = author.runpytest_inprocess(*RUN, "-k", "published")
+    done.stdout.fnmatch_lines(
+        ["hasher:sha256, TestIt  HasherContract: 1 of 1 required", "Not all*"]
+    )
+    done = author.runpytest_inprocess(*RUN, "-k", "test_other")
+    done.stdout.no_fnmatch_line("*conformance*")
