@@ -139,7 +139,7 @@ initContainers:
   - name: packages
     image: {{ include "juststorage.image" . }}
     imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [python, -m, pip, install, --no-cache-dir, --target, /opt/juststorage-packages]
+    command: [/usr/local/bin/python, -m, pip, install, --no-cache-dir, --target, /opt/juststorage-packages]
     args:
       {{- concat .Values.plugins.pipOptions .Values.plugins.packages | toYaml | nindent 6 }}
     env:

@@ -1,0 +1,187 @@
+"""The Dockerfile and the compose file, without a daemon.
+
+The build stage is carried out as it is written, instruction by instruction, in a scratch directory
+that stands in for the image's root; what it makes then has to work with nothing of the checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+RESTRICTED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+
+
+def hadolint(text: str) -> subprocess.CompletedProcess[str]:
+    """What the linter of Dockerfiles says."""
+    program = Path(sys.executable).with_name("hadolint")
+    return subprocess.run(
+        [program, "--failure-threshold", "style", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def instructions(stage: int) -> Iterator[tuple[str, str]]:
+    """The instructions of one stage, continued lines joined, comments left out."""
+    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    current = -1
+    for line in filter(None, lines):
+        name, _, rest = line.partition(" ")
+        current += name == "FROM"
+        if current == stage:
+            yield name, rest
+
+
+def ignored(folder: str, names: list[str]) -> set[str]:
+    """What `.dockerignore` leaves out of the packages."""
+    return {name for name in names if name in {"__pycache__", "tests", "changes"}}
+
+
+def test_the_linter_has_nothing_to_say() -> None:
+    """Nothing of the Dockerfile goes against its rules; a bad one does."""
+    run = hadolint(DOCKERFILE.read_text())
+    assert (run.returncode, run.stdout) == (0, ""), run.stdout
+    assert hadolint("FROM python:latest\nRUN cd /tmp\n").returncode != 0
+
+
+def test_it_runs_as_nobody_special() -> None:
+    """A number as the user, so that Kubernetes can tell; a check; signals reach the service."""
+    last = list(instructions(1))
+    assert ("USER", "10001:10001") in last
+    assert next(value for name, value in last if name == "ENTRYPOINT") == '["juststorage"]'
+    assert any(name == "HEALTHCHECK" and "/health" in value for name, value in last)
+
+
+def test_the_image_is_locked_as_the_tests_are() -> None:
+    """What runs in the image is, version for version, what was tested."""
+
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^[\w.-]+==[^ ]+", (ROOT / "requirements" / name).read_text(), re.M))
+
+    assert pins("image.txt") <= pins("lock.txt")
+    assert {"granian", "asyncpg", "obstore"} <= {
+        each.partition("=")[0] for each in pins("image.txt")
+    }
+    assert not {"pytest", "mypy"} & {each.partition("=")[0] for each in pins("image.txt")}
+
+
+@pytest.mark.timeout(400)
+def test_the_build_stage_works(tmp_path: Path) -> None:
+    """Carried out in a scratch root: locked packages, our wheels, and every plugin is usable."""
+    base = tmp_path / "base"
+    venv.create(base, with_pip=True)
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("JUSTSTORAGE")
+    } | {"PATH": f"{base}/bin:{os.environ['PATH']}"}
+    where = tmp_path / "src"
+    for name, value in instructions(0):
+        if name == "COPY":
+            *sources, target = value.split()
+            (where / target).mkdir(parents=True, exist_ok=True)
+            for source in sources:
+                if (ROOT / source).is_dir():
+                    shutil.copytree(
+                        ROOT / source, where / target, ignore=ignored, dirs_exist_ok=True
+                    )
+                else:
+                    shutil.copy(ROOT / source, where / target)
+        elif name == "RUN":
+            # The image has no cache to keep; here there may be one.
+            command = value.replace("--no-cache ", "")
+            command = re.sub(r"(?<=\s)/(opt|wheels)", rf"{tmp_path}/\1", command)
+            run = subprocess.run(
+                ["/bin/sh", "-ec", command],
+                cwd=where,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert run.returncode == 0, run.stdout + run.stderr
+    program = tmp_path / "opt" / "juststorage" / "bin" / "juststorage"
+    shown = subprocess.run(
+        [program, "plugins", "--json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    text = shown.stdout.decode()
+    assert json.loads(text)
+    for plugin in ("api", "localfs", "objectstore", "postgres", "sqlite"):
+        assert plugin in text
+    packages = subprocess.run(
+        [
+            program.with_name("python"),
+            "-c",
+            "import juststorage_api; print(juststorage_api.__file__)",
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert packages.stdout.startswith(str(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The compose file, its anchors resolved."""
+    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return loaded
+
+
+def test_what_compose_names_is_there(compose: dict[str, Any]) -> None:
+    """Volumes, secrets and configurations that services use are declared, and files are there."""
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            assert volume.partition(":")[0] in compose["volumes"]
+        for kind in ("secrets", "configs"):
+            for each in service.get(kind, []):
+                assert (each if isinstance(each, str) else each["source"]) in compose[kind]
+        for other in service.get("depends_on", {}):
+            assert other in compose["services"]
+    assert (COMPOSE.parent / compose["configs"]["juststorage"]["file"]).is_file()
+    build = compose["services"]["server"]["build"]
+    assert (COMPOSE.parent / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
+
+
+def test_compose_gives_the_service_what_its_configuration_asks_for(compose: dict[str, Any]) -> None:
+    """Each secret file of juststorage.toml is mounted, and each volume's root; nothing else."""
+    toml = (ROOT / "deploy" / "juststorage.toml").read_text()
+    server = compose["services"]["server"]
+    targets = {each["target"] for each in server["secrets"]}
+    assert set(re.findall(r'file = "([^"]+)"', toml)) == targets
+    mounts = {volume.partition(":")[2] for volume in server["volumes"]}
+    assert set(re.findall(r'root = "([^"]+)"', toml)) <= mounts
+    assert {name: server[name] for name in RESTRICTED} == RESTRICTED
+
+
+def test_the_image_is_of_this_version(compose: dict[str, Any]) -> None:
+    """Compose and chart take the image that has the version of the meta package."""
+    found = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert found is not None
+    chart = yaml.safe_load((ROOT / "deploy/helm/juststorage/Chart.yaml").read_text())
+    assert compose["services"]["server"]["image"] == f"juststorage:{found[1]}"
+    assert chart["appVersion"] == found[1]
+    assert shlex.split(f"juststorage:{found[1]}")[0] in DOCKERFILE.read_text()
