@@ -1,7 +1,9 @@
 """MetadataStore: the source of truth.
 
 One plugin opens all repositories, because an object's state and its blob's count change in one
-transaction. **Every method is exactly one transaction**: when it returns, its effect is durable and
+transaction.
+
+**Durability.** Every method is exactly one transaction: when it returns, its effect is durable and
 seen by every process; when it raises, it had no effect. The exception is `Unavailable` from a
 method that writes: the outcome is then unknown and the caller looks it up.
 
@@ -11,8 +13,9 @@ database server's where there is one. Durations come in as seconds.
 **Cancellation.** A cancelled read has no effect. A cancelled write may have happened or not;
 callers shield the ones that matter.
 
-**Order of locks.** A method that touches several blob rows takes them in the order of `BlobKey`
-(R08). Serialization failures and deadlocks are retried inside, bounded, with jitter.
+**Concurrency.** All methods may be called at once, from several processes. A method that touches
+several blob rows locks them in the order of `BlobKey` (R08). Serialization failures and deadlocks
+are retried inside, bounded, with jitter.
 
 **Errors.** Those of `juststorage.errors` only. `Unavailable` when the database cannot answer.
 """
