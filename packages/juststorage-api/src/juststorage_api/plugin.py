@@ -22,9 +22,14 @@ def juststorage_authenticators() -> Iterable[AuthenticatorBackend[Any]]:
 
 @hookimpl
 def juststorage_commands() -> Iterable[Command]:
-    """Add `juststorage serve`."""
+    """Add `juststorage serve`, and what talks to a server."""
     yield Command(
         name="serve",
         summary="Serve the HTTP interface",
         target="juststorage_api._serve:command",
+    )
+    yield Command(
+        name="objects",
+        summary="List, fetch, store, delete and copy objects of a server",
+        target="juststorage_api._client._objects:command",
     )

@@ -26,6 +26,7 @@ class TestPlugin:
             "authenticator:api_key",
             "authenticator:jwt",
             "authenticator:trusted_header",
+            "command:objects",
             "command:serve",
         ]
 

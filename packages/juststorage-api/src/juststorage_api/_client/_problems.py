@@ -1,0 +1,115 @@
+"""What a server answers or fails to answer, as the errors that this project has anyway."""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from juststorage.errors import (
+    Conflict,
+    Denied,
+    IdempotencyInFlight,
+    Invalid,
+    JustStorageError,
+    Misconfigured,
+    NotFound,
+    PreconditionFailed,
+    RateLimited,
+    StorageFull,
+    Unauthenticated,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["EXIT_CODES", "Untrusted", "exits", "is_untrusted", "problem_in"]
+
+EXIT_CODES: Final = (
+    "\b\nExit codes: 0 done; 1 refused, or failed; 2 wrong usage; 3 there is no such object;\n"
+    "4 the server is away, or did not come back in time: the same command goes on."
+)
+
+_KINDS: Final[Mapping[int, type[JustStorageError]]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    409: Conflict,
+    412: PreconditionFailed,
+    429: RateLimited,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+    507: StorageFull,
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Untrusted(JustStorageError):
+    """The server's certificate is not one that this machine trusts; waiting does not help."""
+
+
+def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
+    """The error that an answer tells of, with what its sender says about it."""
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        said = {}
+    status = response.status_code
+    detail = _readable(said.get("detail")) or f"the server answered {status}"
+    if status == 401:
+        detail += "; put a key into JUSTSTORAGE_KEY, or into a file that --key-file names"
+    if request_id := response.headers.get("x-request-id"):
+        detail += f" (request {_readable(request_id)})"
+    kind = _KINDS.get(status, Invalid if status < 500 else JustStorageError)
+    if said.get("code") == IdempotencyInFlight.code:
+        kind = IdempotencyInFlight
+    wait = response.headers.get("retry-after", "")
+    return kind(detail, retry_after_s=int(wait) if wait.isdigit() else None)
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether a connection failed because of the server's certificate."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+def exits(command: Callable[P, R]) -> Callable[P, R]:
+    """Have a command end with the codes of `EXIT_CODES`."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (NotFound, Unavailable) as error:
+            click.echo(f"juststorage: {error.detail}", err=True)
+            click.get_current_context().exit(3 if isinstance(error, NotFound) else 4)
+        except BrokenPipeError:
+            raise  # whoever reads our output has enough: click ends quietly
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise JustStorageError(f"{where}{error.strerror or error}") from error
+        except ModuleNotFoundError as error:
+            raise Misconfigured(
+                f"the package {error.name} is missing: install juststorage-api[client]"
+            ) from error
+
+    return run
+
+
+def _readable(text: object) -> str:
+    """One line without anything that would steer a terminal."""
+    if not isinstance(text, str):
+        return ""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

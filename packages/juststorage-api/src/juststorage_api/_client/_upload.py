@@ -1,0 +1,157 @@
+"""One file to the server: its hash counted on the way, nothing stored that changed meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from juststorage.errors import (
+    Conflict,
+    Corrupt,
+    IdempotencyInFlight,
+    RateLimited,
+    Unavailable,
+)
+from juststorage_api._client._progress import Progress
+from juststorage_api._client._server import Server
+from juststorage_api._client._target import Target
+
+__all__ = ["PIECE_BYTES", "FileChanged", "Stopped", "hash_of_file", "put"]
+
+PIECE_BYTES: Final = 2**20
+
+
+class FileChanged(Conflict):
+    """A file became another one while it was read."""
+
+
+class Stopped(Unavailable):
+    """Everything shall end; what was under way can be begun again."""
+
+
+class Content:
+    """The bytes of an open file, to be read once or, where it can be rewound, several times."""
+
+    def __init__(self, file: IO[bytes], progress: Progress, stop: threading.Event) -> None:
+        self._file = file
+        self._progress = progress
+        self._stop = stop
+        self._was = os.fstat(file.fileno())
+        self.can_rewind = file.seekable()
+        self.size = self._was.st_size if self.can_rewind else None
+        self.hasher = hashlib.sha256()
+        self._sent = 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, from the beginning.
+
+        The last piece is held back until it is sure that the file is still what it was: a body that
+        lacks it is not stored.
+
+        Raises:
+            FileChanged: It is not.
+            Stopped: Everything shall end.
+        """
+        if self.can_rewind:
+            self._file.seek(0)
+        self._progress.moved(-self._sent)
+        self.hasher = hashlib.sha256()
+        self._sent = 0
+        held = self._read(0)
+        while held:
+            following = self._read(self._sent + len(held))
+            if not following:
+                self._require_unchanged(self._sent + len(held))
+            self.hasher.update(held)
+            yield held
+            self._sent += len(held)
+            self._progress.moved(len(held))
+            held = following
+
+    def _read(self, offset: int) -> bytes:
+        if self._stop.is_set():
+            raise Stopped("ended before it was done")
+        if self.size is None:
+            return self._file.read(PIECE_BYTES)
+        # Never more than was announced, should the file grow.
+        return self._file.read(min(PIECE_BYTES, self.size - offset))
+
+    def _require_unchanged(self, read_bytes: int) -> None:
+        if self.size is None:
+            return
+        now = os.fstat(self._file.fileno())
+        was = (self._was.st_size, self._was.st_mtime_ns)
+        if (now.st_size, now.st_mtime_ns) != was or read_bytes != self.size:
+            raise FileChanged("the file changed while it was read; nothing was stored")
+
+
+def hash_of_file(file: IO[bytes], stop: threading.Event) -> str:
+    """`sha256:...` of a file, from its beginning."""
+    file.seek(0)
+    hasher = hashlib.sha256()
+    while piece := file.read(PIECE_BYTES):
+        if stop.is_set():
+            raise Stopped("ended before it was done")
+        hasher.update(piece)
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def put(
+    server: Server,
+    target: Target,
+    file: IO[bytes],
+    *,
+    progress: Progress,
+    headers: Mapping[str, str],
+    storage_class: str | None = None,
+    repeat: bool = True,
+) -> dict[str, Any]:
+    """Create the object that has this key, or replace it; what the server says that it holds.
+
+    Args:
+        server: The server.
+        target: A key.
+        file: What it shall hold.
+        progress: Told of every piece.
+        headers: `Content-Type`, conditions and the like.
+        storage_class: Where to keep it; None for the server's default.
+        repeat: Whether to send it again when the connection breaks, where the file allows that.
+            The server answers a repetition as it did the first time, and stores nothing twice.
+
+    Raises:
+        FileChanged: The file changed; nothing was stored.
+        Corrupt: The server has other bytes than were sent.
+        JustStorageError: As the server says.
+    """
+    content = Content(file, progress, server.stop)
+    sent = {"content-type": "application/octet-stream", **headers}
+    if content.size is not None:
+        sent["content-length"] = str(content.size)
+    if repeat:
+        sent["idempotency-key"] = str(uuid4())
+    params = {} if storage_class is None else {"storage_class": storage_class}
+    patience = server.patience()
+    while True:
+        before = progress.bytes
+        try:
+            with server.answer(
+                "PUT", target.path, params=params, headers=sent, content=content.pieces()
+            ) as response:
+                stored: dict[str, Any] = msgspec.json.decode(response.read())
+                break
+        except (Unavailable, RateLimited, IdempotencyInFlight) as error:
+            if isinstance(error, Stopped) or not (repeat and content.can_rewind):
+                raise
+            if progress.bytes > before:
+                patience.progressed()
+            patience.wait(error)
+    ours = f"sha256:{content.hasher.hexdigest()}"
+    if str(stored["content_hash"]).startswith("sha256:") and stored["content_hash"] != ours:
+        raise Corrupt(f"{target} holds other bytes than were sent: they were damaged on the way")
+    return stored
