@@ -18,6 +18,7 @@ SECONDS = {
     "freeze": 18,
     "database": 20,
     "model": 14,
+    "hostile": 12,
 }
 
 
