@@ -33,3 +33,8 @@ def juststorage_commands() -> Iterable[Command]:
         summary="List, fetch, store, delete and copy objects of a server",
         target="juststorage_api._client._objects:command",
     )
+    yield Command(
+        name="usage",
+        summary="Count the objects and bytes of a tenant",
+        target="juststorage_api._client._usage:command",
+    )

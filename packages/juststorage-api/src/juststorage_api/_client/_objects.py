@@ -242,7 +242,8 @@ def cp(
 ) -> None:
     """Copy an object within its tenant.
 
-    The server does it, and moves no bytes within a storage class. Where another object has the new key already, it stays, and the copy is refused.
+    The server does it, and moves no bytes within a storage class. Where another object has the new
+    key already, it stays, and the copy is refused.
     """
     from juststorage_api._client._download import find
 

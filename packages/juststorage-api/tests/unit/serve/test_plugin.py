@@ -28,6 +28,7 @@ class TestPlugin:
             "authenticator:trusted_header",
             "command:objects",
             "command:serve",
+            "command:usage",
         ]
 
     def test_its_import_is_light(self) -> None:

@@ -1,0 +1,65 @@
+"""`juststorage usage`: what a tenant has on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import msgspec
+
+from juststorage_api._client._problems import EXIT_CODES, exits
+from juststorage_api._client._progress import readable_bytes
+from juststorage_api._client._server import Server, server_options
+
+__all__ = ["command"]
+
+_COLUMNS = "{:24}  {:5}  {:>12}  {:>12}  {:>12}"
+
+
+@click.command(
+    name="usage",
+    epilog="\b\nExamples:\n  juststorage usage\n"
+    f"  juststorage usage --tenant acme --namespace docs --json\n\n{EXIT_CODES}",
+)
+@server_options
+@click.option("--tenant", metavar="ID", help="Whose; needed where the caller has several.")
+@click.option("--namespace", metavar="NAME", help="Only this one.")
+@click.option("--no-physical", is_flag=True, help="Leave physical bytes out: quick at any size.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@exits
+def command(
+    connect: Callable[[], Server],
+    *,
+    tenant: str | None,
+    namespace: str | None,
+    no_physical: bool,
+    as_json: bool,
+) -> None:
+    """Count the objects and bytes of a tenant, by namespace and storage class; exactly.
+
+    Logical bytes are the sizes of all objects. Physical bytes count equal contents once.
+    """
+    asked = {
+        "tenant_id": tenant,
+        "namespace": namespace,
+        "physical": "false" if no_physical else None,
+    }
+    params = {name: value for name, value in asked.items() if value is not None}
+    with connect() as server:
+        usage = server.json("GET", "/v1/usage", params=params)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(usage)).decode())
+        return
+    click.echo(_COLUMNS.format("NAMESPACE", "CLASS", "OBJECTS", "LOGICAL", "PHYSICAL").rstrip())
+    for part in usage["by"]:
+        click.echo(_row(part["namespace"], part["storage_class"], part))
+    click.echo(_row("in all", "", usage))
+
+
+def _row(name: str, storage_class: str, part: dict[str, Any]) -> str:
+    sizes = [
+        "-" if size is None else readable_bytes(size)
+        for size in (part["logical_bytes"], part.get("physical_bytes"))
+    ]
+    return _COLUMNS.format(name, storage_class, part["objects"], *sizes)
