@@ -80,6 +80,30 @@ def test_the_last_admin_key_cannot_be_revoked(machine: Machine) -> None:
     machine.run("revoke", first["id"])
 
 
+def test_changes_are_in_the_audit_log(machine: Machine) -> None:
+    """The events are those of the service, in the operator's name, on standard error."""
+    created = machine.run("create", "--name", "n", "--tenant", "acme", "--scope", "objects:read")
+    event, said = created.stderr.splitlines()
+    key_id = said.split()[1].rstrip(";")
+    fields = json.loads(event)["fields"]
+    assert json.loads(event)["target"] == "juststorage.audit"
+    assert (fields["action"], fields["outcome"]) == ("api_key.created", "done")
+    assert (fields["subject"], fields["key_id"]) == ("operator", key_id)
+    assert (fields["tenants"], fields["scopes"]) == (["acme"], ["objects:read"])
+    assert created.stdout.strip() not in created.stderr
+    [event] = machine.run("revoke", key_id).stderr.splitlines()
+    assert json.loads(event)["fields"]["action"] == "api_key.revoked"
+
+
+def test_without_an_audit_log_nothing_is_written(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the configuration turns off is off here, too."""
+    monkeypatch.setenv("JUSTSTORAGE__AUDIT__LOG", "false")
+    result = machine.run("create", "--name", "n", "--tenant", "acme", "--scope", "objects:read")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_the_key_is_alone_on_standard_output(machine: Machine) -> None:
     """So that it can be put into a file; what people read is on standard error."""
     result = machine.run("create", "--name", "n", *ADMIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -108,7 +109,9 @@ def create(
     )
 
     async def issue(keys: ManageApiKeys) -> IssuedApiKey:
-        return await keys.create(_OPERATOR, new)
+        issued = await keys.create(_OPERATOR, new)
+        _log(source, "api_key.created", issued.api_key)
+        return issued
 
     issued = _run(source, issue, create=True)
     if as_json:
@@ -191,6 +194,7 @@ def revoke(source: ConfigSource, *, key_ids: tuple[str, ...]) -> None:
     async def end(keys: ManageApiKeys) -> None:
         for key_id in wanted:
             revoked = await keys.revoke(_OPERATOR, key_id)
+            _log(source, "api_key.revoked", revoked)
             click.echo(f"revoked {revoked.id} ({revoked.name})")
 
     _run(source, end)
@@ -215,6 +219,33 @@ async def _with_keys(
         raise Misconfigured("metadata.backend: keys in memory are those of one process alone")
     async with open_runtime(config, create=create) as runtime:
         return await work(await make_key_manager(runtime))
+
+
+def _log(source: ConfigSource, action: str, api_key: ApiKey) -> None:
+    """The event that the service would have written, on standard error as its own are."""
+    from juststorage.runtime import log_line, make_handler
+
+    config = source.load()
+    if not config.audit.log:
+        return
+    logger = logging.getLogger("juststorage.audit")
+    logger.setLevel(logging.INFO)
+    handler = make_handler(config.log)
+    logger.addHandler(handler)
+    members = _document(api_key)
+    fields = {
+        "action": action,
+        "outcome": "done",
+        "subject": _OPERATOR.subject,
+        "tenant_id": None,
+        "request_id": None,
+        "peer": None,
+        "key_id": members.pop("id"),
+        **{name: members[name] for name in ("name", "tenants", "namespaces", "scopes")},
+    }
+    log_line(logger, f"{action} done", fields)
+    handler.flush()
+    logger.removeHandler(handler)
 
 
 def _document(api_key: ApiKey) -> dict[str, Any]:

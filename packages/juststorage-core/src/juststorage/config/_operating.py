@@ -13,9 +13,9 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the service tells of itself at `/metrics`."""
 
     enabled: Annotated[bool, Meta(description="Answer at /metrics; else it is 404")] = True
-    require_auth: Annotated[
-        bool, Meta(description="Answer only callers with the scope admin")
-    ] = False
+    require_auth: Annotated[bool, Meta(description="Answer only callers with the scope admin")] = (
+        False
+    )
     count_interval_s: Annotated[
         float,
         Meta(

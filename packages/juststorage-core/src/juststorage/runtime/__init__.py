@@ -5,7 +5,13 @@ from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
-from juststorage.runtime._logging import line_handler, log_fields, log_line, set_up_logging
+from juststorage.runtime._logging import (
+    line_handler,
+    log_fields,
+    log_line,
+    make_handler,
+    set_up_logging,
+)
 from juststorage.runtime._migrating import make_migrator
 from juststorage.runtime._monitor import FsckResult
 from juststorage.runtime._open import check_selection, make_host, open_runtime
@@ -31,6 +37,7 @@ __all__ = [
     "make_auditor",
     "make_collector",
     "make_data_dir",
+    "make_handler",
     "make_host",
     "make_key_manager",
     "make_migrator",

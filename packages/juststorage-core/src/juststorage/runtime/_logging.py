@@ -20,7 +20,14 @@ import msgspec
 
 from juststorage.config import Log
 
-__all__ = ["LineHandler", "line_handler", "log_fields", "log_line", "set_up_logging"]
+__all__ = [
+    "LineHandler",
+    "line_handler",
+    "log_fields",
+    "log_line",
+    "make_handler",
+    "set_up_logging",
+]
 
 NO_FIELDS: Final[Mapping[str, Any]] = {}
 
@@ -44,12 +51,17 @@ def set_up_logging(log: Log, stream: TextIO | None = None) -> None:
         log: The level and the format.
         stream: None means standard error.
     """
+    logging.basicConfig(handlers=[make_handler(log, stream)], level=log.level.upper(), force=True)
+    logging.captureWarnings(True)
+
+
+def make_handler(log: Log, stream: TextIO | None = None) -> logging.Handler:
+    """What writes to a stream, None for standard error, in the format that is configured."""
     stream = sys.stderr if stream is None else stream
     text = log.format == "text" or (log.format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream) if text else LineHandler(stream)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    logging.basicConfig(handlers=[handler], level=log.level.upper(), force=True)
-    logging.captureWarnings(True)
+    return handler
 
 
 class LineHandler(logging.StreamHandler[TextIO]):
