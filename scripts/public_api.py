@@ -74,7 +74,7 @@ def _described(name: str, value: Any) -> Iterator[str]:
     elif inspect.ismodule(value):
         yield f"{name}: module"
     elif isinstance(value, str | int | float | frozenset | tuple) and not name.startswith("__"):
-        yield f"{name}: {type(value).__name__} = {value!r}"
+        yield f"{name}: {type(value).__name__} = {_default(value)}"
     else:
         yield f"{name}: {type(value).__name__}"
 
@@ -180,6 +180,11 @@ def _default(value: Any) -> str:
         return str(value)
     if isinstance(value, PurePath):
         return repr(str(value))
+    if isinstance(value, tuple) and any(dataclasses.is_dataclass(each) for each in value):
+        # What is in them is documentation, and some of it depends on the machine.
+        return f"({', '.join(getattr(each, 'name', type(each).__name__) for each in value)})"
+    if isinstance(value, frozenset):
+        return f"{{{', '.join(sorted(map(_default, value)))}}}"  # a set has no order of its own
     # A struct's own default is told where the struct is.
     return f"{type(value).__name__}()" if isinstance(value, msgspec.Struct) else repr(value)
 
