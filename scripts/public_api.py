@@ -184,7 +184,8 @@ def _default(value: Any) -> str:
         # What is in them is documentation, and some of it depends on the machine.
         return f"({', '.join(getattr(each, 'name', type(each).__name__) for each in value)})"
     if isinstance(value, frozenset):
-        return f"{{{', '.join(sorted(map(_default, value)))}}}"  # a set has no order of its own
+        members = ", ".join(sorted(map(_default, value)))  # a set has no order of its own
+        return f"frozenset({{{members}}})" if value else "frozenset()"
     # A struct's own default is told where the struct is.
     return f"{type(value).__name__}()" if isinstance(value, msgspec.Struct) else repr(value)
 
