@@ -114,7 +114,7 @@ def test_a_flood_of_fields(service: Service, extra: int) -> None:
     "fields",
     [
         ["X-A: " + "a" * 17_000],
-        ["X-A: " + "a" * 300_000],
+        ["X-A: " + "a" * 100_000],
         ["X-A: " + "a" * 300] * 60,
         [f"X-{at}: {'a' * 1000}" for at in range(20)],
         ["Authorization: Bearer " + "a" * 20_000],

@@ -44,7 +44,8 @@ _CUT_TIMEOUT_S = 2.0
 _BACKLOG = 2048
 
 _BUFFER_BYTES = 128 * 1024
-"""What Granian holds for one connection, besides the pieces of a body on their way to it."""
+"""What Granian holds for one connection, besides the pieces of a body on their way to it. A head
+that does not fit is refused by Granian itself, so there has to be room for all that we allow."""
 
 _log = logging.getLogger("juststorage.serve")
 
@@ -157,7 +158,7 @@ class Worker:
                 # Until then a head that is not complete may hold up an orderly end, too.
                 header_read_timeout=int(self.config.limits.header_timeout_s * 1000),
                 keep_alive=True,
-                max_buffer_size=_BUFFER_BYTES,
+                max_buffer_size=max(_BUFFER_BYTES, 2 * self.config.limits.header_bytes),
             ),
             log_access=False,
             log_level=LogLevels.warning,

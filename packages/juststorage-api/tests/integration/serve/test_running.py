@@ -47,6 +47,17 @@ class TestStarting:
         assert shown in server.url
         assert server.call("GET", "/health", key=None)[0] == 200
 
+    def test_all_of_a_head_that_is_allowed(self, serve: Any, tmp_path: Any) -> None:
+        """The server takes as large a head as the option may be set to."""
+        (tmp_path / "juststorage.toml").write_text(
+            'allow_ephemeral = true\n[plugins]\nenabled = ["api"]\n'
+            '[metadata]\nbackend = "memory"\n[blobs.hot]\nbackend = "memory"\n'
+            "[limits]\nheader_bytes = 262144\n"
+        )
+        server = serve("--config", "juststorage.toml", environment={})
+        assert server.call("GET", "/health", key="a" * 260_000)[0] == 200
+        assert server.call("GET", "/health", key="a" * 270_000)[0] == 431
+
     def test_no_line_of_granian_but_its_problems(self, serve: Any) -> None:
         """The log is ours: the HTTP server's own chatter is not in it, and every line is JSON."""
         server = serve()
