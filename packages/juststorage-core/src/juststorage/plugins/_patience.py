@@ -34,14 +34,15 @@ def patience_s() -> float:
 def patience(limit_s: float) -> Iterator[None]:
     """Raise `TookTooLong` in the block once it has lasted for `limit_s`, and again until it ends.
 
-    By a signal, so only in the main thread; and not where a timer that ends sooner is set already.
+    By a signal, so only in the main thread; and not where others use it: for a timer that ends sooner, or from C.
     Elsewhere the block may last. Whoever loads plugins does it at start-up, in the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     left_s, _ = signal.getitimer(signal.ITIMER_REAL)
-    if 0 < left_s <= limit_s:
+    # A handler that is not Python's could not be put back.
+    if 0 < left_s <= limit_s or signal.getsignal(signal.SIGALRM) is None:
         yield
         return
 
