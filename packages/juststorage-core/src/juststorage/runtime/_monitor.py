@@ -7,6 +7,7 @@ Of several workers one asks for what is the whole instance's, whoever comes firs
 from __future__ import annotations
 
 import logging
+import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ import msgspec
 from juststorage.domain import StorageClass
 from juststorage.errors import JustStorageError, UnsupportedOperation
 from juststorage.metrics import SERVICE_FAMILIES, Sheet
-from juststorage.ports import BlobStore, Clock, MetadataStore
+from juststorage.ports import BlobStore, Clock, MetadataStore, Totals
 from juststorage.usecases import CollectionReport
 
 __all__ = ["FsckResult", "Monitor", "collected"]
@@ -150,23 +151,33 @@ class Monitor:
         self._sheet.set_common("juststorage_fsck_findings", result.findings)
         self._sheet.set_common("juststorage_fsck_repaired", result.repaired)
 
+    async def _totals(self) -> Totals | None:
+        for physical in (True, False):
+            try:
+                return await self._metadata.usage.totals(physical=physical)
+            except JustStorageError as error:
+                # Too many contents to look at each in a statement's time; or no database.
+                _log.debug("totals_unknown", extra={"physical": physical}, exc_info=error)
+        return None
+
     async def _count(self) -> None:
-        try:
-            totals = await self._metadata.usage.totals(physical=True)
-        except JustStorageError as error:
-            _log.debug("totals_unknown", exc_info=error)
+        totals = await self._totals()
+        if totals is None:
             return
         put: Callable[..., Any] = self._sheet.set_common
-        logical = physical = 0
+        logical, physical = 0, 0.0
         for part in totals.parts:
             put("juststorage_objects", part.objects, part.storage_class)
             put("juststorage_logical_bytes", part.logical_bytes, part.storage_class)
-            put("juststorage_blobs", part.blobs or 0, part.storage_class)
-            put("juststorage_physical_bytes", part.physical_bytes or 0, part.storage_class)
+            # NaN: not shown. A count that is out of date would look like one that is not.
+            blobs = math.nan if part.blobs is None else part.blobs
+            stored = math.nan if part.physical_bytes is None else part.physical_bytes
+            put("juststorage_blobs", blobs, part.storage_class)
+            put("juststorage_physical_bytes", stored, part.storage_class)
             logical += part.logical_bytes
-            physical += part.physical_bytes or 0
-        put("juststorage_tenants", totals.tenants)
+            physical += stored
         put("juststorage_dedup_ratio", logical / physical if physical else 1.0)
+        put("juststorage_tenants", totals.tenants)
         now = self._clock.now()
         since = totals.garbage_since
         age_s = 0.0 if since is None else max(0.0, (now - since).total_seconds())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
 
 from juststorage.domain import StorageClass, TenantId
+from juststorage.errors import Unavailable
 from juststorage.metrics import SERVICE_FAMILIES, Table
-from juststorage.runtime import FsckResult, open_runtime
+from juststorage.runtime import FsckResult, open_runtime, unwrap
 from juststorage.testing import FakeClock, make_content, make_intent, store_object
 
 CONFIG: dict[str, Any] = {
@@ -60,6 +61,33 @@ async def test_what_is_stored(tmp_path: Path) -> None:
     age = clock.now() - timedelta(seconds=6)
     assert found["juststorage_counted_time_seconds"] >= age.timestamp()
     assert found["juststorage_event_loop_lag_seconds_count"] >= 9
+
+
+async def test_contents_that_are_too_many_to_be_looked_at() -> None:
+    """What is cheap to count is shown all the same, and what is not is not shown as it was."""
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    config = CONFIG | {"metrics": {"count_interval_s": 5}}
+    async with open_runtime(config, clock=clock, sheet=table.worker(0)) as runtime:
+        await store_object(runtime.metadata, make_intent("a"), make_content("12345"))
+        for _ in range(6):
+            await until_looked(clock)
+        assert values(table)['juststorage_blobs{storage_class="hot"}'] == 1
+        usage = cast("Any", unwrap(runtime.metadata)).usage
+        whole = usage.totals
+
+        async def totals(*, physical: bool) -> Any:
+            if physical:
+                raise Unavailable("the database did not answer in time")
+            return await whole(physical=False)
+
+        usage.totals = totals
+        await store_object(runtime.metadata, make_intent("b"), make_content("123"))
+        for _ in range(6):
+            await until_looked(clock)
+        found = values(table)
+    assert found['juststorage_objects{storage_class="hot"}'] == 2
+    assert 'juststorage_blobs{storage_class="hot"}' not in found
+    assert "juststorage_dedup_ratio" not in found
 
 
 async def test_collections_are_counted() -> None:
