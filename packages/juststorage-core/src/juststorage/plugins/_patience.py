@@ -34,8 +34,9 @@ def patience_s() -> float:
 def patience(limit_s: float) -> Iterator[None]:
     """Raise `TookTooLong` in the block once it has lasted for `limit_s`, and again until it ends.
 
-    By a signal, so only in the main thread; and not where others use it: for a timer that ends sooner, or from C.
-    Elsewhere the block may last. Whoever loads plugins does it at start-up, in the main thread.
+    By a signal, so only in the main thread; and not where others use it: for a timer that ends
+    sooner, or from C. Elsewhere the block may last. Whoever loads plugins does it at start-up, in
+    the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
