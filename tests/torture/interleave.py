@@ -292,7 +292,7 @@ class _Standing(Points):
         self.goes = goes = anyio.Event()
         self._explorer.tell()
         await goes.wait()
-        if where == self.deed.dies_at:
+        if self.dead or where == self.deed.dies_at:
             self.dead = True
             raise Killed
 
@@ -347,14 +347,19 @@ class _Explorer:
 
         for points in self._points:
             points.is_free = points.is_done = points.dead = False
-        try:
-            with anyio.fail_after(_PATIENCE_S):
-                async with anyio.create_task_group() as tasks:
-                    for process, name in zip(self.processes, pair[:2], strict=True):
-                        tasks.start_soon(act, process, DEEDS[name])
+        async with anyio.create_task_group() as tasks:
+            for process, name in zip(self.processes, pair[:2], strict=True):
+                tasks.start_soon(act, process, DEEDS[name])
+            try:
+                with anyio.fail_after(_PATIENCE_S):
                     await self._step_by_step(walk)
-        except TimeoutError:
-            errors.append(Broken("they wait for each other for ever"))
+            except Exception as error:  # noqa: BLE001  told below, with the order
+                errors.append(error)
+                # Who stands in a shielded section would stand there for ever.
+                for points in self._points:
+                    points.dead = True
+                    if points.stands:
+                        points.go()
         for points in self._points:
             points.is_free, points.dead = True, False
         steps = [each for each in self.world.journal if each.partition(" ")[2] in STEPS]
