@@ -38,3 +38,13 @@ def juststorage_commands() -> Iterable[Command]:
         summary="Count the objects and bytes of a tenant",
         target="juststorage_api._client._usage:command",
     )
+    yield Command(
+        name="import",
+        summary="Store the files of a directory tree on a server",
+        target="juststorage_api._client._import:command",
+    )
+    yield Command(
+        name="export",
+        summary="Write objects of a server as the files of a directory tree",
+        target="juststorage_api._client._export:command",
+    )

@@ -37,7 +37,7 @@ _REPLACED_MAX: Final = 5
 
 
 class Content(NamedTuple):
-    """What an object holds. `etag` is its content hash in quotes."""
+    """What an object holds."""
 
     object_id: str
     content_hash: str
@@ -46,7 +46,13 @@ class Content(NamedTuple):
 
     @property
     def etag(self) -> str:
+        """As it is in header fields."""
         return f'"{self.content_hash}"'
+
+    @property
+    def algorithm(self) -> str:
+        """What its hash is of."""
+        return self.content_hash.partition(":")[0]
 
 
 def find(server: Server, target: Target) -> Content:
@@ -246,8 +252,8 @@ def _require_range(answer: Any, offset: int, content: Content) -> None:
 
 def _hasher(content: Content) -> Any:
     """What counts the hash; None for an algorithm that this machine does not know."""
-    algorithm = content.content_hash.partition(":")[0]
-    return hashlib.new(algorithm) if algorithm in hashlib.algorithms_available else None
+    known = content.algorithm in hashlib.algorithms_available
+    return hashlib.new(content.algorithm) if known else None
 
 
 def _require_right(target: Target, content: Content, hasher: Any) -> None:

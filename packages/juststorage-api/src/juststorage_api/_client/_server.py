@@ -55,7 +55,7 @@ class Patience:
 
         Raises:
             JustStorageError: `error`, where there should be none: it has taken too long, or the
-                server has never answered and its URL may be wrong.
+                server was never reached: its URL may be wrong.
         """
         self.tries += 1
         pause = min(_PAUSE_MAX_S, _PAUSE_S * 2**self._turns) * random.uniform(0.5, 1)  # noqa: S311
@@ -71,7 +71,7 @@ class Server:
     Args:
         url: Scheme, host, port, and maybe a path that comes before all others.
         key: The API key; None for what everybody may do.
-        patience_s: Seconds to go on without progress, once it has answered at all.
+        patience_s: Seconds to go on without progress, once it was reached at all.
     """
 
     def __init__(self, url: str, key: str | None, patience_s: float) -> None:
@@ -85,7 +85,7 @@ class Server:
         self.stop = threading.Event()
         """Set when everything shall end: waiting stops at once, transfers at their next piece."""
         self._patience_s = patience_s
-        self._has_answered = False
+        self._was_reached = False
         self._client = httpx2.Client(
             base_url=url,
             headers=headers,
@@ -101,7 +101,7 @@ class Server:
 
     def patience(self) -> Patience:
         """For one thing that may be tried again."""
-        return Patience(self._patience_s, self.stop, lambda: self._has_answered)
+        return Patience(self._patience_s, self.stop, lambda: self._was_reached)
 
     @contextmanager
     def answer(self, method: str, path: str, **how: Any) -> Iterator[httpx2.Response]:
@@ -113,11 +113,13 @@ class Server:
         """
         try:
             with self._client.stream(method, path, **how) as response:
-                self._has_answered = True
+                self._was_reached = True
                 if not response.is_success:
                     raise problem_in(response, response.read())
                 yield response
         except self._httpx.TransportError as error:
+            if not isinstance(error, self._httpx.ConnectError | self._httpx.ConnectTimeout):
+                self._was_reached = True
             said = str(error) or type(error).__name__
             if is_untrusted(error):
                 raise Untrusted(f"{self.url} is not trusted: {said}") from error

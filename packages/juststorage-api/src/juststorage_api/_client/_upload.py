@@ -17,6 +17,7 @@ from juststorage.errors import (
     IdempotencyInFlight,
     RateLimited,
     Unavailable,
+    UnsupportedOperation,
 )
 from juststorage_api._client._progress import Progress
 from juststorage_api._client._server import Server
@@ -91,15 +92,22 @@ class Content:
             raise FileChanged("the file changed while it was read; nothing was stored")
 
 
-def hash_of_file(file: IO[bytes], stop: threading.Event) -> str:
-    """`sha256:...` of a file, from its beginning."""
+def hash_of_file(file: IO[bytes], stop: threading.Event, algorithm: str = "sha256") -> str:
+    """`sha256:...` of a file, from its beginning.
+
+    Raises:
+        UnsupportedOperation: This machine does not know the algorithm.
+        Stopped: Everything shall end.
+    """
+    if algorithm not in hashlib.algorithms_available:
+        raise UnsupportedOperation(f"hashes of the kind {algorithm} cannot be compared here")
     file.seek(0)
-    hasher = hashlib.sha256()
+    hasher = hashlib.new(algorithm)
     while piece := file.read(PIECE_BYTES):
         if stop.is_set():
             raise Stopped("ended before it was done")
         hasher.update(piece)
-    return f"sha256:{hasher.hexdigest()}"
+    return f"{algorithm}:{hasher.hexdigest()}"
 
 
 def put(

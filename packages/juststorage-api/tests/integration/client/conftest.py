@@ -169,14 +169,16 @@ def run(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyP
     return invoke
 
 
+_MAIN = "from juststorage.cli import main; main()"
+
+
 @pytest.fixture
 def start(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
     """Runs a command in a process of its own."""
 
     def started(*args: object, **how: Any) -> subprocess.CompletedProcess[bytes]:
-        main = "from juststorage.cli import main; main()"
         return subprocess.run(
-            [sys.executable, "-c", main, *map(str, args)],
+            [sys.executable, "-c", _MAIN, *map(str, args)],
             cwd=tmp_path,
             env=environment,
             timeout=PATIENCE_S,
@@ -185,6 +187,22 @@ def start(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
         )
 
     return started
+
+
+@pytest.fixture
+def begin(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
+    """Starts a command in a process of its own, for the test to wait for."""
+
+    def begun(*args: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-c", _MAIN, *map(str, args)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    return begun
 
 
 @pytest.fixture

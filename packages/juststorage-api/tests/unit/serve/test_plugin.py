@@ -26,6 +26,8 @@ class TestPlugin:
             "authenticator:api_key",
             "authenticator:jwt",
             "authenticator:trusted_header",
+            "command:export",
+            "command:import",
             "command:objects",
             "command:serve",
             "command:usage",

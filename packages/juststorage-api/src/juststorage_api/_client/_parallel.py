@@ -1,0 +1,127 @@
+"""Many transfers at once, in constant memory, that end together; and what became of each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import click
+import msgspec
+
+from juststorage.errors import Denied, JustStorageError, StorageFull, Unavailable
+from juststorage_api._client._server import Server
+
+__all__ = ["Report", "each_in_parallel"]
+
+ItemT = TypeVar("ItemT")
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Report:
+    """What became of each, and of all. Safe in several threads."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, outcome: str | JustStorageError | OSError) -> None:
+        """One more: a word for what was done, or the failure."""
+        word, problem = "failed", None
+        if isinstance(outcome, str):
+            word = outcome
+        elif isinstance(outcome, JustStorageError):
+            problem = outcome.detail
+        else:
+            problem = outcome.strerror or str(outcome)
+        # A name that is not UTF-8 must not keep the others from being told.
+        name = os.fsencode(name).decode(errors="replace")
+        with self._lock:
+            self.counts[word] += 1
+            if problem is not None:
+                click.echo(f"juststorage: {name!r}: {problem}", err=True)
+            if self._as_json:
+                line = {"name": name, "outcome": word, "problem": problem}
+                click.echo(msgspec.json.encode(line).decode())
+
+    def end(self) -> None:
+        """Say how many there were of each."""
+        if self._as_json:
+            click.echo(msgspec.json.encode({"counts": dict(self.counts)}).decode())
+        else:
+            told = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
+            click.echo(told or "nothing to do")
+
+    @property
+    def exit_code(self) -> int:
+        """1 where anything failed."""
+        return 1 if self.counts["failed"] else 0
+
+
+def each_in_parallel(
+    server: Server,
+    items: Iterable[ItemT],
+    work: Callable[[ItemT], str],
+    done: Callable[[ItemT, str | JustStorageError | OSError], None],
+    *,
+    jobs: int,
+) -> None:
+    """Do `work` for each item, `jobs` at once; `done` hears of each result or failure.
+
+    Items are taken as they are needed. A failure stops nothing but its item, unless all others
+    would fail as well.
+
+    Raises:
+        JustStorageError: The server is away, full, or does not let us: what has not begun does not
+            begin, what runs is stopped.
+        OSError: There is no room here.
+    """
+    slots = threading.Semaphore(jobs * 2)
+    fatal: list[BaseException] = []
+
+    def one(item: ItemT) -> None:
+        try:
+            try:
+                result: str | JustStorageError | OSError = work(item)
+            except (JustStorageError, OSError) as error:
+                if _stops_all(error):
+                    raise
+                result = error
+            done(item, result)
+        except BaseException as error:  # noqa: BLE001  raised again, in the thread that waits
+            fatal.append(error)
+            server.stop.set()
+        finally:
+            slots.release()
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="transfer") as pool:
+        try:
+            for item in items:
+                slots.acquire()
+                if server.stop.is_set():
+                    break
+                pool.submit(one, item)
+            else:
+                # Not by leaving the pool: an interruption there would wait for all that runs.
+                for _ in range(jobs * 2):
+                    slots.acquire()
+        except BaseException:
+            server.stop.set()  # Ctrl-C, most likely: what runs ends at its next piece
+            raise
+        finally:
+            if server.stop.is_set():
+                pool.shutdown(cancel_futures=True)
+    if fatal:
+        raise fatal[0]
+
+
+def _stops_all(error: JustStorageError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return isinstance(error, (Unavailable, Denied, StorageFull))
