@@ -91,28 +91,15 @@ async def open_reader(bucket: Bucket, locator: Locator, *, retries: int) -> Obje
         NotFound: There is no such object.
         Unavailable: The store cannot tell now.
     """
-    head, size_bytes = await _first(bucket, locator, retries)
-    return ObjectReader(bucket, locator, size_bytes, head, retries=retries)
-
-
-async def _first(bucket: Bucket, locator: Locator, retries: int) -> tuple[bytes, int]:
-    for turn in range(retries + 1):
-        try:
-            result = await bucket.get(locator, 0, PIECE_BYTES)
-        except NoRange:
-            # There is no first piece of nothing.
-            if await bucket.size(locator) == 0:
-                return b"", 0
+    try:
+        result = await bucket.get(locator, 0, PIECE_BYTES)
+    except NoRange:
+        # There is no first piece of nothing.
+        if await bucket.size(locator) != 0:
             raise
-        size_bytes: int = result.meta["size"]
-        try:
-            pieces = [piece async for piece in bucket.pieces(result, PIECE_BYTES)]
-        except Unavailable:
-            if turn == retries:
-                raise
-            await anyio.sleep(_PAUSE_S * 2**turn)
-            continue
-        head = b"".join(pieces)
-        if len(head) == min(PIECE_BYTES, size_bytes):
-            return head, size_bytes
-    raise Unavailable("the object store's answers end early")
+        return ObjectReader(bucket, locator, 0, b"", retries=retries)
+    size_bytes: int = result.meta["size"]
+    head = b"".join([piece async for piece in bucket.pieces(result, PIECE_BYTES)])
+    if len(head) != min(PIECE_BYTES, size_bytes):
+        raise Unavailable("the object store's answer ended early")
+    return ObjectReader(bucket, locator, size_bytes, head, retries=retries)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from juststorage.domain import ObjectId, StorageClass
-from juststorage.errors import NotFound, StorageFull, Unavailable
+from juststorage.errors import Corrupt, NotFound, StorageFull, Unavailable
 from juststorage.ports import BlobReader, BlobStore
 from juststorage.testing import make_content
 from juststorage_objectstore.testing import FaultyProxy, S3Server
@@ -161,6 +161,23 @@ async def test_an_abort_that_fails_is_quiet(steps: Any, proxy: FaultyProxy) -> N
     assert await steps.store.staged(older_than_s=0, limit=10) == []
 
 
+async def test_a_put_of_more_than_a_part_goes_in_parts(steps: Any, proxy: FaultyProxy) -> None:
+    """However a large body comes in, no request is larger than a part."""
+    locator = await steps.put(steps.big)
+    assert proxy.count("PUT", "partNumber") == 3
+    assert await steps.read(locator) == steps.big
+
+
+async def test_bytes_that_were_discarded_are_not_finished(steps: Any) -> None:
+    """A sweeper that took an upload for dead has the last word."""
+    staged = await steps.store.stage(ObjectId.new())
+    await staged.write(b"x")
+    await steps.store.discard(await steps.store.staged(older_than_s=0, limit=9))
+    with pytest.raises(Unavailable, match="discarded"):
+        await staged.finish()
+    await staged.aclose()
+
+
 async def test_a_small_upload_costs_one_request(steps: Any, proxy: FaultyProxy) -> None:
     """Put, placed, or discarded: no more is asked of the store than has to be."""
     await steps.put(b"one")
@@ -266,6 +283,23 @@ async def test_a_bucket_that_is_gone_is_not_an_absent_blob(
         await steps.put(b"nowhere")
 
 
+async def test_an_object_that_changed_under_its_reader(
+    steps: Any, s3_server: S3Server, s3_bucket: str
+) -> None:
+    """Names are used once. An object that differs from what was opened is nobody's blob."""
+    if s3_server.root is None:
+        pytest.skip("only in a server of our own can an object be changed")
+    locator = await steps.place(steps.big)
+    async with await steps.store.open(locator) as reader:
+        assert reader.read_now(0, reader.size_bytes) is None
+        (s3_server.root / s3_bucket / "pre/fix" / locator).write_bytes(steps.big + b"more")
+        chunks = reader.chunks(0, reader.size_bytes)
+        assert steps.big.startswith(await anext(chunks))
+        with pytest.raises(Corrupt):
+            await anext(chunks)
+        await chunks.aclose()
+
+
 # -- removing ---------------------------------------------------------------------------------
 
 
@@ -327,6 +361,9 @@ async def test_a_walk_fails_rather_than_ending_early(
     async with opened(retries=0) as store:
         steps = steps_on(store)
         await steps.put(b"x")
+        proxy.on("GET", "status", match=r"[?&]uploads", status=403)
+        with pytest.raises(Unavailable, match="refuses access"):
+            await store.staged(older_than_s=0, limit=10)
         for fault in ("status", "cut", "lose_answer"):
             proxy.on("GET", fault, match="list-type")
             with pytest.raises(Unavailable):

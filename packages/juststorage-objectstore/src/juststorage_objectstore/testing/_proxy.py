@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 __all__ = ["Fault", "FaultyProxy", "faulty_proxy"]
 
-Fault = Literal["status", "cut", "lose_answer", "cut_answer", "hold", "late", "shorten"]
+Fault = Literal["status", "cut", "lose_answer", "cut_answer", "hold", "late"]
 
 _SERVER_TIMEOUT_S: Final = 30.0
 _TOLD: Final = b"<Error><Code>Told</Code><Message>told to fail</Message></Error>"
@@ -77,8 +77,7 @@ class FaultyProxy:
             fault: `status`: an answer with that status, and the server never hears of it. `cut`:
                 the connection ends before the server hears of it. `lose_answer`: the server does
                 it, and the connection ends instead of the answer. `cut_answer`: the connection ends
-                in the answer's body. `shorten`: the answer's body is shorter than it says, and the
-                connection ends. `hold`: nothing happens until `release`. `late`: as `cut`, and
+                in the answer's body. `hold`: nothing happens until `release`. `late`: as `cut`, and
                 `deliver` makes the server do it.
             match: A regular expression that the path with its query has somewhere.
             times: How often.
@@ -177,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "lose_answer":
             self.close_connection = True
             return
-        if rule is not None and fault in {"cut_answer", "shorten"}:
+        if rule is not None and fault == "cut_answer":
             self._answer(status, headers, answer[: rule.body_bytes], of=len(answer))
             self.close_connection = True
             return
