@@ -6,6 +6,7 @@ import logging
 
 from juststorage.runtime import log_line
 from juststorage_api._exchange import Exchange
+from juststorage_api._http.path import logged
 
 __all__ = ["AccessLog"]
 
@@ -34,7 +35,7 @@ class AccessLog:
         if self._ratio < 1 and self._is_left_out(exchange.status):
             return
         duration_ms = seconds * 1000
-        path = exchange.path.decode("ascii", "replace")
+        path = logged(exchange.path)
         fields: dict[str, object] = {
             "method": exchange.method,
             "path": path,

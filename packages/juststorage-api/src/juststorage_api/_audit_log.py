@@ -9,6 +9,7 @@ from typing import Any, Final
 from juststorage.errors import ReadOnly
 from juststorage.runtime import log_line
 from juststorage_api._exchange import Exchange
+from juststorage_api._http.path import logged
 
 __all__ = ["AuditLog"]
 
@@ -80,7 +81,7 @@ class AuditLog:
 def _request(exchange: Exchange) -> dict[str, Any]:
     return {
         "method": exchange.method,
-        "path": exchange.path.decode("ascii", "replace"),
+        "path": logged(exchange.path),
         "status": exchange.status,
         "code": exchange.code or None,
     }

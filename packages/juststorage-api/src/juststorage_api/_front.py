@@ -26,7 +26,7 @@ from juststorage_api._data import Deletes, Downloads, Uploads
 from juststorage_api._deadlines import Deadlines
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
-from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, raw_path
+from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, logged, raw_path
 from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
 from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, HttpMeters
 from juststorage_api._read_only import READING, refusal
@@ -256,7 +256,7 @@ class Front:
         _log.error(
             "%s %s failed with %d: %s",
             exchange.method,
-            exchange.path.decode("ascii", "replace"),
+            logged(exchange.path),
             status,
             f"{type(cause).__name__}: {cause}" if expected else type(error).__name__,
             exc_info=None if expected else error,

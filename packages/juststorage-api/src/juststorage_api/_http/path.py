@@ -6,6 +6,7 @@ not UTF-8 has been replaced. So every decision is taken on the raw path.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
@@ -14,10 +15,12 @@ from juststorage.domain import Namespace, ObjectKey, TenantId
 from juststorage.errors import InvalidName, NotFound
 from juststorage_api._http.percent import decode
 
-__all__ = ["BY_KEY_PREFIX", "OBJECTS_PREFIX", "by_key", "raw_path"]
+__all__ = ["BY_KEY_PREFIX", "OBJECTS_PREFIX", "by_key", "logged", "raw_path"]
 
 OBJECTS_PREFIX: Final = b"/v1/objects/"
 BY_KEY_PREFIX: Final = b"/v1/objects/by-key/"
+
+_API_KEY: Final = re.compile(r"js_[0-9a-z]{12}_[A-Za-z0-9_-]{43}")
 
 
 def raw_path(scope_path: str, scope_raw_path: bytes | None) -> bytes:
@@ -25,6 +28,15 @@ def raw_path(scope_path: str, scope_raw_path: bytes | None) -> bytes:
     if scope_raw_path is None:
         return quote(scope_path, safe="/:@!$&'()*+,;=-._~").encode()
     return scope_raw_path
+
+
+def logged(path: bytes) -> str:
+    """The path as logs have it: what has the form of an API key is not told.
+
+    Somebody who puts a key where a name belongs must not find it in every log.
+    """
+    text = path.decode("ascii", "replace")
+    return _API_KEY.sub("js_***", text) if "js_" in text else text
 
 
 def by_key(path: bytes) -> tuple[Namespace, TenantId, ObjectKey]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from juststorage.domain import ApiKeySecret
 from juststorage.errors import InvalidName, NotFound
 from juststorage_api._http.path import BY_KEY_PREFIX, by_key, raw_path
 
@@ -48,3 +49,13 @@ def test_a_server_without_raw_paths() -> None:
     """The decoded path is encoded again; what was lost in it stays lost."""
     assert raw_path("/a b/ä%", None) == b"/a%20b/%C3%A4%25"
     assert raw_path("/ignored", b"/sent") == b"/sent"
+
+
+def test_a_key_in_a_path_is_not_logged() -> None:
+    """Who puts an API key where a name belongs does not find it in the logs; names stay."""
+    secret = ApiKeySecret.new().text
+    assert logged(f"/v1/objects/by-key/n/t/{secret}".encode()) == "/v1/objects/by-key/n/t/js_***"
+    assert secret not in logged(f"/v1/{secret}/x-{secret}".encode())
+    for path in ("/v1/objects/by-key/n/t/js_app", "/v1/objects", "/v1/%C3%A9"):
+        assert logged(path.encode()) == path
+    assert logged(b"/\xff") == "/�"
