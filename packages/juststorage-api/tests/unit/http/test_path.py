@@ -6,7 +6,7 @@ import pytest
 
 from juststorage.domain import ApiKeySecret
 from juststorage.errors import InvalidName, NotFound
-from juststorage_api._http.path import BY_KEY_PREFIX, by_key, raw_path
+from juststorage_api._http.path import BY_KEY_PREFIX, by_key, logged, raw_path
 
 
 @pytest.mark.parametrize(
