@@ -46,6 +46,9 @@ STEPS = {
 }
 """Where a process stands still. What lies between two of them touches nothing that is shared."""
 
+_ALWAYS = {"I1", "I2", "I3", "I7"}
+"""Invariants that hold before any collection; I2 unless a frozen collector has lost its locks."""
+
 _BLOCKED_AFTER_S = 0.02
 _PATIENCE_S = 30.0
 _END_IDLE = (
@@ -368,6 +371,11 @@ class _Explorer:
                 raise errors[0]
             if pair[2] == "drifted":
                 await self.watcher.execute(_MEND)
+            if not scene.may_err:
+                # Before anybody reads: what a reader has to bring back should not have gone.
+                found = [each for each in await self.processes[0].audit() if each[:2] in _ALWAYS]
+                if found:
+                    raise Broken(f"the audit found: {found}")
             if any(DEEDS[name].dies_at for name in pair[:2]):
                 # Before a reader brings back from the trash what a purge must spare.
                 await self.processes[0].collect()
