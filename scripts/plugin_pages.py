@@ -265,7 +265,10 @@ def _words(classes: Sequence[Class | Function]) -> Iterator[str]:
     ]
     if rows:
         yield "## Words of the domain"
-        yield "From `juststorage.domain`; `help()` tells more, the [glossary](../glossary.md) why."
+        yield (
+            "From `juststorage.domain`. Their fields are in [public-api.txt](../public-api.txt),"
+            " what they mean in the [glossary](../glossary.md)."
+        )
         yield "\n".join(["| type | what it is |", "|---|---|", *rows])
 
 
