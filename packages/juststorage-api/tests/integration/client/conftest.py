@@ -38,7 +38,8 @@ class Network:
         plan: For each connection in turn, the bytes of answers after which it is cut; those beyond
             the plan hold. 0 cuts a connection when it begins.
         on_cut: Called before each cut.
-        damage: Whether to turn the last byte of each answer that is carried in parts.
+        on_first: Called once, when the first answer has left the server and has not yet arrived.
+        damage: Which byte of each connection's answers is turned on the way.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Network:
         plan: list[int],
         *,
         on_cut: Callable[[], object] = lambda: None,
+        on_first: Callable[[], object] | None = None,
         damage: int | None = None,
     ) -> None:
         self._address = address
         self._plan = plan
         self._on_cut = on_cut
+        self._on_first = on_first
         self._damage = damage
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -87,6 +90,9 @@ class Network:
                 data = source.recv(65_536 if limit is None else min(65_536, limit - carried))
                 if not data:
                     break
+                if answers and self._on_first is not None:
+                    told, self._on_first = self._on_first, None
+                    told()
                 if answers and self._damage is not None and carried <= self._damage:
                     at = self._damage - carried
                     data = (

@@ -82,6 +82,22 @@ class TestImport:
         assert way.connections > 5
         assert run("import", "tree", "docs/cut").stdout == f"{len(tree)} unchanged\n"
 
+    @pytest.mark.parametrize("same", [True, False])
+    def test_somebody_is_faster(
+        self, run: Run, server: Any, network: Any, tmp_path: Path, same: bool
+    ) -> None:
+        """What another one stores between our look and our upload is never overwritten."""
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one/file").write_bytes(b"ours")
+        path = f"/v1/objects/by-key/docs/faster/{same}/file"
+        theirs = b"ours" if same else b"theirs"
+        way = network([], on_first=lambda: server.call("PUT", path, theirs))
+        words = ("import", "one", f"docs/faster/{same}/", "--replace", "--json")
+        result = run(*words, JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == int(not same)
+        assert counts(result) == {"unchanged" if same else "failed": 1}
+        assert server.call("GET", path)[1] == theirs
+
     def test_other_bytes_stay_unless_told(self, run: Run, server: Any, tree: Any) -> None:
         """What differs is a failure, and the rest is done; --replace replaces it."""
         path = "/v1/objects/by-key/docs/differs/p/empty"
