@@ -29,6 +29,8 @@ KEY = "the-key-of-these-tests-only"
 SECRETS = re.compile(rf"js_[0-9a-z]{{12}}_[\w-]{{43}}|{KEY}|://\w+:\w+@")
 """What is in no line of any server: keys that it issued, the one it was given, passwords."""
 
+_PATHS = re.compile(r"/v1/objects/by-key/[^\s\"]*")
+
 MEMORY = {
     "JUSTSTORAGE__PLUGINS__ENABLED": "api",
     "JUSTSTORAGE__METADATA__BACKEND": "memory",
@@ -179,7 +181,8 @@ class Server:
             stream.close()
         while not self._queue.empty():
             self.lines.append(self._queue.get() or "")
-        told = [line[:200] for line in self.lines if SECRETS.search(line)]
+        # What a client named its object is the client's business: a fuzzer takes what it has got.
+        told = [line[:200] for line in self.lines if SECRETS.search(_PATHS.sub("", line))]
         assert not told, told
 
     def _safe_children(self) -> list[int]:
@@ -239,5 +242,6 @@ def serve(tmp_path: Path) -> Iterator[Starter]:
     try:
         yield starter
     finally:
-        for server in starter.servers:
-            server.end()
+        with contextlib.ExitStack() as ending:  # all of them, whatever one of them says
+            for server in starter.servers:
+                ending.callback(server.end)
