@@ -18,6 +18,7 @@ from juststorage.testing import FakeClock, make_content, make_intent, store_obje
 CONFIG: dict[str, Any] = {
     "metadata": {"backend": "memory"},
     "blobs": {"hot": {"backend": "memory"}, "cold": {"backend": "memory"}},
+    "auth": {"chain": []},
     "allow_ephemeral": True,
 }
 
