@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,17 +110,20 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     """
     from juststorage_api._client._download import Content, find, get_to_file, get_to_stream
 
-    to_stream = str(file) == "-"
-    if to_stream and as_json:
+    to_stdout = str(file) == "-"
+    if to_stdout and as_json:
         raise click.UsageError("With --json the content cannot go to standard output.")
-    path = Path() if to_stream else _destination(target, file)
+    path = Path("-") if to_stdout else _destination(target, file)
     with connect() as server:
         content: Content = find(server, target)
         with progress(content.size, target.name) as moved:
+            to_stream = to_stdout or (path.exists() and not path.is_file())
             if to_stream:
-                get_to_stream(server, target, sys.stdout.buffer, moved)
-                return
-            content = get_to_file(server, target, path, moved, content=content)
+                # A device or a pipe is written to; a file in its place would take it away.
+                with click.open_file(str(path), "wb") as stream:
+                    content = get_to_stream(server, target, stream, moved)
+            else:
+                content = get_to_file(server, target, path, moved, content=content)
     if as_json:
         _print_json(
             {
@@ -130,7 +133,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
                 "size_bytes": content.size,
             }
         )
-    else:
+    elif not to_stream:
         click.echo(f"{path}: {content.size} bytes, {content.content_hash}")
 
 
@@ -184,9 +187,10 @@ def put(
     }
     headers = {name: value for name, value in conditions.items() if value is not None}
     with connect() as server, click.open_file(str(file), "rb") as opened:
-        if size := file.stat().st_size if opened.seekable() else None:
+        size = os.fstat(opened.fileno()).st_size if opened.seekable() else None
+        if size:
             _knock(server, target)
-        with progress(size, target.name) as moved:
+        with progress(size or None, target.name) as moved:
             stored = put(
                 server, target, opened, progress=moved, headers=headers, storage_class=storage_class
             )
@@ -296,7 +300,8 @@ def _knock(server: Server, target: Target) -> None:
 def _destination(target: Target, file: Path | None) -> Path:
     directory = Path() if file is None else file
     if file is not None and not file.is_dir():
-        return file
+        # Through links: it is the file that gets other bytes, not the link another meaning.
+        return file.resolve() if file.is_symlink() and file.is_file() else file
     if target.name in {"", ".", ".."}:
         raise click.UsageError(f"{target} has no name for a file: say which FILE.")
     return directory / target.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final
@@ -44,7 +45,9 @@ class Content:
         self._progress = progress
         self._stop = stop
         self._was = os.fstat(file.fileno())
-        self.can_rewind = file.seekable()
+        # A pipe or a device has no size; what somebody else has begun to read has no beginning.
+        is_file = stat.S_ISREG(self._was.st_mode) and file.seekable()
+        self.can_rewind = is_file and file.tell() == 0
         self.size = self._was.st_size if self.can_rewind else None
         self.hasher = hashlib.sha256()
         self._sent = 0

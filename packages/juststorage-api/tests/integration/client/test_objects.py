@@ -190,6 +190,19 @@ class TestGet:
         for key in ("a/", "a/.", "a/.."):
             assert run("objects", "get", f"docs/acme/{key}").exit_code == 2
 
+    def test_what_is_no_file_stays_what_it_is(
+        self, run: Run, start: Any, stored: str, content: bytes, tmp_path: Path
+    ) -> None:
+        """Devices and pipes are written to, and links followed, instead of being replaced."""
+        (tmp_path / "file").write_bytes(b"older")
+        (tmp_path / "link").symlink_to("file")
+        assert run("objects", "get", stored, "link").exit_code == 0
+        assert (tmp_path / "link").is_symlink() and (tmp_path / "file").read_bytes() == content
+        (tmp_path / "null").symlink_to("/dev/null")
+        assert run("objects", "get", stored, "null").exit_code == 0
+        assert Path("/dev/null").is_char_device()
+        assert start("objects", "get", stored, "/dev/stdout").stdout == content
+
     def test_an_empty_object(self, run: Run) -> None:
         """Nothing is fetched, and the file is there."""
         Path("nothing").touch()
@@ -243,6 +256,19 @@ class TestPut:
         assert start(*words, "--url", network([0]).url, input=b"x").returncode == 4
         assert start(*words, input=b"x" * 2**21).returncode == 0
         assert server.call("GET", "/v1/objects/by-key/docs/pipe/x") == (200, b"x" * 2**21)
+
+    def test_standard_input_that_is_a_file(
+        self, start: Any, server: Any, tmp_path: Path, content: bytes
+    ) -> None:
+        """What is left of it is stored: others may have read its beginning."""
+        (tmp_path / "file").write_bytes(content)
+        for offset in (0, 1000):
+            with (tmp_path / "file").open("rb") as file:
+                os.lseek(file.fileno(), offset, os.SEEK_SET)
+                done = start("objects", "put", "-", "docs/acme/stdin", stdin=file)
+            assert done.returncode == 0, done.stderr
+            answer = server.call("GET", "/v1/objects/by-key/docs/acme/stdin")
+            assert answer == (200, content[offset:])
 
     def test_a_wrong_key_is_told_before_the_file_is_sent(self, run: Run, network: Any) -> None:
         """One question, one refusal."""

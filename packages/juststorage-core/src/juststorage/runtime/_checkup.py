@@ -113,7 +113,9 @@ def check_settings(config: Config, host: PluginHost) -> tuple[list[Checked], Pla
             to_do="run that, or name the directory that was meant with --data-dir",
         )
         return [*found, nowhere], None
-    source = "the embedded default" if config.embedded_default else str(config.file or "variables")
+    source = (
+        "the embedded default" if config.embedded_default else str(config.file or "the environment")
+    )
     return [Checked(check="configuration", state="ok", found=f"right: {source}"), *found], plan
 
 
