@@ -3,8 +3,8 @@
 The configured authenticators form a chain. Each is asked in turn until one knows the sender, or
 refuses the credentials; where none does either, the request is refused.
 
-**Durability.** An authenticator keeps nothing. What it remembers of an answer may be used for 5 s at
-most, then it must have asked again: that is how long a revoked credential may still work.
+**Durability.** An authenticator keeps nothing. What it remembers of an answer may be used for 5 s
+at most, then it must have asked again: that is how long a revoked credential may still work.
 
 **Cancellation.** A request may be cancelled while it is being authenticated; nothing may depend on
 having come to an end.
