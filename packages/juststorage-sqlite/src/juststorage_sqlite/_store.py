@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
@@ -102,12 +102,17 @@ def _make_secret(db: sqlite3.Connection, name: str) -> bytes:
     return found
 
 
+_INSPECTION_S: Final = 1.0
+"""How long who only looks waits for a transaction of another process."""
+
+
 def connecting(options: SqliteOptions, context: OpenContext) -> Connecting:
     """How the options say to connect."""
     path = context.data_dir / "metadata.sqlite3" if options.path is None else Path(options.path)
+    patience_s = options.busy_timeout_s
     return Connecting(
         path=path.absolute(),
-        busy_timeout_s=options.busy_timeout_s,
+        busy_timeout_s=min(patience_s, _INSPECTION_S) if context.inspect else patience_s,
         cache_bytes=options.cache_bytes,
         checkpoint_pages=options.checkpoint_pages,
     )

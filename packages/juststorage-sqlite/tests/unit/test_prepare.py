@@ -58,6 +58,21 @@ async def test_who_only_looks_migrates_nothing(path: Path, how: Connecting) -> N
         assert current_revision(db) == REVISIONS[0]
 
 
+async def test_who_only_looks_is_not_held_up(path: Path, how: Connecting) -> None:
+    """A file that another process holds is told as busy soon, whatever `busy_timeout_s` says."""
+    prepare(how, auto_migrate=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+        holder.execute("BEGIN EXCLUSIVE")
+        options = SqliteOptions(path=str(path), busy_timeout_s=300)
+        with pytest.raises(Unavailable, match="busy"):
+            async with (
+                open_context("metadata") as context,
+                SQLITE.open(options, dataclasses.replace(context, inspect=True)),
+            ):
+                pass
+
+
 def test_many_starts_at_once_make_one_schema(how: Connecting) -> None:
     """Workers that start together on no file do not trip over each other."""
     failures: list[BaseException] = []
