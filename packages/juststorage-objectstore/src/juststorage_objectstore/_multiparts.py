@@ -11,6 +11,7 @@ import http.client
 import os
 import ssl
 import xml.etree.ElementTree as ET
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -29,7 +30,6 @@ from juststorage_objectstore._signing import Credentials, query_string, signed_h
 __all__ = ["Multipart", "Multiparts", "find_multiparts"]
 
 _ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
-_PAGE_MAX: Final = 1000
 
 
 class Multipart(NamedTuple):
@@ -60,29 +60,32 @@ class Multiparts:
         self._timeout_s = timeout_s
         self._tls = tls
 
-    async def page(
-        self, prefix: str, *, after: Locator | None, limit: int
-    ) -> tuple[list[Multipart], bool]:
-        """Up to `limit` uploads below a prefix, ascending by locator, behind `after`.
+    async def under(self, prefix: str) -> AsyncIterator[Multipart]:
+        """All uploads below a prefix, in an order of the server's choosing.
 
-        Of two for one locator, which a beginning makes whose answer was lost, the second may be
-        passed over until the first is gone. They are one upload's, alive or dead together.
-
-        Returns:
-            The uploads, and whether there are more.
+        Dialects differ in it, so pages are asked for in the server's own words. Of two uploads for
+        one locator one may be passed over: they are one upload's, alive or dead together.
         """
-        query = {
-            "uploads": "",
-            "prefix": f"{self._prefix}{prefix}/",
-            "max-uploads": str(min(limit, _PAGE_MAX)),
-        }
-        if after is not None:
-            query["key-marker"] = self._prefix + after
-        found, more = _parsed(await self._send("GET", "", query))
-        uploads = [
-            Multipart(key.removeprefix(self._prefix), upload, since) for key, upload, since in found
-        ]
-        return sorted(uploads), more
+        query = {"uploads": "", "prefix": f"{self._prefix}{prefix}/", "max-uploads": "1000"}
+        seen: set[tuple[str, str]] = set()
+        while True:
+            found, marker = _parsed(await self._page(query))
+            for key, upload, since in found:
+                yield Multipart(key.removeprefix(self._prefix), upload, since)
+            if marker is None or marker in seen:  # a server that repeats itself would never end
+                return
+            seen.add(marker)
+            query |= {"key-marker": marker[0], "upload-id-marker": marker[1]}
+
+    async def _page(self, query: dict[str, str]) -> bytes:
+        try:
+            return await self._send("GET", "", query)
+        except _Rejected:
+            # versitygw gives a marker of uploads that it does not take back.
+            if "upload-id-marker" not in query:
+                raise
+            del query["upload-id-marker"]
+            return await self._send("GET", "", query)
 
     async def abort(self, locator: Locator, upload: str) -> None:
         """Drop the parts of an upload; one that is completed or absent stays as it is."""
@@ -125,6 +128,10 @@ class Multiparts:
         return http.client.HTTPSConnection(host, timeout=self._timeout_s, context=self._tls)
 
 
+class _Rejected(Unavailable):
+    """The server does not understand the request."""
+
+
 def _checked(status: int, body: bytes) -> bytes:
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return body
@@ -132,11 +139,15 @@ def _checked(status: int, body: bytes) -> bytes:
         raise NotFound("there is no such upload")
     if status in {HTTPStatus.FORBIDDEN, HTTPStatus.UNAUTHORIZED}:
         raise Refused("the object store refuses access")
-    raise Unavailable(f"the object store answers with status {status}")
+    kind = _Rejected if status == HTTPStatus.BAD_REQUEST else Unavailable
+    raise kind(f"the object store answers with status {status}")
 
 
-def _parsed(body: bytes) -> tuple[list[tuple[str, str, datetime]], bool]:
-    """The uploads of a listing, and whether it goes on. Not every server names the namespace."""
+def _parsed(body: bytes) -> tuple[list[tuple[str, str, datetime]], tuple[str, str] | None]:
+    """The uploads of a listing, and the markers to go on with where there are more.
+
+    Not every server names the namespace.
+    """
     try:
         root = ET.fromstring(body)  # noqa: S314  from our own store; expat limits expansion
         uploads = [
@@ -149,7 +160,11 @@ def _parsed(body: bytes) -> tuple[list[tuple[str, str, datetime]], bool]:
         ]
     except (ET.ParseError, ValueError) as error:
         raise Unavailable("the object store's list of uploads cannot be read") from error
-    return uploads, root.findtext("{*}IsTruncated", "false") == "true"
+    if root.findtext("{*}IsTruncated", "false") != "true":
+        return uploads, None
+    names = ("NextKeyMarker", "NextUploadIdMarker")
+    key, upload = (root.findtext(f"{{*}}{name}", "") for name in names)
+    return uploads, (key, upload)
 
 
 def find_multiparts(options: ObjectStoreOptions) -> Multiparts | None:

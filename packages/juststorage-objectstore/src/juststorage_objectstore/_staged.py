@@ -73,6 +73,9 @@ class ObjectStagedBlob(StagedBlob):
                 )
                 await self._writer.write(held)
             await self._writer.write(data)
+        except NotFound as error:
+            await self.aclose()
+            raise Unavailable("the staged bytes were discarded") from error
         except JustStorageError:
             await self.aclose()
             raise

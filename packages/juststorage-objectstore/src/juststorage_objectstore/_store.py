@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Final
 
 import anyio
@@ -161,9 +160,21 @@ class ObjectBlobStore(BlobStore):
         entries = self._held(self._clock.now() - age, after)
         if self._multiparts is not None:
             # The store says by its own clock when an upload began.
-            listed = [each async for each in self._listed(datetime.now(UTC) - age, limit, after)]
-            entries = list(heapq.merge(entries, listed, key=lambda each: each.entry))
-        return list(islice(entries, limit))
+            until = datetime.now(UTC) - age
+            prefix = _names.blobs_prefix(self._class)
+            async for each in self._multiparts.under(prefix):
+                upload_id = _names.upload_of(each.locator)
+                entry = _names.entry_of(each.locator, each.upload)
+                if (
+                    upload_id is None
+                    or each.since > until
+                    or (after is not None and entry <= after)
+                ):
+                    continue
+                entries.append(StagedEntry(upload_id, entry))
+                if len(entries) >= 2 * limit:
+                    entries = heapq.nsmallest(limit, entries, key=_entry)
+        return heapq.nsmallest(limit, entries, key=_entry)
 
     def _held(self, until: datetime, after: str | None) -> list[StagedEntry]:
         """What this process holds in memory. That of others goes when they do."""
@@ -172,24 +183,6 @@ class ObjectBlobStore(BlobStore):
             for locator, staged in sorted(self._in_memory.items())
             if staged.written_at <= until and (after is None or locator > after)
         ]
-
-    async def _listed(
-        self, until: datetime, limit: int, after: str | None
-    ) -> AsyncIterator[StagedEntry]:
-        assert self._multiparts is not None
-        parts = None if after is None else _names.split_entry(after)
-        behind = None if parts is None else parts[0]
-        prefix = _names.blobs_prefix(self._class)
-        found, more = 0, True
-        while more and found < limit:
-            page, more = await self._multiparts.page(prefix, after=behind, limit=limit)
-            for each in page:
-                behind = each.locator
-                upload_id = _names.upload_of(each.locator)
-                if upload_id is not None and each.since <= until:
-                    found += 1
-                    yield StagedEntry(upload_id, _names.entry_of(each.locator, each.upload))
-            more = more and bool(page)
 
     async def discard(self, entries: Sequence[StagedEntry]) -> None:
         problem: JustStorageError | None = None
@@ -240,6 +233,10 @@ class ObjectBlobStore(BlobStore):
 
     async def _has_probe(self) -> bool:
         return await self._bucket.size(_names.probe_name(self._class)) == len(_PROBE)
+
+
+def _entry(staged: StagedEntry) -> str:
+    return staged.entry
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,6 +14,7 @@ from juststorage.domain import ContentHash, ObjectId
 from juststorage.errors import TooLarge, Unavailable
 from juststorage.ports import BlobStore, StagedEntry
 from juststorage_objectstore import _staged
+from juststorage_objectstore._multiparts import find_multiparts
 from juststorage_objectstore._options import MIB
 from juststorage_objectstore.testing import FaultyProxy, S3Server
 
@@ -186,5 +187,28 @@ async def test_a_failing_sweep_tries_every_entry(
         with pytest.raises(Unavailable):
             await store.discard(listed)
         assert len(await store.staged(older_than_s=0, limit=9)) == 1
+        for staged in uploads:
+            await staged.aclose()
+
+
+async def test_more_uploads_than_a_page(
+    store: BlobStore, s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list is asked for page by page, in the server's own words, and each comes once."""
+    multiparts = find_multiparts(s3_server.options(s3_bucket, "pre/fix"))
+    assert multiparts is not None
+    send = multiparts._send
+
+    async def send_small(method: str, key: str, query: dict[str, str]) -> bytes:
+        return await send(method, key, {**query, "max-uploads": "2"})
+
+    monkeypatch.setattr(multiparts, "_send", send_small)
+    uploads = [await store.stage(ObjectId.new()) for _ in range(5)]
+    try:
+        for staged in uploads:
+            await staged.write(bytes(6 * MIB))
+        found = [each.locator async for each in multiparts.under("hot/blobs")]
+        assert len(found) == len(set(found)) == 5
+    finally:
         for staged in uploads:
             await staged.aclose()

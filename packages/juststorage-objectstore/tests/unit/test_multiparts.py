@@ -54,14 +54,15 @@ def test_without_a_key_nothing_is_listed(url: str) -> None:
 def test_a_list_with_and_without_its_namespace(namespace: str) -> None:
     """Servers differ in it."""
     body = (
-        f"<ListMultipartUploadsResult{namespace}><IsTruncated>true</IsTruncated><Upload><Key>k</Key>"
-        "<UploadId>u</UploadId><Initiated>2026-11-25T13:34:05.000Z</Initiated></Upload>"
-        "</ListMultipartUploadsResult>"
+        f"<ListMultipartUploadsResult{namespace}><IsTruncated>true</IsTruncated>"
+        "<NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+        "<Upload><Key>k</Key><UploadId>u</UploadId>"
+        "<Initiated>2026-11-25T13:34:05.000Z</Initiated></Upload></ListMultipartUploadsResult>"
     )
-    assert _parsed(body.encode()) == (
-        [("k", "u", datetime(2026, 11, 25, 13, 34, 5, tzinfo=UTC))],
-        True,
-    )
+    at = datetime(2026, 11, 25, 13, 34, 5, tzinfo=UTC)
+    assert _parsed(body.encode()) == ([("k", "u", at)], ("k", "u"))
+    last = body.replace("true", "false").encode()
+    assert _parsed(last) == ([("k", "u", at)], None)
 
 
 @pytest.mark.parametrize(
