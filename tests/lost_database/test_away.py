@@ -56,6 +56,10 @@ def service(serve: Any, environment: dict[str, str]) -> Iterator[Any]:
     assert started.stop() == 0
 
 
+REFUSALS = 20
+"""So many attempts in a row must be refused until no place is left that somebody could take."""
+
+
 @contextmanager
 def every_connection(url: str) -> Iterator[None]:
     """Hold every connection that the server grants, those of the service too."""
@@ -65,14 +69,16 @@ def every_connection(url: str) -> Iterator[None]:
         with suppress(asyncpg.TooManyConnectionsError):
             while True:
                 held.append(await asyncpg.connect(url))
-        # The service may come back between the end of its connections and our next one.
-        while True:
+        # The service may come back between the end of its connections and our next one; and one
+        # that ends is gone from the list a little before its place is free.
+        refused = 0
+        while refused < REFUSALS:
             await held[0].execute(TERMINATE_SERVICE)
             try:
                 held.append(await asyncpg.connect(url))
+                refused = 0
             except asyncpg.TooManyConnectionsError:
-                if not await held[0].fetchval(COUNT_SERVICE):
-                    break
+                refused = 0 if await held[0].fetchval(COUNT_SERVICE) else refused + 1
         told.set()
         await asyncio.to_thread(over.wait)
         for connection in held:
