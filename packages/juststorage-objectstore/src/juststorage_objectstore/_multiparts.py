@@ -18,6 +18,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
+import anyio
 import anyio.to_thread
 
 from juststorage.domain import Locator
@@ -30,6 +31,9 @@ from juststorage_objectstore._signing import Credentials, query_string, signed_h
 __all__ = ["Multipart", "Multiparts", "find_multiparts"]
 
 _ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
+
+_PAUSES_S: Final = (0.1, 0.3, 0.9)
+"""Between the attempts of a call that the server could not do."""
 
 
 class Multipart(NamedTuple):
@@ -96,7 +100,14 @@ class Multiparts:
 
     async def _send(self, method: str, key: str, query: dict[str, str]) -> bytes:
         send = partial(self._exchange, method, key, query)
-        # Abandoned where cancelled: the time-out ends the thread.
+        # Both calls may be repeated: a list asks, and an abort has the same end. A server answers
+        # 500 where a part of a dead client arrives while its upload is being dropped.
+        for pause_s in _PAUSES_S:
+            try:
+                # Abandoned where cancelled: the time-out ends the thread.
+                return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+            except Unavailable:
+                await anyio.sleep(pause_s)
         return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
 
     def _exchange(self, method: str, key: str, query: dict[str, str]) -> bytes:

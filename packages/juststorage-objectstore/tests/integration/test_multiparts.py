@@ -183,7 +183,7 @@ async def test_a_failing_sweep_tries_every_entry(
     async with opened() as store:
         uploads = [await steps_on(store).stage(steps_on(store).big) for _ in range(3)]
         listed = await store.staged(older_than_s=0, limit=9)
-        proxy.on("DELETE", "status", match="uploadId", times=1)
+        proxy.on("DELETE", "status", match="uploadId", times=4)
         with pytest.raises(Unavailable):
             await store.discard(listed)
         assert len(await store.staged(older_than_s=0, limit=9)) == 1
