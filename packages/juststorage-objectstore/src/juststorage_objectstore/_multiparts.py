@@ -8,6 +8,7 @@ from a role, and at other providers, a lifecycle rule of the bucket does it (see
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import ssl
 import xml.etree.ElementTree as ET
@@ -32,8 +33,8 @@ __all__ = ["Multipart", "Multiparts", "find_multiparts"]
 
 _ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 
-_PAUSES_S: Final = (0.1, 0.3, 0.9)
-"""Between the attempts of a call that the server could not do."""
+_PAUSE_S: Final = 0.1
+"""Before the second attempt of a call that the server could not do; each next one is twice it."""
 
 
 class Multipart(NamedTuple):
@@ -55,6 +56,7 @@ class Multiparts:
         region: str,
         credentials: Credentials,
         timeout_s: float,
+        retries: int,
         tls: ssl.SSLContext | None,
     ) -> None:
         self._url = urlsplit(base)
@@ -62,6 +64,7 @@ class Multiparts:
         self._region = region
         self._credentials = credentials
         self._timeout_s = timeout_s
+        self._retries = retries
         self._tls = tls
 
     async def under(self, prefix: str) -> AsyncIterator[Multipart]:
@@ -102,13 +105,17 @@ class Multiparts:
         send = partial(self._exchange, method, key, query)
         # Both calls may be repeated: a list asks, and an abort has the same end. A server answers
         # 500 where a part of a dead client arrives while its upload is being dropped.
-        for pause_s in _PAUSES_S:
+        for attempt in itertools.count():
             try:
                 # Abandoned where cancelled: the time-out ends the thread.
                 return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+            except (Refused, _Rejected):
+                raise
             except Unavailable:
-                await anyio.sleep(pause_s)
-        return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+                if attempt >= self._retries:
+                    raise
+                await anyio.sleep(_PAUSE_S * 2**attempt)
+        raise AssertionError("there is always another attempt, or an end")
 
     def _exchange(self, method: str, key: str, query: dict[str, str]) -> bytes:
         host = self._url.netloc
@@ -205,6 +212,7 @@ def find_multiparts(options: ObjectStoreOptions) -> Multiparts | None:
         region=region,
         credentials=credentials,
         timeout_s=options.timeout_s,
+        retries=options.retries,
         tls=ssl.create_default_context(cadata=trusted(options)) if "https" in base[:5] else None,
     )
 
