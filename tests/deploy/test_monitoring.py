@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from juststorage_postgres.testing import do_without, postgres_server, postgres_template
+from juststorage.testing import do_without
+from juststorage_postgres.testing import postgres_server, postgres_template
 from tests.harness import poll
 from tests.wire.serving import served
 from tests.wire.wire import Service

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from juststorage_postgres.testing import do_without
+from juststorage.testing import do_without
 
 KEY = "the-key-of-these-tests-only"
 MIB = 1024 * 1024

@@ -18,13 +18,12 @@ import trustme
 from juststorage.errors import Misconfigured
 from juststorage.plugins import Secret
 from juststorage.ports import MetadataStore
-from juststorage.testing import make_content, store_object
+from juststorage.testing import do_without, make_content, store_object
 from juststorage_postgres._migrator import PostgresMigrator
 from juststorage_postgres._options import PostgresOptions, SslMode
 from juststorage_postgres.testing import (
     LocalServer,
     PostgresServer,
-    do_without,
     made_database,
     migrate,
     own_server,

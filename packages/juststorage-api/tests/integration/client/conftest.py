@@ -215,3 +215,13 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
 def content() -> bytes:
     """Bytes that take many packets."""
     return bytes(range(251)) * 16_000
+
+
+@pytest.fixture
+def stored(run: Run, tmp_path: Path, content: bytes, request: pytest.FixtureRequest) -> str:
+    """An object of its own for the test."""
+    name = f"docs/acme/{request.node.name}"
+    (tmp_path / "source").write_bytes(content)
+    result = run("objects", "put", "source", name)
+    assert result.exit_code == 0, result.output
+    return name

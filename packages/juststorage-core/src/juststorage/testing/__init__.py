@@ -38,6 +38,7 @@ from juststorage.testing._builders import (
 )
 from juststorage.testing._clock import FakeClock, SystemClock
 from juststorage.testing._opening import open_backend, open_context
+from juststorage.testing._required import do_without
 from juststorage.testing.contracts import (
     AuthenticatorContract,
     BlobStoreContract,
@@ -57,6 +58,7 @@ __all__ = [
     "PluginContract",
     "SystemClock",
     "audit_metadata",
+    "do_without",
     "faults",
     "make_api_key",
     "make_content",

@@ -143,3 +143,16 @@ def story() -> Story:
 def config() -> dict[str, Any]:
     """A configuration that selects `told` everywhere."""
     return copy.deepcopy(CONFIG)
+
+
+@pytest.fixture
+def raiser() -> Callable[[Exception], Callable[[], Awaitable[None]]]:
+    """Makes functions that raise an error."""
+
+    def make(error: Exception) -> Callable[[], Awaitable[None]]:
+        async def run() -> None:
+            raise error
+
+        return run
+
+    return make

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import pytest
@@ -14,21 +14,12 @@ from juststorage.domain import StorageClass
 from juststorage.errors import BackendError, Unavailable
 from juststorage.plugins import MetadataStoreBackend, NoOptions
 from juststorage.ports import MetadataStore
-from juststorage.runtime import SystemClock, open_runtime, unwrap
+from juststorage.runtime import SystemClock, open_runtime
 from juststorage.runtime import _held as held
 
 INSTANCES = ["metadata", "blobs.hot", "blobs.cold", "hasher", "gc", "auth.told"]
 OPENED = [f"open {name}" for name in INSTANCES]
 CLOSED = [f"close {name}" for name in reversed(INSTANCES)]
-
-
-def raiser(error: Exception) -> Callable[[], Awaitable[None]]:
-    """A function that raises it."""
-
-    async def run() -> None:
-        raise error
-
-    return run
 
 
 class TestOpen:
@@ -107,7 +98,7 @@ class TestOpen:
 class TestFailures:
     @pytest.mark.parametrize("failing", INSTANCES)
     async def test_what_was_opened_is_closed(
-        self, story: Any, config: dict[str, Any], failing: str
+        self, story: Any, raiser: Any, config: dict[str, Any], failing: str
     ) -> None:
         """When a backend cannot open, those before it close in reverse, and it cleans up first."""
         story.opening[failing] = raiser(Unavailable("no answer"))
@@ -122,7 +113,7 @@ class TestFailures:
         ]
 
     async def test_foreign_error_while_opening_is_a_backend_error(
-        self, story: Any, config: dict[str, Any]
+        self, story: Any, raiser: Any, config: dict[str, Any]
     ) -> None:
         """What a backend's opening raises is mapped, with the backend named and the cause kept."""
         story.opening["blobs.hot"] = raiser(OSError("/secret"))
@@ -201,7 +192,7 @@ class TestFailures:
         assert story.events == OPENED + CLOSED
 
     async def test_failing_close_does_not_stop_the_others(
-        self, story: Any, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+        self, story: Any, raiser: Any, config: dict[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         """Every service is closed; the first failure is raised, each is logged."""
         story.closing["auth.told"] = raiser(OSError("first"))
@@ -213,7 +204,7 @@ class TestFailures:
         assert caplog.text.count("a backend did not close") == 2
 
     async def test_block_s_error_wins_over_a_failing_close(
-        self, story: Any, config: dict[str, Any]
+        self, story: Any, raiser: Any, config: dict[str, Any]
     ) -> None:
         """The caller's own error is not hidden by one of the closing."""
         story.closing["metadata"] = raiser(OSError("second"))
@@ -341,39 +332,6 @@ class TestCancellation:
             await use()
         assert fatal == ["metadata: the backend 'told' ended by itself"]
         assert "on_fatal failed" in caplog.text
-
-
-class TestReadiness:
-    async def test_ready_parts_have_their_latency(self, story: Any, config: dict[str, Any]) -> None:
-        """Every store is asked, in order, and its time is told."""
-        async with open_runtime(config, plugins=[story], discover=False) as runtime:
-            parts = await runtime.readiness()
-        stores = ["metadata", "blobs.hot", "blobs.cold"]
-        assert [part.name for part in parts] == [*stores, "blobs.hot/space", "blobs.cold/space"]
-        assert all(part.ok and part.detail is None for part in parts)
-        assert all(part.latency_ms is not None and part.latency_ms >= 0 for part in parts)
-
-    async def test_part_that_fails_or_hangs_is_named(
-        self, story: Any, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """A ping that raises or does not answer in time is that part's trouble alone."""
-        from juststorage.runtime import _readiness
-
-        monkeypatch.setattr(_readiness, "PING_TIMEOUT_S", 0.01)
-        async with open_runtime(config, plugins=[story], discover=False) as runtime:
-            stores: list[Any] = [unwrap(store) for store in runtime.blobs.values()]
-            hot, cold = stores
-            hot.ping = raiser(Unavailable("the volume is read-only"))
-            cold.ping = anyio.sleep_forever
-            cast("Any", unwrap(runtime.metadata)).ping = raiser(OSError("/x"))
-            details = {part.name: part.detail for part in await runtime.readiness()}
-        assert details == {
-            "metadata": "metadata: ping failed unexpectedly",
-            "blobs.hot": "the volume is read-only",
-            "blobs.cold": "no answer within 0.01 s",
-            "blobs.hot/space": None,
-            "blobs.cold/space": None,
-        }
 
 
 def test_guarded_metadata_is_a_port() -> None:

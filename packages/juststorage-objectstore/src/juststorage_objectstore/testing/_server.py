@@ -27,9 +27,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from juststorage.plugins import Secret
+from juststorage.testing import do_without
 from juststorage_objectstore._options import ObjectStoreOptions
 from juststorage_objectstore._signing import Credentials, signed_headers
-from juststorage_objectstore.testing._required import do_without
 
 __all__ = ["S3Server", "running_s3", "s3_source"]
 

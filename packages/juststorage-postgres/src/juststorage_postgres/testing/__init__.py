@@ -24,7 +24,6 @@ from juststorage.plugins import Secret
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._schema import metadata
 from juststorage_postgres.testing._bouncer import bouncer_source, running_pgbouncer
-from juststorage_postgres.testing._required import do_without
 from juststorage_postgres.testing._server import LocalServer, local_server
 from juststorage_postgres.testing._sources import (
     PostgresServer,
@@ -37,7 +36,6 @@ __all__ = [
     "EMPTY",
     "LocalServer",
     "PostgresServer",
-    "do_without",
     "empty_postgres_url",
     "made_database",
     "migrate",

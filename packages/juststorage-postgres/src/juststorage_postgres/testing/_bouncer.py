@@ -1,7 +1,7 @@
 """PgBouncer in transaction mode, in front of a server of our own.
 
 Unlike a server, it comes from Debian's package alone: there is no wheel of it. Where it is missing,
-its tests are skipped (`_required`), and pytest's header says so.
+its tests are skipped (`do_without`), and pytest's header says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from juststorage_postgres.testing._required import do_without
+from juststorage.testing import do_without
 from juststorage_postgres.testing._server import LocalServer
 
 __all__ = ["bouncer_source", "running_pgbouncer"]
