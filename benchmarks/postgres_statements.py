@@ -1,6 +1,6 @@
 """What the statements of the PostgreSQL metadata store cost, against what the server can do.
 
-    .venv/bin/python benchmarks/postgres_statements.py [--seconds 3] [--clients 32]
+    python -m benchmarks.postgres_statements [--seconds 3] [--clients 32]
 
 Runs on a server of its own (see `juststorage_postgres.testing`) with fsync on. The limits are
 measured in the same run with `pgbench`, where it is beside the server's binaries, and with raw
@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import re
 import resource
 import secrets
 import subprocess
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]
 
+from benchmarks.load.database import server_cpu_s
 from juststorage.domain import ContentHash, Namespace, NewObject, ObjectId, ObjectKey, TenantId
 from juststorage.plugins import Secret
 from juststorage.ports import Committed, Content, MetadataStore, UploadIntent
@@ -81,11 +79,11 @@ class Meter:
                 waits.append(time.perf_counter() - begun)
                 done += 1
 
-        own, theirs = _own_cpu_s(), self._server_cpu_s()
+        own, theirs = _own_cpu_s(), server_cpu_s(self._server)
         started = time.perf_counter()
         await asyncio.gather(*(client(number) for number in range(self._clients)))
         rate = done / (time.perf_counter() - started)
-        own, theirs = _own_cpu_s() - own, self._server_cpu_s() - theirs
+        own, theirs = _own_cpu_s() - own, server_cpu_s(self._server) - theirs
         waits.sort()
         p50, p99 = waits[len(waits) // 2] * 1e3, waits[len(waits) * 99 // 100] * 1e3
         print(
@@ -94,19 +92,6 @@ class Meter:
             flush=True,
         )
         return rate
-
-    def _server_cpu_s(self) -> float:
-        """CPU seconds of all processes of the server, those that have ended included."""
-        ticks = 0
-        postmaster = int((self._server.root / "data/postmaster.pid").read_text().split()[0])
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if int(fields[1]) == postmaster or stat.parent.name == str(postmaster):
-                    ticks += int(fields[11]) + int(fields[12])
-                if stat.parent.name == str(postmaster):
-                    ticks += int(fields[13]) + int(fields[14])
-        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _own_cpu_s() -> float:

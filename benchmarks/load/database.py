@@ -21,7 +21,7 @@ from juststorage_postgres.testing import (
     run_sql,
 )
 
-__all__ = ["Database", "running_database"]
+__all__ = ["Database", "running_database", "server_cpu_s"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -82,17 +82,8 @@ class Database:
         }
 
     def cpu_s(self) -> float:
-        """Processor seconds of all processes of the server, those that have ended included."""
-        ticks = 0
-        postmaster = (self.server.root / "data/postmaster.pid").read_text().split()[0]
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):
-                fields = stat.read_text().rpartition(")")[2].split()
-                if postmaster in (fields[1], stat.parent.name):
-                    ticks += int(fields[11]) + int(fields[12])
-                if stat.parent.name == postmaster:
-                    ticks += int(fields[13]) + int(fields[14])
-        return ticks / _TICKS
+        """Processor seconds of the server so far."""
+        return server_cpu_s(self.server)
 
     def add(self, count: int, *, sharing: bool) -> None:
         """Add committed objects, of namespace and tenant `bench`, as statements can: quickly.
@@ -141,6 +132,20 @@ class Database:
                 await connection.close()
 
         return asyncio.run(ask())
+
+
+def server_cpu_s(server: LocalServer) -> float:
+    """Processor seconds of all processes of a server, those that have ended included."""
+    ticks = 0
+    postmaster = (server.root / "data/postmaster.pid").read_text().split()[0]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if postmaster in (fields[1], stat.parent.name):
+                ticks += int(fields[11]) + int(fields[12])
+            if stat.parent.name == postmaster:
+                ticks += int(fields[13]) + int(fields[14])
+    return ticks / _TICKS
 
 
 @contextmanager
