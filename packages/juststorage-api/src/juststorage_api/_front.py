@@ -295,14 +295,24 @@ async def _answer_and_linger(
     await exchange.send_body(body[:split], more=True)
     remaining = min(_LINGER_BYTES_MAX, int(length)) if is_small and length else _LINGER_BYTES_MAX
     remaining -= exchange.received_bytes
+    is_over = remaining <= 0
     with anyio.move_on_after(_LINGER_S):
         while remaining > 0:
             message = None
             with anyio.move_on_after(_LINGER_IDLE_S):
                 message = await exchange.receive()
-            if message is None or message["type"] != "http.request":
+            if message is None:
                 break
             remaining -= len(message.get("body", b""))
-            if not message.get("more_body", False):
+            is_over = message["type"] != "http.request" or not message.get("more_body", False)
+            if is_over:
                 break
-    await exchange.send_body(body[split:] if split else b"", more=False)
+    end = body[split:] if split else b""
+    if not is_over:
+        # The server closes once it has the end; but where request and answer are over in the same
+        # moment, Granian's may wait for the rest of the body instead, for ever.
+        await exchange.send_body(end, more=True)
+        end = b""
+        with anyio.move_on_after(_LINGER_IDLE_S):
+            await exchange.receive()
+    await exchange.send_body(end, more=False)
