@@ -16,7 +16,7 @@ from benchmarks.load.server import Server
 
 __all__ = ["main"]
 
-_KINDS = ("get", "stored", "new", "list", "unchanged", "head")
+_KINDS = ("get", "stored", "new", "list", "pages", "unchanged", "head")
 _FILLED = 1000
 
 

@@ -25,7 +25,7 @@ _SAMPLES_PER_S = 250
 def main() -> None:
     """Draw one."""
     parser = argparse.ArgumentParser(prog="benchmarks/profile")
-    kinds = ("get", "stored", "new", "list", "unchanged", "upload", "download")
+    kinds = ("get", "stored", "new", "list", "pages", "unchanged", "upload", "download")
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--out", type=Path, help="default: <kind>.svg, or <kind>.txt with --raw")

@@ -32,6 +32,10 @@ function request()
     return wrk.format("POST", target, headers, padding)
   elseif what == "list" then
     return wrk.format("GET", "/v1/objects?namespace=bench&tenant_id=bench&limit=100", headers)
+  elseif what == "pages" then
+    -- Pages that no two clients share, and of all but the same size.
+    local limit = 93 + counter % 8
+    return wrk.format("GET", "/v1/objects?namespace=bench&tenant_id=bench&limit=" .. limit, headers)
   elseif what == "delete" then
     local id = ids[counter]
     if id then

@@ -113,6 +113,7 @@ _SMALL = (
     _Small("head", "HEAD", "must: >= GET"),
     _Small("unchanged", "GET, not modified", "must: >= GET"),
     _Small("list", "list of 100", "must: >= 2,500/s", clients=8),
+    _Small("pages", "list of 93 to 100, no two alike", "no goal", clients=8),
     _Small("stored", "PUT 4 KiB, stored", "must: >= 5,000/s"),
     _Small("new", "PUT 4 KiB, new", "must: >= 2,800/s"),
     _Small("delete", "DELETE", "must: >= 5,000/s"),
@@ -129,6 +130,7 @@ def smalls(
         "new": (found.syncs[8], "durable files, 8 threads"),
         "delete": (found.inserts, "pgbench, insert"),
         "list": (found.selects, "pgbench, select"),
+        "pages": (found.selects, "pgbench, select"),
     }
     rows = []
     for kind in _SMALL:

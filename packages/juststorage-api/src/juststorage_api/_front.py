@@ -1,4 +1,4 @@
-"""The front: what every request passes, and the shortest way for those that carry bytes.
+"""The front: what every request passes, and the shortest way for those that are made most.
 
     request id -> authentication (under /v1) -> data handler, or the routes of the framework
         -> an error of any kind becomes a problem document -> one line in the access log
@@ -22,7 +22,7 @@ from juststorage_api._access import told
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
 from juststorage_api._audit_log import AuditLog
-from juststorage_api._data import Deletes, Downloads, Uploads
+from juststorage_api._data import Deletes, Downloads, Pages, Uploads
 from juststorage_api._deadlines import Deadlines
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
@@ -57,7 +57,7 @@ class Front:
 
     Args:
         services: The use cases.
-        routes: Everything that is not a call with bytes.
+        routes: Everything that has no handler in `_data`.
     """
 
     def __init__(self, services: Services, routes: Application) -> None:
@@ -74,8 +74,8 @@ class Front:
         self._deadlines = Deadlines(self._bounds.request_timeout_s, self._refuse_overdue)
         self.run = self._deadlines.run
         uploads, downloads = Uploads(services), Downloads(services)
-        deletes = Deletes(services)
-        self._collection: Mapping[str, Handler] = {"GET": self._route, "POST": uploads.post}
+        deletes, pages = Deletes(services), Pages(services)
+        self._collection: Mapping[str, Handler] = {"GET": pages.page, "POST": uploads.post}
         self._by_id: Mapping[str, Handler] = {
             "GET": downloads.by_id,
             "HEAD": downloads.by_id,

@@ -1,7 +1,8 @@
-"""The calls that carry bytes: plain ASGI, because their cost is counted in microseconds."""
+"""The calls that are made most, plain ASGI, because their cost is counted in microseconds."""
 
 from juststorage_api._data.delete import Deletes
 from juststorage_api._data.download import Downloads
+from juststorage_api._data.page import Pages
 from juststorage_api._data.upload import Uploads
 
-__all__ = ["Deletes", "Downloads", "Uploads"]
+__all__ = ["Deletes", "Downloads", "Pages", "Uploads"]

@@ -27,6 +27,7 @@ from juststorage_api._dto import UUID_PATTERN
 from juststorage_api._openapi import parameters as p
 from juststorage_api._openapi.examples import API_KEY_ID, NULL
 from juststorage_api._openapi.headers import REQUEST_ID, UPLOADED, Headers, text_header
+from juststorage_api._openapi.pages import list_objects
 from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
 from juststorage_api._openapi.reads import delete, download, head
 from juststorage_api._openapi.uploads import POST_OBJECT, PUT_BY_KEY
@@ -145,7 +146,7 @@ def openapi_document() -> dict[str, Any]:
     from juststorage_api._routes.application import DOCUMENTED
 
     described = Litestar(
-        route_handlers=DOCUMENTED,
+        route_handlers=[list_objects, *DOCUMENTED],
         # Named, so that it is not taken for a parameter; never called.
         dependencies={"services": Provide(_nobody)},
         openapi_config=_config(),

@@ -144,9 +144,9 @@ def test_every_call_of_the_contract_is_in_it() -> None:
 
 
 def test_every_route_is_in_it() -> None:
-    """Those of the framework, and the calls that carry bytes."""
+    """Those of the framework, and the calls that the front answers itself."""
     named = {getattr(handler, "operation_id", None) for handler in DOCUMENTED}
-    assert named | READS | UPLOADS | DELETES == set(OPERATIONS)
+    assert named | READS | UPLOADS | DELETES | {"listObjects"} == set(OPERATIONS)
 
 
 FIELDS: dict[str, set[str]] = {
