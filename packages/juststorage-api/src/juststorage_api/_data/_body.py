@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import anyio
+import asyncio
 
 from juststorage.errors import Invalid, TooSlow
 from juststorage_api._exchange import ClientGone, Exchange
@@ -72,7 +72,9 @@ async def read_whole(exchange: Exchange, length: int, timeout_s: float) -> bytes
         return b""
     body = RequestBody(exchange, length)
     try:
-        with anyio.fail_after(timeout_s):
+        # Not a scope of anyio's: it costs a fifth of the way of a small body, and nothing here needs
+        # to know which event loop it runs on.
+        async with asyncio.timeout(timeout_s):
             chunks = [chunk async for chunk in body]
     except TimeoutError:
         raise TooSlow(f"the body was not complete within {timeout_s:g} s") from None
