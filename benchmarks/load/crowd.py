@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.load import large, small
 from benchmarks.load.database import Database
@@ -20,6 +21,10 @@ from benchmarks.load.server import Server
 __all__ = ["among_collections", "among_uploads", "many_uploads", "slow_readers"]
 
 _CLIENTS = 8
+_THOUGHT_MS = 4
+"""Between an answer and the next request of a client that is no flood: some 1,500 requests a second
+from all of them, where an answer takes a millisecond."""
+
 _PAUSE_S = 0.1
 _READ_BYTES = 1024
 
@@ -43,17 +48,8 @@ def among_uploads(
         over.set()
         thread.join()
 
-    return [
-        _beside(
-            server,
-            ids,
-            uploading,
-            "GET 4 KiB beside 4 uploads, p99",
-            "must: <= 3",
-            seconds=seconds,
-            runs=runs,
-        )
-    ]
+    name = "GET 4 KiB beside 4 uploads"
+    return _beside(server, ids, uploading, name, "must: <= 3", seconds=seconds, runs=runs)
 
 
 def among_collections(
@@ -74,17 +70,8 @@ def among_collections(
         process.terminate()
         process.wait()
 
-    return [
-        _beside(
-            server,
-            ids,
-            collecting,
-            "GET 4 KiB beside the collector, p99",
-            "must: <= 1.5",
-            seconds=seconds,
-            runs=runs,
-        )
-    ]
+    name = "GET 4 KiB beside the collector"
+    return _beside(server, ids, collecting, name, "must: <= 1.5", seconds=seconds, runs=runs)
 
 
 def _beside(
@@ -96,19 +83,50 @@ def _beside(
     *,
     seconds: float,
     runs: int,
+) -> list[Row]:
+    """At a steady pace, and as much as the server can take: what is there to share differs."""
+    return [
+        _compared(_Gets(server, ids, seconds, pause_ms), busy, f"{name}, {pace}, p99", must, runs)
+        for pace, pause_ms in (("steady", _THOUGHT_MS), ("flood", 0))
+    ]
+
+
+class _Gets(NamedTuple):
+    """Small downloads, as a load."""
+
+    server: Server
+    ids: Path
+    seconds: float
+    pause_ms: int
+
+    def measured(self) -> small.Rate:
+        return small.rate(
+            self.server,
+            "get",
+            seconds=self.seconds,
+            clients=_CLIENTS,
+            ids=self.ids,
+            pause_ms=self.pause_ms,
+        )
+
+
+def _compared(
+    gets: _Gets, busy: Callable[[], AbstractContextManager[None]], name: str, must: str, runs: int
 ) -> Row:
     """Turn and turn about, so that a machine that drifts drifts for both."""
-    alone, beside, errors = [], [], 0
+    alone, beside = [], []
     for _ in range(runs):
-        rate = small.rate(server, "get", seconds=seconds, clients=_CLIENTS, ids=ids)
-        alone.append(rate.p99_ms)
+        alone.append(gets.measured())
         with busy():
             time.sleep(0.3)
-            crowded = small.rate(server, "get", seconds=seconds, clients=_CLIENTS, ids=ids)
-        beside.append(crowded.p99_ms)
-        errors += rate.errors + crowded.errors
-    note = f"VOID: {errors} errors" if errors else f"{must} times"
-    return Row(name, beside, "ms", sorted(alone)[len(alone) // 2], "alone", note)
+            beside.append(gets.measured())
+    errors = sum(rate.errors for rate in (*alone, *beside))
+    note = f"VOID: {errors} errors" if errors else f"{must} times; {_middle(beside).per_s:,.0f} /s"
+    return Row(name, [rate.p99_ms for rate in beside], "ms", _middle(alone).p99_ms, "alone", note)
+
+
+def _middle(rates: list[small.Rate]) -> small.Rate:
+    return sorted(rates, key=lambda rate: rate.p99_ms)[len(rates) // 2]
 
 
 def many_uploads(server: Server, source: Path, *, clients: int) -> Row:

@@ -1,6 +1,7 @@
--- Requests for wrk. Arguments after "--": what, key, seed, [file of object ids]
+-- Requests for wrk. Arguments after "--": what, key, seed, file of object ids, pause between the
+-- requests of a connection in milliseconds
 local ids, counter = {}, 0
-local what, seed, headers, padding
+local what, seed, headers, padding, pause
 
 local threads = 0
 function setup(thread)
@@ -13,9 +14,14 @@ function init(args)
   headers = { ["X-API-Key"] = args[2], ["Content-Type"] = "application/octet-stream" }
   padding = string.rep("x", 4096)
   if what == "unchanged" then headers["If-None-Match"] = "*" end
-  if args[4] then
-    for line in io.lines(args[4]) do ids[#ids + 1] = line end
-  end
+  for line in io.lines(args[4]) do ids[#ids + 1] = line end
+  pause = tonumber(args[5])
+  if pause == 0 then delay = nil end
+end
+
+-- Without it, wrk does not stop to think.
+function delay()
+  return pause
 end
 
 local target = "/v1/objects?namespace=bench&tenant_id=bench"

@@ -57,6 +57,7 @@ def rate(
     clients: int = 32,
     ids: Path,
     database: Database | None = None,
+    pause_ms: int = 0,
 ) -> Rate:
     """Measure one kind of request.
 
@@ -67,12 +68,14 @@ def rate(
         clients: Connections, each with one request under way.
         ids: Object ids, one a line.
         database: Where the service keeps its metadata, for its processor time.
+        pause_ms: How long each connection waits between an answer and its next request.
     """
     cpu, theirs, own = server.cpu_s(), _cpu_s(database), _client_cpu_s()
     if what == "head":
         measured = _heads(server, ids, clients, seconds)
     else:
-        measured = _wrk(server, what, ids, clients, seconds)
+        arguments = (what, server.key, os.urandom(6).hex(), ids, str(pause_ms))
+        measured = _wrk(server, clients, seconds, *arguments)
     cpu, theirs, own = server.cpu_s() - cpu, _cpu_s(database) - theirs, _client_cpu_s() - own
     thousands = measured.requests / 1000
     return Rate(
@@ -94,10 +97,10 @@ class _Measured(NamedTuple):
     percentiles_ms: tuple[float, float, float]
 
 
-def _wrk(server: Server, what: str, ids: Path, clients: int, seconds: float) -> _Measured:
+def _wrk(server: Server, clients: int, seconds: float, *arguments: str | Path) -> _Measured:
+    """`arguments` are those of request.lua."""
     command = ("wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s")
     script = Path(__file__).with_name("request.lua")
-    arguments = (what, server.key, os.urandom(6).hex(), ids)
     out = subprocess.run(
         [*command, "-s", script, f"http://127.0.0.1:{server.port}", "--", *arguments],
         check=True,
@@ -107,7 +110,7 @@ def _wrk(server: Server, what: str, ids: Path, clients: int, seconds: float) -> 
     [line] = [line for line in out.splitlines() if line.startswith("RESULT")]
     requests, micros, errors, p50, p95, p99 = (int(part) for part in line.split()[1:])
     if not requests:
-        raise SystemExit(f"no answer to {what}: {out}")
+        raise SystemExit(f"no answer to {arguments[0]}: {out}")
     return _Measured(requests, micros / 1e6, errors, (p50 / 1e3, p95 / 1e3, p99 / 1e3))
 
 
