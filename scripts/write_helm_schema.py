@@ -68,7 +68,7 @@ def of_values(config: dict[str, Any]) -> dict[str, Any]:
             config=config,
             secrets={
                 "type": "object",
-                "propertyNames": {"pattern": r"^[a-z0-9_]+(\.[a-z0-9_]+)+$"},
+                "propertyNames": {"pattern": r"^[a-z0-9_]+(\.[a-z0-9_-]+)+$"},
                 "additionalProperties": SECRET,
             },
             replicas=whole(1, 1000),
@@ -132,11 +132,7 @@ def for_chart(node: Any) -> Any:
         return [for_chart(each) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {
-        name: for_chart(each)
-        for name, each in node.items()
-        if not (isinstance(each, dict) and each.get("writeOnly"))
-    }
+    found = {name: for_chart(each) for name, each in node.items() if not _is_secret(each)}
     properties = found.get("properties", {})
     for selector in ("backend", "policy", "chain"):
         if isinstance(properties.get(selector), dict) and "description" in found:
@@ -149,6 +145,13 @@ def for_chart(node: Any) -> Any:
     if left_out and "required" in found:
         found["required"] = [name for name in found["required"] if name not in left_out]
     return found
+
+
+def _is_secret(node: Any) -> bool:
+    """Whether a setting is a secret, or a table of them by name."""
+    if not isinstance(node, dict):
+        return False
+    return bool(node.get("writeOnly")) or _is_secret(node.get("additionalProperties"))
 
 
 def files() -> dict[str, str]:

@@ -50,6 +50,10 @@ MATRIX: dict[str, dict[str, Any]] = {
     "object store, scaled": OBJECTS | {"autoscaling": {"enabled": True}},
     "embedded": EMBEDDED,
     "servers collect": OBJECTS | {"collector": {"enabled": False}},
+    "traces": {
+        "config": {"tracing": {"endpoint": "https://t.example/v1/traces", "sampling_ratio": 0.1}},
+        "secrets": {"tracing.headers.x-team-key": {"name": "traces", "key": "key"}},
+    },
     "no migration": {"migration": {"enabled": False}},
     "everything else": OBJECTS
     | {
@@ -75,6 +79,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("a misspelt option", {"config": {"metadata": {"postgres": {"pool_sise": 5}}}}, "pool_sise"),
     ("an option out of bounds", {"config": {"server": {"workers": 100}}}, "workers"),
     ("a secret in plain sight", {"config": {"metadata": {"postgres": {"url": "x"}}}}, "url"),
+    (
+        "a header of the traces in plain sight",
+        {"config": {"tracing": {"headers": {"authorization": "x"}}}},
+        "headers",
+    ),
     ("a backend that is not there", {"config": {"metadata": {"backend": "postgre"}}}, "postgre"),
     ("what forgets everything", {"config": {"metadata": {"backend": "memory"}}}, "forgets"),
     ("two pods with volumes", {"replicas": 2}, "replicas: 1 is the most"),

@@ -15,7 +15,9 @@ __all__ = [
     "BY_ID",
     "BY_KEY",
     "COLLECTION",
+    "METHODS",
     "ROUTES",
+    "UNMATCHED",
     "UPLOADS_IN_FLIGHT",
     "HttpMeters",
     "note_start",
@@ -27,9 +29,9 @@ COLLECTION: Final = "/v1/objects"
 BY_ID: Final = "/v1/objects/{id}"
 BY_KEY: Final = "/v1/objects/by-key/{namespace}/{tenant_id}/{key}"
 
-_UNMATCHED: Final = "unmatched"
+UNMATCHED: Final = "unmatched"
 ROUTES: Final = (
-    _UNMATCHED,
+    UNMATCHED,
     COLLECTION,
     BY_ID,
     BY_KEY,
@@ -54,7 +56,7 @@ ROUTES: Final = (
 """Every template; a test compares them with the routes that there are."""
 
 _OTHER: Final = "other"
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", _OTHER)
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", _OTHER)
 _GONE: Final = "499"
 """Nobody was left to answer. Many servers log this number for it."""
 
@@ -74,7 +76,7 @@ _RECEIVED: Final = "juststorage_http_request_body_bytes_total"
 _SENT: Final = "juststorage_http_response_body_bytes_total"
 UPLOADS_IN_FLIGHT: Final = "juststorage_uploads_in_flight"
 
-_ROUTE: Final = (("method", _METHODS), ("route", ROUTES))
+_ROUTE: Final = (("method", METHODS), ("route", ROUTES))
 _FAMILIES: Final = (
     # The status comes last: the series of one route and method lie side by side.
     Family(
@@ -116,10 +118,10 @@ def template_of(path: bytes) -> str:
         object_id, slash, tail = path[len(OBJECTS_PREFIX) :].partition(b"/")
         if not slash and object_id:
             return BY_ID
-        return _TAILS.get(tail, _UNMATCHED)
+        return _TAILS.get(tail, UNMATCHED)
     if path.startswith(_API_KEYS_PREFIX) and b"/" not in path[len(_API_KEYS_PREFIX) :]:
         return "/v1/api-keys/{id}"
-    return _UNMATCHED
+    return UNMATCHED
 
 
 def table(workers: int, *, service: bool = True) -> Table:
@@ -157,7 +159,7 @@ class HttpMeters:
                 sheet.place(_RECEIVED, method, route),
                 sheet.place(_SENT, method, route),
             )
-            for method in _METHODS
+            for method in METHODS
             for route in ROUTES
         }
         self._statuses = {int(status): at for at, status in enumerate(_STATUSES[:-1])}

@@ -35,6 +35,16 @@ def create_application(open: Callable[[], AbstractAsyncContextManager[Runtime]])
     return _Application(open)
 
 
+def _front(services: Services) -> Front:
+    tracer = services.runtime.tracer
+    if tracer is None:
+        return Front(services, Routes(services))
+    # Imported late: whoever traces nothing has nothing of it.
+    from juststorage_api._traced_front import TracedFront
+
+    return TracedFront(services, Routes(services), tracer)
+
+
 class _Application:
     def __init__(self, opened: Callable[[], AbstractAsyncContextManager[Runtime]]) -> None:
         self._open = opened
@@ -58,7 +68,7 @@ class _Application:
         try:
             async with self._open() as runtime:
                 services = await Services.of(runtime)
-                self._front = Front(services, Routes(services))
+                self._front = _front(services)
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._front.run)
                     if services.limits is not None:

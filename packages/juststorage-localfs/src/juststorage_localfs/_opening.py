@@ -54,6 +54,8 @@ async def open_store(
                 Puts(volume, jobs, context.clock.monotonic),
                 batch_max=PUT_BATCH_MAX,
                 calls_max=min(PUT_BATCHES_MAX, options.threads),
+                tracer=context.tracer,
+                name="put together",
             ) as puts:
                 context.gauge("waiting", lambda: puts.depth)
                 yield LocalFSBlobStore(volume, jobs, puts, context.clock)

@@ -16,7 +16,7 @@ from juststorage.domain import (
     StoredObject,
     TenantId,
 )
-from juststorage.ports import Committed, Lease, Reservation
+from juststorage.ports import Committed, Lease, Reservation, Tracer
 from juststorage_postgres import _statements
 from juststorage_postgres._careful import (
     FIRST_EPOCH,
@@ -29,7 +29,7 @@ from juststorage_postgres._careful import (
     delete_all,
     reserve_all,
 )
-from juststorage_postgres._gathered import Gathered, lookups
+from juststorage_postgres._gathered import Gathered, Sharing, lookups
 from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres._pool import Connection, Pool
 from juststorage_postgres._rows import KeyName, api_key_of, object_of
@@ -40,21 +40,21 @@ __all__ = ["FastLane"]
 class FastLane:
     """The gatherers of one store."""
 
-    def __init__(self, pool: Pool, options: PostgresOptions) -> None:
-        writes = {"batch_max": options.batch_max, "calls_max": options.write_batches_max}
-        reads = {"batch_max": options.batch_max, "calls_max": options.read_batches_max}
+    def __init__(self, pool: Pool, options: PostgresOptions, tracer: Tracer | None = None) -> None:
+        writes = Sharing(options.batch_max, options.write_batches_max, tracer)
+        reads = Sharing(options.batch_max, options.read_batches_max, tracer)
         self._begin: Gathered[Begin, Reservation | Committed] = Gathered(
-            pool, _begin, begin_all, **writes
+            "begin", pool, _begin, begin_all, writes
         )
         self._begin_reserved: Gathered[Begin, Reservation | Committed] = Gathered(
-            pool, _begin_reserved, begin_all, **writes
+            "begin_reserved", pool, _begin_reserved, begin_all, writes
         )
-        self._reserve = Gathered(pool, _reserve, reserve_all, **writes)
-        self._commit = Gathered(pool, _commit, commit_all, **writes)
-        self._delete = Gathered(pool, _delete, delete_all, **writes)
-        self._find = lookups(pool, _find, **reads)
-        self._find_by_key = lookups(pool, _find_by_key, **reads)
-        self._find_api_key = lookups(pool, _find_api_keys, **reads)
+        self._reserve = Gathered("reserve", pool, _reserve, reserve_all, writes)
+        self._commit = Gathered("commit", pool, _commit, commit_all, writes)
+        self._delete = Gathered("delete", pool, _delete, delete_all, writes)
+        self._find = lookups("find", pool, _find, reads)
+        self._find_by_key = lookups("find_by_key", pool, _find_by_key, reads)
+        self._find_api_key = lookups("find_api_key", pool, _find_api_keys, reads)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
 from juststorage.errors import JustStorageError, Unavailable
 from juststorage.plugins import Gatherer
+from juststorage.ports import Tracer
 from juststorage_postgres._careful import Answers
 from juststorage_postgres._errors import is_passing
 from juststorage_postgres._pool import Connection, Pool
 
-__all__ = ["Gathered", "lookups"]
+__all__ = ["Gathered", "Sharing", "lookups"]
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -31,10 +33,44 @@ Fast = Callable[[Connection, Sequence[ItemT]], Awaitable[Sequence[ResultT | None
 Careful = Callable[[Connection, Sequence[ItemT]], Awaitable[Answers[ResultT]]]
 
 
+_SPAN: Final = {"db.system.name": "postgresql"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How requests share statements.
+
+    Args:
+        batch_max: Requests in one statement.
+        calls_max: Statements of one kind under way at once.
+        tracer: Makes a span of each statement; None for none.
+    """
+
+    batch_max: int
+    calls_max: int
+    tracer: Tracer | None = None
+
+    def gatherer(
+        self,
+        name: str,
+        call: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+    ) -> Gatherer[Any, Any]:
+        """A gatherer of this call; the name is for traces."""
+        return Gatherer(
+            call,
+            batch_max=self.batch_max,
+            calls_max=self.calls_max,
+            tracer=self.tracer,
+            name=name,
+            attributes=_SPAN,
+        )
+
+
 class Gathered(Generic[ItemT, ResultT]):
     """One kind of change. Made by `opened`.
 
     Args:
+        name: Of the change, for traces.
         pool: Where transactions run.
         fast: One statement for the common cases; None for an item that is not one.
         careful: A transaction for all cases.
@@ -42,18 +78,17 @@ class Gathered(Generic[ItemT, ResultT]):
 
     def __init__(
         self,
+        name: str,
         pool: Pool,
         fast: Fast[ItemT, ResultT],
         careful: Careful[ItemT, ResultT],
-        *,
-        batch_max: int,
-        calls_max: int,
+        sharing: Sharing,
     ) -> None:
         self._pool = pool
         self._run_fast = fast
         self._run_careful = careful
-        self._fast = Gatherer(self._call_fast, batch_max=batch_max, calls_max=calls_max)
-        self._careful = Gatherer(self._call_careful, batch_max=batch_max, calls_max=calls_max)
+        self._fast = sharing.gatherer(f"{name} statement", self._call_fast)
+        self._careful = sharing.gatherer(f"{name} transaction", self._call_careful)
 
     @property
     def depth(self) -> int:
@@ -125,11 +160,10 @@ def _left_over(error: JustStorageError, items: Sequence[object]) -> list[None]:
 
 
 def lookups(
+    name: str,
     pool: Pool,
     statement: Callable[[Connection, Sequence[ItemT]], Awaitable[Sequence[ResultT]]],
-    *,
-    batch_max: int,
-    calls_max: int,
+    sharing: Sharing,
 ) -> Gatherer[ItemT, ResultT]:
     """A gatherer of look-ups: nothing waits for a lock, and nothing is bad about an item."""
 
@@ -143,4 +177,4 @@ def lookups(
             async with pool.connection() as connection:
                 return await statement(connection, items)
 
-    return Gatherer(call, batch_max=batch_max, calls_max=calls_max)
+    return sharing.gatherer(f"{name} statement", call)

@@ -80,7 +80,7 @@ async def opened_store(
 ) -> AsyncIterator[PostgresMetadataStore]:
     """The store, open. See `opened_pool` for what it refuses."""
     async with opened_pool(options, context) as pool:
-        lane = FastLane(pool, options)
+        lane = FastLane(pool, options, context.tracer)
         async with lane.opened():
             context.gauge("waiting", lambda: lane.depth)
             yield PostgresMetadataStore(pool, lane)

@@ -149,6 +149,7 @@ async def open_store(
                 busy_timeout_s=options.busy_timeout_s,
                 turnstile=turnstile,
                 acting=acting,
+                tracer=context.tracer,
             )
         )
         workers = []
@@ -158,7 +159,13 @@ async def open_store(
             workers.append((reading, await _connection(stack, reading, how, read_only=True)))
         lookup_worker, *page_workers = workers
         lookups = await stack.enter_async_context(
-            Gatherer(partial(_look_up, *lookup_worker), batch_max=options.batch_max)
+            Gatherer(
+                partial(_look_up, *lookup_worker),
+                batch_max=options.batch_max,
+                tracer=context.tracer,
+                name="look-up statements",
+                attributes={"db.system.name": "sqlite"},
+            )
         )
         context.gauge("waiting", lambda: writer.depth + lookups.depth)
         yield SqliteMetadataStore(

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
 from juststorage.plugins import Gatherer
-from juststorage.ports import Clock
+from juststorage.ports import Clock, Tracer
 from juststorage_sqlite._audit import Acting
 from juststorage_sqlite._connection import patiently
 from juststorage_sqlite._errors import commit_failure, our_errors, translated
@@ -68,6 +68,7 @@ class Writer:
         busy_timeout_s: How long to wait for another process's transaction.
         turnstile: Orders the transactions of all processes.
         acting: Told in whose name each work is done, where changes are recorded.
+        tracer: Makes a span of each shared transaction; None for none.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Writer:
         busy_timeout_s: float,
         turnstile: Turnstile,
         acting: Acting | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._thread = thread
         self._connection = connection
@@ -89,7 +91,13 @@ class Writer:
         self._acting = acting
         # Who holds it has the connection. First come, first served.
         self._turn: Final = asyncio.Lock()
-        self._gatherer = Gatherer[Work[Any], Any](self._batch, batch_max=batch_max)
+        self._gatherer = Gatherer[Work[Any], Any](
+            self._batch,
+            batch_max=batch_max,
+            tracer=tracer,
+            name="write transaction",
+            attributes={"db.system.name": "sqlite"},
+        )
 
     async def __aenter__(self) -> Self:
         await self._gatherer.__aenter__()

@@ -2,7 +2,7 @@
 
 from juststorage.config._config import Config
 from juststorage.config._describe import options_schema, redacted, schema
-from juststorage.config._operating import Metrics
+from juststorage.config._operating import Metrics, Tracing
 from juststorage.config._sections import (
     AuthSection,
     Blobs,
@@ -34,6 +34,7 @@ __all__ = [
     "RateLimits",
     "Section",
     "Server",
+    "Tracing",
     "Uploads",
     "options_schema",
     "redacted",

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct, field
 
 from juststorage.config._durations import Retention
-from juststorage.config._operating import Metrics
+from juststorage.config._operating import Metrics, Tracing
 from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimits, Server, Uploads
 
 __all__ = [
@@ -214,4 +214,5 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limits: RateLimits = RateLimits()
     audit: Audit = Audit()
     metrics: Metrics = Metrics()
+    tracing: Tracing = Tracing()
     log: Log = Log()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from juststorage.domain import StorageClass
 from juststorage.metrics import BackendGauge
-from juststorage.ports import Clock, MetadataStore
+from juststorage.ports import Clock, MetadataStore, Tracer
 
 __all__ = ["Background", "Gauge", "OpenContext"]
 
@@ -62,6 +62,8 @@ class OpenContext:
             `AuditRepository` says.
         gauge: Show a number among the service's metrics.
         inspect: Only look: bring no schema up to date, and wait for nothing that is away.
+        tracer: Makes spans, for a `Gatherer` and for calls to other services; None where tracing is
+            off. The calls of the ports have their spans already.
     """
 
     instance: str
@@ -75,3 +77,4 @@ class OpenContext:
     audit: bool = False
     gauge: Gauge = _unseen
     inspect: bool = False
+    tracer: Tracer | None = None

@@ -12,12 +12,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
 from juststorage.errors import Unavailable
+from juststorage.ports import Attributes, SpanKind, Tracer
 
 __all__ = ["Gatherer"]
 
@@ -33,6 +34,9 @@ class Gatherer(Generic[ItemT, ResultT]):
             exception that it raises is every item's answer.
         batch_max: Items in one call at most.
         calls_max: Calls under way at once at most.
+        tracer: Makes a span of each call, linked with the requests that share it; None for none.
+        name, attributes: Of those spans. `db.system.name` among them makes the call one to a
+            database.
 
     Cancellation: an item whose caller is gone before its batch starts is never sent; later its
     answer is dropped.
@@ -44,6 +48,9 @@ class Gatherer(Generic[ItemT, ResultT]):
         *,
         batch_max: int,
         calls_max: int = 1,
+        tracer: Tracer | None = None,
+        name: str = "gathered",
+        attributes: Attributes = {},  # noqa: B006  never changed
     ) -> None:
         assert batch_max >= 1 and calls_max >= 1
         self._call = call
@@ -52,6 +59,24 @@ class Gatherer(Generic[ItemT, ResultT]):
         self._waiting: deque[tuple[ItemT, asyncio.Future[ResultT]]] = deque()
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: TaskGroup | None = None
+        if tracer is not None:
+            self._trace(tracer, name, attributes)
+
+    def _trace(self, tracer: Tracer, name: str, attributes: Attributes) -> None:
+        """Have each item carry its request's span. Untraced gatherers know nothing of this."""
+        submit, call = self.submit, self._call
+        kind: SpanKind = "client" if "db.system.name" in attributes else "internal"
+
+        async def carrying(item: ItemT) -> ResultT:
+            return await submit((item, tracer.here()))  # type: ignore[arg-type]
+
+        async def spanned(entries: Sequence[Any]) -> Sequence[ResultT | BaseException]:
+            members = [member for _, member in entries]
+            with tracer.shared(name, members, attributes, kind=kind):
+                return await call([item for item, _ in entries])
+
+        self.submit = carrying  # type: ignore[method-assign]
+        self._call = spanned
 
     @property
     def depth(self) -> int:

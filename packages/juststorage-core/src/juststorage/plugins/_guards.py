@@ -46,7 +46,7 @@ from juststorage.ports import (
     UsageRepository,
 )
 
-__all__ = ["Where", "guard", "unwrap"]
+__all__ = ["Where", "guard", "guarded_parts", "unwrap"]
 
 ServiceT = TypeVar("ServiceT")
 
@@ -355,6 +355,11 @@ class _AuthenticatorGuard(_Guard, Authenticator):
 def guard(service: ServiceT, port: type[Any], where: Where) -> ServiceT:
     """The guarded form of a service, which is an instance of `port` too."""
     return cast("ServiceT", _Guard._ports[port](service, where))  # noqa: SLF001  our own
+
+
+def guarded_parts(service: Any) -> list[tuple[str, Any]]:
+    """What of a guarded service is a guarded service itself, by its attribute."""
+    return [(name, getattr(service, name)) for name in service._parts]  # noqa: SLF001  our own
 
 
 def unwrap(service: ServiceT) -> ServiceT:

@@ -41,6 +41,7 @@ from juststorage.ports._objects import (
     UploadIntent,
 )
 from juststorage.ports._tallies import TallyRepository
+from juststorage.ports._tracer import Attributes, SpanKind, Tracer
 from juststorage.ports._usage import (
     Totals,
     TotalsPart,
@@ -56,6 +57,7 @@ __all__ = [
     "Actor",
     "ApiKeyChange",
     "ApiKeyRepository",
+    "Attributes",
     "AuditEvent",
     "AuditRepository",
     "Authenticator",
@@ -81,11 +83,13 @@ __all__ = [
     "Removal",
     "Reservation",
     "Space",
+    "SpanKind",
     "StagedBlob",
     "StagedEntry",
     "TallyRepository",
     "Totals",
     "TotalsPart",
+    "Tracer",
     "TrashedBlob",
     "UploadIntent",
     "Usage",

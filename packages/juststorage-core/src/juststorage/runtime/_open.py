@@ -20,7 +20,15 @@ from juststorage.plugins import BlobStoreBackend, OpenContext
 from juststorage.plugins._descriptors import NO_CAPABILITIES
 from juststorage.plugins._guards import Where, guard
 from juststorage.plugins._host import PluginHost
-from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
+from juststorage.ports import (
+    Authenticator,
+    BlobStore,
+    Clock,
+    GCPolicy,
+    Hasher,
+    MetadataStore,
+    Tracer,
+)
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._collecting import collect_forever
@@ -29,6 +37,7 @@ from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
 from juststorage.runtime._monitor import Monitor
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import READ_ONLY, Runtime
+from juststorage.runtime._tracing import open_tracer
 from juststorage.runtime._usecases import make_collector
 
 __all__ = ["check_selection", "make_host", "open_runtime"]
@@ -124,7 +133,7 @@ async def open_runtime(
     elif config.embedded_default:
         make_data_dir(config.data_dir)
     failure: BaseException | None = None
-    async with anyio.create_task_group() as tasks:
+    async with open_tracer(config.tracing) as tracer, anyio.create_task_group() as tasks:
         opening = _Opening(
             config,
             host,
@@ -133,6 +142,7 @@ async def open_runtime(
             on_fatal,
             create=create,
             sheet=sheet or Table(SERVICE_FAMILIES).worker(0),
+            tracer=tracer,
         )
         # The task group would wrap what the caller's block raises, hence the detour.
         try:
@@ -173,9 +183,11 @@ class _Opening:
         *,
         create: bool,
         sheet: Sheet,
+        tracer: Tracer | None,
     ) -> None:
         self._config = config
         self._sheet = sheet
+        self._tracer = tracer
         self._gauges: dict[tuple[str, str], list[Callable[[], float]]] = defaultdict(list)
         self._create = create
         self._host = host
@@ -224,6 +236,7 @@ class _Opening:
             supervisors=self._supervisors,
             lost=self._lost,
             sheet=self._sheet,
+            tracer=self._tracer,
         )
 
     async def _open_hasher(self, choice: Choice) -> Hasher:
@@ -258,6 +271,7 @@ class _Opening:
             create=self._create,
             audit=self._config.audit.table,
             gauge=lambda name, read: self._gauges[name, instance].append(read),
+            tracer=self._tracer,
         )
 
         def lost(error: BaseException | None) -> None:
@@ -284,7 +298,15 @@ class _Opening:
         capabilities = (
             backend.capabilities if isinstance(backend, BlobStoreBackend) else NO_CAPABILITIES
         )
-        return guard(service, port, Where(instance, choice.offer.record.distribution, capabilities))
+        guarded = guard(
+            service, port, Where(instance, choice.offer.record.distribution, capabilities)
+        )
+        if self._tracer is not None:
+            # Imported late: whoever traces nothing has nothing of it.
+            from juststorage.plugins._traced import trace_service
+
+            trace_service(guarded, port, self._tracer, instance, choice.offer.name)
+        return guarded
 
     def collect(self, runtime: Runtime) -> None:
         """Start the collector. It is readiness's business like any other background work."""

@@ -14,6 +14,7 @@ from juststorage.plugins._descriptors import AnyBackend
 from juststorage.plugins._hints import near_miss
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import KIND_WORDS, Offer
+from juststorage.runtime._tracing import tracing_problems
 
 __all__ = ["Choice", "Plan", "Selected", "make_plan", "selection_problems", "unknown_tables"]
 
@@ -116,7 +117,7 @@ def unknown_tables(config: Config, host: PluginHost) -> list[str]:
 
 def _choose_all(config: Config, host: PluginHost) -> tuple[dict[str, list[Choice]], list[str]]:
     chosen: dict[str, list[Choice]] = {}
-    problems: list[str] = []
+    problems = tracing_problems(config.tracing)
     for place, section in config.sections().items():
         chosen[place] = []
         for name in dict.fromkeys(section.chosen):

@@ -13,7 +13,15 @@ from juststorage.errors import Misconfigured
 from juststorage.metrics import Sheet
 from juststorage.plugins import BlobCapabilities, BlobStoreBackend, MetadataStoreBackend
 from juststorage.plugins._host import PluginHost
-from juststorage.ports import Authenticator, BlobStore, Clock, GCPolicy, Hasher, MetadataStore
+from juststorage.ports import (
+    Authenticator,
+    BlobStore,
+    Clock,
+    GCPolicy,
+    Hasher,
+    MetadataStore,
+    Tracer,
+)
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._plan import Plan, Selected
 from juststorage.runtime._readiness import Part, need_space, ping_all
@@ -53,6 +61,8 @@ class Runtime:
     """Instances that fell over by themselves."""
     sheet: Sheet = field(repr=False)
     """Where this process counts what it does."""
+    tracer: Tracer | None = field(default=None, repr=False)
+    """Makes spans; None where tracing is off."""
 
     @property
     def read_only(self) -> bool:

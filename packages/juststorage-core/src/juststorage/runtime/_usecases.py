@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 from juststorage.config import GCSection, Uploads
 from juststorage.runtime._monitor import collected
 from juststorage.runtime._runtime import Runtime
+from juststorage.runtime._tracing import around_collections, note_collection
 from juststorage.usecases import (
     AuditLimits,
     AuditStore,
@@ -16,6 +16,7 @@ from juststorage.usecases import (
     ChangeObject,
     CollectGarbage,
     CollectionLimits,
+    CollectionReport,
     CopyObject,
     CursorCodec,
     DeleteObject,
@@ -98,13 +99,19 @@ async def make_key_manager(runtime: Runtime) -> ManageApiKeys:
 
 def make_collector(runtime: Runtime) -> CollectGarbage:
     """The collector, as the section `[gc]` has it."""
+
+    def reported(report: CollectionReport) -> None:
+        collected(runtime.sheet, report)
+        note_collection(runtime.tracer, report)
+
     return CollectGarbage(
         runtime.metadata,
         runtime.blobs,
         runtime.gc_policy,
         clock=runtime.clock,
         limits=_collection_limits(runtime.config.gc),
-        on_report=partial(collected, runtime.sheet),
+        on_report=reported,
+        around=around_collections(runtime.tracer),
     )
 
 

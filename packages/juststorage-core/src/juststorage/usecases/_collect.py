@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from typing import Final
 
@@ -32,6 +32,7 @@ class CollectGarbage:
 
     Args:
         on_report: Told what each run did that was no dry one.
+        around: What each run, named `run`, and each of its steps is done in; for traces.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class CollectGarbage:
         clock: Clock,
         limits: CollectionLimits,
         on_report: Callable[[CollectionReport], None] | None = None,
+        around: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._on_report = on_report
+        self._around = around
         self._clock = clock
         self._limits = limits
         self._garbage = RemoveGarbage(metadata, blobs, policy, clock=clock, limits=limits)
@@ -81,7 +84,8 @@ class CollectGarbage:
             return await self._preview(grace_s, seconds_max)
         await self._begin(wait_s)
         try:
-            return await self._run(grace_s, seconds_max)
+            with self._around("run"):
+                return await self._run(grace_s, seconds_max)
         finally:
             self._running.release()
 
@@ -117,7 +121,8 @@ class CollectGarbage:
         }
         for name, step in steps.items():
             try:
-                await step(report, deadline)
+                with self._around(name):
+                    await step(report, deadline)
             except JustStorageError:
                 report.errors += 1
                 _log.exception("collection_step_failed", extra={"step": name})

@@ -42,7 +42,7 @@ async def open_jwt(options: JwtOptions, context: OpenContext) -> AsyncIterator[A
         if options.jwks_file is not None:
             read = FileReader(Path(options.jwks_file), options)
         elif options.jwks_url is not None or options.discovery:
-            read = await stack.enter_async_context(url_reader(options))
+            read = await stack.enter_async_context(url_reader(options, context.tracer))
         if read is None:
             authenticator.source = FixedRing(_fixed(options, context.instance))
         else:

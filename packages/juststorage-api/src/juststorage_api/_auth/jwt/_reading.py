@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +15,7 @@ import anyio.to_thread
 import httpx2
 
 from juststorage.errors import Misconfigured, Unavailable
+from juststorage.ports import Tracer
 from juststorage_api._auth._jwt_options import JwtOptions
 from juststorage_api._auth.jwt._keys import KeyRing, set_ring
 
@@ -52,9 +53,12 @@ class FileReader:
 class UrlReader:
     """A key set at a URL. One that is slow, large or broken costs one timeout and no more."""
 
-    def __init__(self, client: httpx2.AsyncClient, options: JwtOptions) -> None:
+    def __init__(
+        self, client: httpx2.AsyncClient, options: JwtOptions, tracer: Tracer | None = None
+    ) -> None:
         self._client = client
         self._options = options
+        self._tracer = tracer
 
     async def __call__(self) -> KeyRing:
         """Read it.
@@ -84,8 +88,15 @@ class UrlReader:
         return url
 
     async def _get(self, url: str) -> bytes:
+        if self._tracer is None:
+            return await self._answer(url, {})
+        about = {"http.request.method": "GET", "server.address": urlsplit(url).hostname or ""}
+        with self._tracer.span("GET", about, kind="client", begins=True):
+            return await self._answer(url, self._tracer.headers())
+
+    async def _answer(self, url: str, headers: Mapping[str, str]) -> bytes:
         data = bytearray()
-        async with self._client.stream("GET", url) as response:
+        async with self._client.stream("GET", url, headers=headers) as response:
             if response.status_code != 200:
                 raise Unavailable(f"the key set's server answered {response.status_code}")
             async for chunk in response.aiter_bytes():
@@ -96,7 +107,7 @@ class UrlReader:
 
 
 @asynccontextmanager
-async def url_reader(options: JwtOptions) -> AsyncIterator[UrlReader]:
+async def url_reader(options: JwtOptions, tracer: Tracer | None = None) -> AsyncIterator[UrlReader]:
     """A reader with a connection pool of its own."""
     client = httpx2.AsyncClient(
         timeout=options.fetch_timeout_s,
@@ -106,7 +117,7 @@ async def url_reader(options: JwtOptions) -> AsyncIterator[UrlReader]:
         headers={"accept": "application/json, application/jwk-set+json"},
     )
     async with client:
-        yield UrlReader(client, options)
+        yield UrlReader(client, options, tracer)
 
 
 def require_safe_url(setting: str, url: str, options: JwtOptions) -> None:
