@@ -69,6 +69,7 @@ KINDS = (
             "_api_keys",
             "_usage",
             "_tallies",
+            "_backups",
             "_audit",
             "_idempotency",
         ),

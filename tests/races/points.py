@@ -134,6 +134,7 @@ class MetadataAt:
         self.idempotency: Any = _Part(inner.idempotency, "idempotency", points)
         self.tallies: Any = _Part(inner.tallies, "tallies", points)
         self.audit: Any = _Part(inner.audit, "audit", points)
+        self.backups: Any = _Part(inner.backups, "backups", points)
         self.ping = inner.ping
         self.secret = inner.secret
 

@@ -16,7 +16,7 @@ from juststorage_postgres._pool import Connection, Pool
 from juststorage_postgres._rows import api_key_of
 from juststorage_postgres._schema import api_keys, columns
 
-__all__ = ["PostgresApiKeyRepository"]
+__all__ = ["PostgresApiKeyRepository", "texts"]
 
 _COLUMNS: Final = columns(api_keys)
 
@@ -63,9 +63,9 @@ class PostgresApiKeyRepository(ApiKeyRepository):
                 api_key.name,
                 api_key.prefix,
                 api_key.hashed,
-                _texts(api_key.tenants),
-                _texts(api_key.scopes),
-                _texts(api_key.namespaces),
+                texts(api_key.tenants),
+                texts(api_key.scopes),
+                texts(api_key.namespaces),
                 api_key.expires_at,
                 api_key.last_used_at,
                 api_key.is_active,
@@ -108,7 +108,7 @@ class PostgresApiKeyRepository(ApiKeyRepository):
                 _UPDATE,
                 key_id,
                 after.name,
-                _texts(after.scopes),
+                texts(after.scopes),
                 after.expires_at,
                 after.is_active,
             )
@@ -123,7 +123,8 @@ class PostgresApiKeyRepository(ApiKeyRepository):
         await self._pool.attempt(run, single=True)
 
 
-def _texts(words: Collection[str] | None) -> list[str] | None:
+def texts(words: Collection[str] | None) -> list[str] | None:
+    """Names as a column has them: in order; None means every one."""
     return None if words is None else sorted(words)
 
 

@@ -7,18 +7,18 @@ that.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from juststorage.ports import AuditEvent, AuditRepository
 from juststorage_postgres._pool import Pool
 
-__all__ = ["PostgresAuditRepository"]
+__all__ = ["EVENT_COLUMNS", "PostgresAuditRepository", "event_of"]
 
-_PAGE: Final = """
-SELECT id, at, action, subject, request_id, tenant_id, namespace, target, details
-FROM audit_events WHERE id > $1 ORDER BY id LIMIT $2"""
+EVENT_COLUMNS: Final = "id, at, action, subject, request_id, tenant_id, namespace, target, details"
+
+_PAGE: Final = f"SELECT {EVENT_COLUMNS} FROM audit_events WHERE id > $1 ORDER BY id LIMIT $2"  # noqa: S608
 
 
 class PostgresAuditRepository(AuditRepository):
@@ -30,6 +30,9 @@ class PostgresAuditRepository(AuditRepository):
     async def page(self, *, after: int, limit: int) -> list[AuditEvent]:
         async with self._pool.connection() as connection:
             rows = await connection.fetch(_PAGE, after, limit)
-        return [
-            AuditEvent(**{**row, "details": msgspec.json.decode(row["details"])}) for row in rows
-        ]
+        return [event_of(row) for row in rows]
+
+
+def event_of(row: Any) -> AuditEvent:
+    """An event from `EVENT_COLUMNS`."""
+    return AuditEvent(**{**row, "details": msgspec.json.decode(row["details"])})

@@ -22,6 +22,7 @@ __all__ = [
     "audit_events",
     "blobs",
     "columns",
+    "holds",
     "idempotency_keys",
     "metadata",
     "objects",
@@ -233,6 +234,15 @@ tallies: Final = sa.Table(
     sa.Column("window_start", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("name", _C, primary_key=True),
     sa.Column("amount", sa.BigInteger, nullable=False),
+)
+
+# What keeps collectors from garbage that is younger; no end means a restore that has not ended.
+holds: Final = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("since", _TIME, nullable=False),
+    sa.Column("expires_at", _TIME),
 )
 
 # Filled by triggers, in transactions that say in whose name they act: see `_audit`.

@@ -13,6 +13,7 @@ from juststorage.plugins import OpenContext
 from juststorage.ports import MetadataStore
 from juststorage_postgres._api_keys import PostgresApiKeyRepository
 from juststorage_postgres._audit import PostgresAuditRepository
+from juststorage_postgres._backups import PostgresBackupRepository
 from juststorage_postgres._blobs import PostgresBlobRepository
 from juststorage_postgres._checks import current_revision
 from juststorage_postgres._connect import opened_pool
@@ -34,7 +35,7 @@ _FIND: Final = "SELECT value FROM secrets WHERE name = $1"
 class PostgresMetadataStore(MetadataStore):
     """See `MetadataStore`. Its repositories share the pool and the gatherers."""
 
-    def __init__(self, pool: Pool, lane: FastLane) -> None:
+    def __init__(self, pool: Pool, lane: FastLane, options: PostgresOptions) -> None:
         self._pool = pool
         self.objects = PostgresObjectRepository(pool, lane)
         self.blobs = PostgresBlobRepository(pool)
@@ -43,6 +44,7 @@ class PostgresMetadataStore(MetadataStore):
         self.usage = PostgresUsageRepository(pool)
         self.tallies = PostgresTallyRepository(pool)
         self.audit = PostgresAuditRepository(pool)
+        self.backups = PostgresBackupRepository(pool, options)
 
     async def ping(self) -> None:
         async with self._pool.connection() as connection:
@@ -83,4 +85,4 @@ async def opened_store(
         lane = FastLane(pool, options, context.tracer)
         async with lane.opened():
             context.gauge("waiting", lambda: lane.depth)
-            yield PostgresMetadataStore(pool, lane)
+            yield PostgresMetadataStore(pool, lane, options)

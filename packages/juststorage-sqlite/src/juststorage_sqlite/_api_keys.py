@@ -19,7 +19,7 @@ from juststorage_sqlite._rows import API_KEY_COLUMNS, api_key_of, names_json
 from juststorage_sqlite._times import from_micros, to_micros
 from juststorage_sqlite._writer import Writer
 
-__all__ = ["SqliteApiKeyRepository"]
+__all__ = ["SqliteApiKeyRepository", "api_key_values"]
 
 _SELECT: Final = f"SELECT {API_KEY_COLUMNS} FROM api_keys"
 
@@ -67,7 +67,14 @@ _INSERT: Final = (
 
 
 def _create(db: sqlite3.Connection, now: int, api_key: ApiKey) -> ApiKey:
-    values = (
+    if db.execute(_INSERT, api_key_values(api_key, now)).rowcount == 0:
+        raise InvalidState("there is such an API key already")
+    return replace(api_key, created_at=from_micros(now))
+
+
+def api_key_values(api_key: ApiKey, created_at: int) -> tuple[Any, ...]:
+    """What `API_KEY_COLUMNS` hold of a key."""
+    return (
         api_key.id,
         api_key.name,
         api_key.prefix,
@@ -75,14 +82,11 @@ def _create(db: sqlite3.Connection, now: int, api_key: ApiKey) -> ApiKey:
         None if api_key.tenants is None else names_json(api_key.tenants),
         names_json(api_key.scopes),
         None if api_key.namespaces is None else names_json(api_key.namespaces),
-        now,
+        created_at,
         _micros_or_none(api_key.expires_at),
         _micros_or_none(api_key.last_used_at),
         api_key.is_active,
     )
-    if db.execute(_INSERT, values).rowcount == 0:
-        raise InvalidState("there is such an API key already")
-    return replace(api_key, created_at=from_micros(now))
 
 
 def _micros_or_none(time: datetime | None) -> int | None:

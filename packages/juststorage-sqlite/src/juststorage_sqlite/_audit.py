@@ -17,7 +17,7 @@ from juststorage.ports import AUDIT_NOBODY, AuditEvent, AuditRepository, acting
 from juststorage_sqlite._reader import Reader
 from juststorage_sqlite._times import from_micros
 
-__all__ = ["Acting", "SqliteAuditRepository"]
+__all__ = ["EVENT_COLUMNS", "Acting", "SqliteAuditRepository", "event_of"]
 
 ResultT = TypeVar("ResultT")
 
@@ -69,10 +69,8 @@ _TRIGGERS: Final = (
         _KEY,
     ),
 )
-_PAGE: Final = (
-    "SELECT id, at, action, subject, request_id, tenant_id, namespace, target, details"
-    " FROM audit_events WHERE id > ? ORDER BY id LIMIT ?"
-)
+EVENT_COLUMNS: Final = "id, at, action, subject, request_id, tenant_id, namespace, target, details"
+_PAGE: Final = f"SELECT {EVENT_COLUMNS} FROM audit_events WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608
 
 
 class Acting:
@@ -126,10 +124,11 @@ class SqliteAuditRepository(AuditRepository):
 
 
 def _page(db: sqlite3.Connection, after: int, limit: int) -> list[AuditEvent]:
-    return [_event(row) for row in db.execute(_PAGE, (after, limit))]
+    return [event_of(row) for row in db.execute(_PAGE, (after, limit))]
 
 
-def _event(row: tuple[Any, ...]) -> AuditEvent:
+def event_of(row: tuple[Any, ...]) -> AuditEvent:
+    """An event from `EVENT_COLUMNS`."""
     event_id, at, action, subject, request_id, tenant_id, namespace, target, details = row
     return AuditEvent(
         id=event_id,

@@ -49,10 +49,16 @@ _HOLDERS: Final = (
     "(SELECT count(*) FROM objects o"
     " WHERE o.blob_hash = b.content_hash AND o.storage_class = b.storage_class)"
 )
+_HELD_SINCE: Final = (
+    "coalesce((SELECT min(since) FROM holds WHERE expires_at IS NULL OR expires_at > ?2),"
+    " 9223372036854775807)"
+)
+"""What has been garbage for longer is in no hold that runs at ?2."""
 _GARBAGE: Final = json_rows(
     BLOB_COLUMNS,
     f"SELECT {BLOB_COLUMNS} FROM blobs WHERE ref_count = 0 AND zero_since <= ?1"
     " AND (claimed_until IS NULL OR claimed_until <= ?2)"
+    f" AND zero_since < {_HELD_SINCE}"
     " AND (zero_since, content_hash, storage_class) > (?4, ?5, ?6)"
     " ORDER BY zero_since, content_hash, storage_class LIMIT ?3",
 )

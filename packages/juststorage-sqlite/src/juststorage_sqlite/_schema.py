@@ -175,6 +175,16 @@ tallies = Table(
     sqlite_with_rowid=False,
 )
 
+# What keeps collectors from garbage that is younger; no end means a restore that has not ended.
+holds = Table(
+    "holds",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("since", Integer, nullable=False),
+    Column("expires_at", Integer),
+    sqlite_with_rowid=False,
+)
+
 # What alembic makes by itself; here, so that a fresh file needs no alembic.
 alembic_version = Table(
     "alembic_version",

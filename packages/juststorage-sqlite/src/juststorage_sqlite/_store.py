@@ -15,6 +15,7 @@ from juststorage.plugins import Gatherer, OpenContext
 from juststorage.ports import Clock, MetadataStore
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
 from juststorage_sqlite._audit import Acting, SqliteAuditRepository
+from juststorage_sqlite._backups import SqliteBackupRepository
 from juststorage_sqlite._blobs import SqliteBlobRepository
 from juststorage_sqlite._connection import Connecting, connect
 from juststorage_sqlite._errors import our_errors
@@ -47,6 +48,7 @@ class SqliteMetadataStore(MetadataStore):
         reader: Reader,
         quick: Reader,
         lookups: Gatherer[Any, Any],
+        how: Connecting,
     ) -> None:
         self._writer = writer
         self._reader = quick
@@ -57,6 +59,7 @@ class SqliteMetadataStore(MetadataStore):
         self.usage = SqliteUsageRepository(writer, reader)
         self.tallies = SqliteTallyRepository(writer)
         self.audit = SqliteAuditRepository(reader)
+        self.backups = SqliteBackupRepository(clock, writer, quick, how)
 
     async def ping(self) -> None:
         await self._reader.run(_ping)
@@ -175,6 +178,7 @@ async def open_store(
             # What every request may need must not wait behind listings.
             quick=Reader([lookup_worker], shared=True),
             lookups=lookups,
+            how=how,
         )
 
 

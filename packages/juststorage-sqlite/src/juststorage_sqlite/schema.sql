@@ -55,6 +55,14 @@ CREATE INDEX ix_blobs_garbage ON blobs (zero_since) WHERE ref_count = 0;
 
 CREATE INDEX ix_blobs_locator ON blobs (storage_class, locator) WHERE locator IS NOT NULL;
 
+CREATE TABLE holds (
+	name TEXT NOT NULL,
+	since INTEGER NOT NULL,
+	expires_at INTEGER,
+	PRIMARY KEY (name)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE idempotency_keys (
 	tenant_id TEXT NOT NULL,
 	"key" TEXT NOT NULL,

@@ -41,6 +41,7 @@ def test_status_before_and_after(how: Connecting) -> None:
         "idempotency_keys",
         "audit_events",
         "tallies",
+        "holds",
     }
 
 

@@ -19,6 +19,10 @@ from juststorage.errors import JustStorageError, Misconfigured
 __all__ = ["juststorage", "main"]
 
 _OWN: Mapping[str, tuple[str, str]] = {
+    "backup": (
+        "Keep a copy of everything, verify it, and put it back",
+        "juststorage.cli._backup:command",
+    ),
     "config": ("Check, show or describe the configuration", "juststorage.cli._config:command"),
     "doctor": (
         "Say what a service would trip over here, and what to do",

@@ -5,6 +5,9 @@ from juststorage.config._describe import options_schema, redacted, schema
 from juststorage.config._operating import Metrics, Tracing
 from juststorage.config._sections import (
     AuthSection,
+    Backup,
+    BackupContentsSection,
+    BackupManifestsSection,
     Blobs,
     ColdBlobsSection,
     GCSection,
@@ -19,6 +22,9 @@ from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimit
 __all__ = [
     "Audit",
     "AuthSection",
+    "Backup",
+    "BackupContentsSection",
+    "BackupManifestsSection",
     "Blobs",
     "ColdBlobsSection",
     "Config",

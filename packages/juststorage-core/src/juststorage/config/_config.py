@@ -132,6 +132,8 @@ class Config(TopLevel, frozen=True, kw_only=True):
             "metadata": self.metadata,
             "blobs.hot": self.blobs.hot,
             "blobs.cold": self.blobs.cold,
+            "backup.contents": self.backup.contents,
+            "backup.manifests": self.backup.manifests,
             "hasher": self.hasher,
             "gc": self.gc,
             "auth": self.auth,

@@ -18,6 +18,9 @@ from juststorage.config._serving import Audit, Downloads, Limits, Log, RateLimit
 __all__ = [
     "TABLES",
     "AuthSection",
+    "Backup",
+    "BackupContentsSection",
+    "BackupManifestsSection",
     "Blobs",
     "ColdBlobsSection",
     "GCSection",
@@ -113,6 +116,33 @@ class Blobs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cold: ColdBlobsSection = ColdBlobsSection()
 
 
+class BackupContentsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where backups keep the bytes of blobs; none of the service's own stores."""
+
+    kind = "blob_store"
+
+    backend: Annotated[
+        str | None, Meta(description="Name of the blob store; unset means directories only")
+    ] = None
+
+
+class BackupManifestsSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where backups keep their manifests: a store of its own, that holds nothing else."""
+
+    kind = "blob_store"
+
+    backend: Annotated[
+        str | None, Meta(description="Name of the blob store; unset means directories only")
+    ] = None
+
+
+class Backup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The blob stores that `juststorage backup` uses where it is not given a directory."""
+
+    contents: BackupContentsSection = BackupContentsSection()
+    manifests: BackupManifestsSection = BackupManifestsSection()
+
+
 class HasherSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How new content is named; what other hashers named stays readable while they are known."""
 
@@ -204,6 +234,7 @@ class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     plugins: PluginsSection = PluginsSection()
     metadata: MetadataSection = MetadataSection()
     blobs: Blobs = Blobs()
+    backup: Backup = Backup()
     hasher: HasherSection = HasherSection()
     auth: AuthSection = AuthSection()
     gc: GCSection = GCSection()

@@ -27,6 +27,7 @@ from juststorage.ports import (
     ApiKeyRepository,
     AuditRepository,
     Authenticator,
+    BackupRepository,
     BlobReader,
     BlobRepository,
     BlobStore,
@@ -39,6 +40,7 @@ from juststorage.ports import (
     IdempotencyRepository,
     MetadataStore,
     ObjectRepository,
+    Snapshot,
     Space,
     StagedBlob,
     TallyRepository,
@@ -211,6 +213,14 @@ class _TallyRepositoryGuard(_Guard, TallyRepository):
 
 
 class _AuditRepositoryGuard(_Guard, AuditRepository):
+    pass
+
+
+class _SnapshotGuard(_Closing, Snapshot):
+    pass
+
+
+class _BackupRepositoryGuard(_Guard, BackupRepository):
     pass
 
 

@@ -12,6 +12,14 @@ from juststorage.ports._audit import (
     acting,
 )
 from juststorage.ports._authenticator import Authenticator, Credentials
+from juststorage.ports._backups import (
+    BackupRepository,
+    Hold,
+    Record,
+    SavedAnswer,
+    SavedBlob,
+    Snapshot,
+)
 from juststorage.ports._blob_store import (
     BlobReader,
     BlobStore,
@@ -61,6 +69,7 @@ __all__ = [
     "AuditEvent",
     "AuditRepository",
     "Authenticator",
+    "BackupRepository",
     "BlobReader",
     "BlobRepository",
     "BlobStore",
@@ -74,14 +83,19 @@ __all__ = [
     "GarbageCandidate",
     "HashState",
     "Hasher",
+    "Hold",
     "IdempotencyRecord",
     "IdempotencyRepository",
     "Lease",
     "MetadataStore",
     "ObjectRepository",
     "PlacedBlob",
+    "Record",
     "Removal",
     "Reservation",
+    "SavedAnswer",
+    "SavedBlob",
+    "Snapshot",
     "Space",
     "SpanKind",
     "StagedBlob",

@@ -61,12 +61,13 @@ class BlobRepository(ABC):
     ) -> list[Blob]:
         """Claim garbage for removal: step a of the collection.
 
-        Candidates have ref_count 0, zero_since at least `grace_s` ago, and no claim that still
-        runs; they are taken in the order of (zero_since, key), oldest first, skipping rows that
-        another transaction has locked. `agree` is asked inside the transaction, sync, in that
-        order, once for each (again when the transaction is attempted again); those it refuses stay
-        as they are and do not count toward `limit` (at most ten times `limit` are looked at). For
-        the others stored_at becomes NULL and the claim runs for `claim_s` seconds.
+        Candidates have ref_count 0, zero_since at least `grace_s` ago and before the time of every
+        hold that runs (`BackupRepository.hold`), and no claim that still runs; they are taken in
+        the order of (zero_since, key), oldest first, skipping rows that another transaction has
+        locked. `agree` is asked inside the transaction, sync, in that order, once for each (again
+        when the transaction is attempted again); those it refuses stay as they are and do not count
+        toward `limit` (at most ten times `limit` are looked at). For the others stored_at becomes
+        NULL and the claim runs for `claim_s` seconds.
 
         With `after`, only candidates behind that one: whoever passes the last one that `agree` was
         asked about comes past all of them, however many are refused.

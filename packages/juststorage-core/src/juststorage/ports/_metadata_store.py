@@ -27,6 +27,7 @@ from datetime import datetime
 
 from juststorage.ports._api_keys import ApiKeyRepository
 from juststorage.ports._audit import AuditRepository
+from juststorage.ports._backups import BackupRepository
 from juststorage.ports._blobs import BlobRepository
 from juststorage.ports._idempotency import IdempotencyRepository
 from juststorage.ports._objects import ObjectRepository
@@ -46,6 +47,7 @@ class MetadataStore(ABC):
     tallies: TallyRepository
     audit: AuditRepository
     idempotency: IdempotencyRepository
+    backups: BackupRepository
 
     @abstractmethod
     async def ping(self) -> None:

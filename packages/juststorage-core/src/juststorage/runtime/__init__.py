@@ -3,6 +3,13 @@
 from juststorage.plugins._guards import unwrap
 from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import PluginRecord, PluginStatus
+from juststorage.runtime._backing_up import (
+    BackupPlace,
+    make_backup,
+    make_restore,
+    make_verification,
+    open_backup_place,
+)
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._logging import (
@@ -21,6 +28,7 @@ from juststorage.runtime._runtime import Runtime
 from juststorage.runtime._usecases import UseCases, make_auditor, make_collector, make_key_manager
 
 __all__ = [
+    "BackupPlace",
     "FsckResult",
     "Part",
     "PluginHost",
@@ -35,12 +43,16 @@ __all__ = [
     "log_fields",
     "log_line",
     "make_auditor",
+    "make_backup",
     "make_collector",
     "make_data_dir",
     "make_handler",
     "make_host",
     "make_key_manager",
     "make_migrator",
+    "make_restore",
+    "make_verification",
+    "open_backup_place",
     "open_runtime",
     "require_data_dir",
     "set_up_logging",

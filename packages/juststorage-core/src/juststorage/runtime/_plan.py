@@ -16,7 +16,16 @@ from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import KIND_WORDS, Offer
 from juststorage.runtime._tracing import tracing_problems
 
-__all__ = ["Choice", "Plan", "Selected", "make_plan", "selection_problems", "unknown_tables"]
+__all__ = [
+    "Choice",
+    "Plan",
+    "Selected",
+    "choose",
+    "hasher_choices",
+    "make_plan",
+    "selection_problems",
+    "unknown_tables",
+]
 
 
 class Selected(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +89,6 @@ def make_plan(config: Config, host: PluginHost) -> Plan:
     chosen, problems = _choose_all(config, host)
     if problems:
         raise Misconfigured(*problems)
-    others = set(host.backends(HasherSection.kind)) - {config.hasher.backend}
     return Plan(
         metadata=chosen["metadata"][0],
         blobs={
@@ -89,11 +97,23 @@ def make_plan(config: Config, host: PluginHost) -> Plan:
             for choice in chosen[f"blobs.{storage_class}"]
         },
         hasher=chosen["hasher"][0],
-        other_hashers=tuple(
-            _choose(host, "hasher", config.hasher, name) for name in sorted(others)
-        ),
+        other_hashers=hasher_choices(config, host)[1],
         gc_policy=chosen["gc"][0],
         authenticators=tuple(chosen["auth"]),
+    )
+
+
+def hasher_choices(config: Config, host: PluginHost) -> tuple[Choice, tuple[Choice, ...]]:
+    """The hasher of new content; and all others that are known.
+
+    Raises:
+        Misconfigured: It is missing, or one of them has wrong options.
+    """
+    chosen = config.hasher.backend
+    others = sorted(set(host.backends(HasherSection.kind)) - {chosen})
+    return (
+        choose(host, "hasher", config.hasher, chosen),
+        tuple(choose(host, "hasher", config.hasher, name) for name in others),
     )
 
 
@@ -122,13 +142,18 @@ def _choose_all(config: Config, host: PluginHost) -> tuple[dict[str, list[Choice
         chosen[place] = []
         for name in dict.fromkeys(section.chosen):
             try:
-                chosen[place].append(_choose(host, place, section, name))
+                chosen[place].append(choose(host, place, section, name))
             except Misconfigured as error:
                 problems += error.problems
     return chosen, problems
 
 
-def _choose(host: PluginHost, place: str, section: Section, name: str) -> Choice:
+def choose(host: PluginHost, place: str, section: Section, name: str) -> Choice:
+    """Select and bind one.
+
+    Raises:
+        Misconfigured: It is missing, or has wrong options.
+    """
     setting = f"{place}.{section.selector}"
     if section.chosen.count(name) > 1:
         raise Misconfigured(f"{setting}: {name!r} is named twice")

@@ -1,6 +1,21 @@
 """What JustStorage does, in terms of the ports: no framework, no driver, no file."""
 
 from juststorage.usecases._audit import AuditLimits, AuditStore, Finding
+from juststorage.usecases._backup import (
+    BackupReport,
+    BackupTarget,
+    CreateBackup,
+    Damage,
+    FixedPlaces,
+    Manifest,
+    Place,
+    Places,
+    RestoreBackup,
+    RestoreReport,
+    VerifyBackup,
+    Watcher,
+    upload_id_of,
+)
 from juststorage.usecases._change import ChangeObject
 from juststorage.usecases._collect import CollectGarbage
 from juststorage.usecases._collection import CollectionLimits, CollectionReport
@@ -25,6 +40,8 @@ __all__ = [
     "ApiKeyListing",
     "AuditLimits",
     "AuditStore",
+    "BackupReport",
+    "BackupTarget",
     "BlobCopier",
     "ChangeObject",
     "CollectGarbage",
@@ -32,18 +49,29 @@ __all__ = [
     "CollectionReport",
     "CopyObject",
     "CopyTarget",
+    "CreateBackup",
     "CursorCodec",
+    "Damage",
     "DeleteObject",
     "Deleted",
     "DownloadObject",
     "FindObject",
     "Finding",
+    "FixedPlaces",
     "IssuedApiKey",
     "ListObjects",
     "Listing",
     "ManageApiKeys",
+    "Manifest",
     "MeasureUsage",
     "NewApiKey",
+    "Place",
+    "Places",
+    "RestoreBackup",
+    "RestoreReport",
     "UploadLimits",
     "UploadObject",
+    "VerifyBackup",
+    "Watcher",
+    "upload_id_of",
 ]

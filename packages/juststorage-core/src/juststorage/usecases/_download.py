@@ -69,7 +69,8 @@ class DownloadObject:
         store = self._blobs.get(stored.storage_class)
         if store is None:
             raise Unavailable(f"the storage class {stored.storage_class} is not configured")
-        assert stored.locator is not None
+        if stored.locator is None:
+            raise BlobMissing("the object's bytes are missing")  # and were when it was restored
         try:
             reader = await store.open(stored.locator)
         except NotFound:
@@ -121,7 +122,8 @@ class DownloadObject:
         if current is None:
             raise NotFound("there is no such object")
         store = self._blobs.get(current.storage_class)
-        assert store is not None and current.locator is not None
+        if store is None or current.locator is None:
+            raise BlobMissing("the object's bytes are missing")
         moved = (current.storage_class, current.locator) != (stored.storage_class, stored.locator)
         # Not moved: a collector woke up late, or a database was restored to an earlier time (R19,
         # R22). The trash outlives both.

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from juststorage.runtime import Runtime, open_runtime
-from juststorage.runtime import _open as opening
+from juststorage.runtime import _opening as opening
 from juststorage.runtime._background import CRASHES_MAX, HEALTHY_S
 from juststorage.testing import FakeClock
 

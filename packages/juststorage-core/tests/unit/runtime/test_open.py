@@ -339,7 +339,7 @@ def test_guarded_metadata_is_a_port() -> None:
     from juststorage.plugins._guards import Where, guard
 
     class Store:
-        objects = blobs = api_keys = usage = idempotency = tallies = audit = None
+        objects = blobs = api_keys = usage = idempotency = tallies = audit = backups = None
 
     made: Any = guard(Store(), MetadataStore, Where("metadata", None))
     assert isinstance(made, MetadataStore)

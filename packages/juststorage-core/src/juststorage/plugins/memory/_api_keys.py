@@ -35,6 +35,19 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         self._became(None, created)
         return created
 
+    def put_back(self, api_key: ApiKey) -> None:
+        """Insert a key as it was, unless it is there."""
+        if api_key.id in self._keys:
+            return
+        if api_key.hashed in self._ids:
+            raise InvalidState("another API key has the same hash")
+        self._keys[api_key.id] = api_key
+        self._ids[api_key.hashed] = api_key.id
+
+    def all(self) -> list[ApiKey]:
+        """Every key, by ascending id."""
+        return [self._keys[key_id] for key_id in sorted(self._keys)]
+
     async def find_by_hash(self, hashed: bytes) -> ApiKey | None:
         await checkpoint()
         key_id = self._ids.get(hashed)

@@ -27,7 +27,17 @@ class MemoryAuditRepository(AuditRepository):
 
     async def page(self, *, after: int, limit: int) -> list[AuditEvent]:
         await checkpoint()
-        return self._events[after : after + limit]
+        return [event for event in self._events if event.id > after][:limit]
+
+    def all(self) -> list[AuditEvent]:
+        """Every event, by ascending id."""
+        return list(self._events)
+
+    def put_back(self, event: AuditEvent) -> None:
+        """Add an event as it was, unless one with its id is there."""
+        if all(each.id != event.id for each in self._events):
+            self._events.append(event)
+            self._events.sort(key=lambda each: each.id)
 
     def object_became(self, before: StoredObject, now: StoredObject) -> None:
         """Record what that means, if it means anything to clients."""
@@ -66,7 +76,7 @@ class MemoryAuditRepository(AuditRepository):
         actor = acting.get()
         self._events.append(
             AuditEvent(
-                id=len(self._events) + 1,
+                id=self._events[-1].id + 1 if self._events else 1,
                 at=self._clock.now(),
                 action=action,
                 subject=actor.subject,

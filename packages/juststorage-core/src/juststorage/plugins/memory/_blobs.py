@@ -72,10 +72,12 @@ class MemoryBlobRepository(BlobRepository):
         if after is not None:
             assert after.zero_since is not None, "a candidate has no references"
             edge = (after.zero_since, after.key)
+        held_since = self._rows.held_since()
         return [
             (blob.zero_since, key)
             for key, blob in self._rows.blobs.items()
             if blob.zero_since is not None and blob.zero_since <= zero_until
+            if held_since is None or blob.zero_since < held_since
             if edge is None or (blob.zero_since, key) > edge
             if blob.claimed_until is None or blob.claimed_until <= now
             if not self._rows.is_locked(key)

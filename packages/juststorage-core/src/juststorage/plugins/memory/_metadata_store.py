@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from juststorage.plugins.memory._api_keys import MemoryApiKeyRepository
 from juststorage.plugins.memory._audit import MemoryAuditRepository
+from juststorage.plugins.memory._backups import MemoryBackupRepository
 from juststorage.plugins.memory._blobs import MemoryBlobRepository
 from juststorage.plugins.memory._idempotency import MemoryIdempotencyRepository
 from juststorage.plugins.memory._objects import MemoryObjectRepository
@@ -31,6 +32,7 @@ class MemoryMetadataStore(MetadataStore):
         self.api_keys = MemoryApiKeyRepository(clock, became=self.audit.key_became)
         self.idempotency = MemoryIdempotencyRepository(self.rows)
         self.usage = MemoryUsageRepository(self.rows)
+        self.backups = MemoryBackupRepository(self.rows, self.api_keys, self.audit)
         self._secrets: dict[str, bytes] = {}
 
     async def ping(self) -> None:

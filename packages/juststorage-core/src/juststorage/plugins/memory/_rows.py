@@ -31,7 +31,7 @@ from juststorage.domain import (
     TenantId,
 )
 from juststorage.plugins.memory._idempotency import KeyRecord
-from juststorage.ports import Clock, Content
+from juststorage.ports import Clock, Content, Hold
 
 __all__ = ["ObjectRow", "Rows"]
 
@@ -71,6 +71,7 @@ class Rows:
     objects: dict[ObjectId, ObjectRow] = field(default_factory=dict)
     blobs: dict[BlobKey, Blob] = field(default_factory=dict)
     key_records: dict[tuple[TenantId, str], KeyRecord] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
     usage: dict[UsageName, tuple[int, int]] = field(default_factory=dict)
     """COMMITTED objects and their bytes."""
     _by_tenant: defaultdict[TenantId, set[ObjectId]] = field(
@@ -86,6 +87,16 @@ class Rows:
     def ago(self, seconds: float) -> datetime:
         """That long before now."""
         return self.clock.now() - timedelta(seconds=seconds)
+
+    def held_since(self) -> datetime | None:
+        """What has been garbage for longer is in no hold; None where there is none."""
+        now = self.now()
+        running = (
+            each.since
+            for each in self.holds.values()
+            if each.expires_at is None or now < each.expires_at
+        )
+        return min(running, default=None)
 
     # -- locks --------------------------------------------------------------------------------
 

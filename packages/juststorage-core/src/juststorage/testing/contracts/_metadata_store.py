@@ -11,6 +11,7 @@ from juststorage.testing._machines import run_machine
 from juststorage.testing._metadata_machine import MetadataMachine
 from juststorage.testing.contracts._metadata_api_keys import MetadataApiKeys
 from juststorage.testing.contracts._metadata_audit import MetadataAudit
+from juststorage.testing.contracts._metadata_backups import MetadataBackups
 from juststorage.testing.contracts._metadata_changing import MetadataChanging
 from juststorage.testing.contracts._metadata_collecting import MetadataCollecting
 from juststorage.testing.contracts._metadata_idempotency import MetadataIdempotency
@@ -36,6 +37,7 @@ class MetadataStoreContract(
     MetadataAudit,
     MetadataUsage,
     MetadataIdempotency,
+    MetadataBackups,
 ):
     """The contract of `MetadataStore`.
 

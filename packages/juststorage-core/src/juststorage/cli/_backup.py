@@ -1,0 +1,331 @@
+"""`juststorage backup`: keep a copy of everything, verify it, and put it back."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import anyio
+import click
+import msgspec
+
+from juststorage.cli._options import ConfigSource, config_options
+from juststorage.cli._progress import Bar, readable_bytes
+from juststorage.cli._tables import table
+from juststorage.config import Audit, Config
+from juststorage.usecases import BackupReport, Damage, Manifest, RestoreReport
+
+__all__ = ["command"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_JOBS: Final = 8
+_PLACE: Final = (
+    "DIR is the directory that holds the backups; without it they are in the blob stores that"
+    " [backup] configures."
+)
+
+
+@click.group(
+    name="backup",
+    epilog="\b\nExamples:\n  juststorage backup create /mnt/backup\n"
+    "  juststorage backup verify /mnt/backup\n  juststorage backup restore /mnt/backup\n\n"
+    "docs/backup.md has what a backup is, and point-in-time recovery with PostgreSQL's own tools.",
+)
+def command() -> None:
+    """Keep a copy of everything, verify it, and put it back."""
+
+
+def _place(wrapped: Callable[P, R]) -> Callable[..., R]:
+    """Add DIR, the configuration, and what all of these commands take."""
+
+    @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+    @config_options
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(wrapped)
+    def with_place(*args: Any, **kwargs: Any) -> R:
+        return wrapped(*args, **kwargs)
+
+    return with_place
+
+
+def _jobs(wrapped: Callable[P, R]) -> Callable[P, R]:
+    return click.option(
+        "--jobs", type=click.IntRange(1, 64), default=_JOBS, show_default=True, help="At once."
+    )(wrapped)
+
+
+@command.command(
+    epilog=f"{_PLACE}\n\n\b\nExamples:\n  juststorage backup create /mnt/backup\n"
+    "  juststorage backup create --config juststorage.toml --json\n\n"
+    "\b\nExit codes: 0 done; 1 it failed, or blobs of the service are damaged, which are named;\n"
+    "2 wrong usage or configuration."
+)
+@_place
+@_jobs
+@click.pass_context
+def create(
+    ctx: click.Context, *, source: ConfigSource, directory: Path | None, as_json: bool, jobs: int
+) -> None:
+    """Back up metadata and blobs, beside the service in use.
+
+    Copies what the earlier backups there do not have yet. One that was interrupted is run again,
+    and goes on where it was. Until it ends no collector removes what it needs.
+    """
+    report = _run(_create, source.load(), directory, jobs)
+    if as_json:
+        _echo_json(report)
+    else:
+        click.echo(
+            f"backup {report.id} of {_counted(report.records)}: {report.copied} contents copied"
+            f" ({readable_bytes(report.bytes_copied)}), {report.found} were there"
+        )
+    for problem in report.missing:
+        click.echo(f"juststorage: not backed up: {problem}", err=True)
+    ctx.exit(1 if report.missing_count else 0)
+
+
+@command.command(
+    name="list",
+    epilog=f"{_PLACE}\n\n\b\nExample:\n  juststorage backup list /mnt/backup\n\n"
+    "\b\nExit codes: 0 listed; 1 a manifest is damaged; 2 wrong usage or configuration.",
+)
+@_place
+@click.pass_context
+def list_(
+    ctx: click.Context, *, source: ConfigSource, directory: Path | None, as_json: bool
+) -> None:
+    """List the backups, the oldest first."""
+    found, wrong = _run(_list, source.load(), directory)
+    if as_json:
+        for manifest in found:
+            click.echo(msgspec.json.encode(_summary(manifest)).decode())
+    else:
+        rows = [
+            [
+                each.id,
+                each.taken_at.isoformat(timespec="seconds"),
+                str(each.records.get("objects", 0)),
+                readable_bytes(sum(each.blob_bytes.values())),
+                str(len(each.missing)) if each.missing else "",
+            ]
+            for each in found
+        ]
+        click.echo(table(["ID", "TAKEN AT", "OBJECTS", "BLOBS", "DAMAGED"], rows))
+    for problem in wrong:
+        click.echo(f"juststorage: {problem}", err=True)
+    ctx.exit(1 if wrong else 0)
+
+
+@command.command(
+    epilog=f"{_PLACE}\n\n\b\nExamples:\n  juststorage backup verify /mnt/backup\n"
+    "  juststorage backup verify --quick --id 0190163d --json /mnt/backup\n\n"
+    "\b\nExit codes: 0 all of it can be restored; 1 it is damaged, or the check failed;\n"
+    "2 wrong usage or configuration."
+)
+@_place
+@_jobs
+@click.option("--id", "backup_id", help="Which one, or how its id begins; else the newest.")
+@click.option("--quick", is_flag=True, help="Look at the sizes of blobs only, read none.")
+@click.option(
+    "--discard-damaged",
+    is_flag=True,
+    help="Remove what is damaged from the backup: the next `create` copies it anew.",
+)
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    *,
+    source: ConfigSource,
+    directory: Path | None,
+    as_json: bool,
+    jobs: int,
+    backup_id: str | None,
+    quick: bool,
+    discard_damaged: bool,
+) -> None:
+    """Read a backup whole, and compare every hash. Needs no service and no database."""
+
+    def tell(damage: Damage) -> None:
+        if as_json:
+            click.echo(msgspec.json.encode(damage).decode())
+        else:
+            gone = " (discarded)" if damage.discarded else ""
+            click.echo(f"{damage.subject}: {damage.detail}{gone}")
+
+    manifest, damages = _run(
+        _verify,
+        source.load(),
+        directory,
+        tell,
+        backup_id=backup_id,
+        jobs=jobs,
+        quick=quick,
+        discard=discard_damaged,
+    )
+    if as_json:
+        click.echo(msgspec.json.encode({"id": manifest.id, "damages": damages}).decode())
+    elif damages:
+        click.echo(f"backup {manifest.id}: {damages} damaged")
+    else:
+        click.echo(f"backup {manifest.id} of {_counted(manifest.records)}: whole")
+    ctx.exit(1 if damages else 0)
+
+
+@command.command(
+    epilog=f"{_PLACE}\n\n\b\nExamples:\n  juststorage backup restore /mnt/backup\n"
+    "  juststorage backup restore --id 0190163d --config juststorage.toml /mnt/backup\n\n"
+    "\b\nExit codes: 0 done; 1 it failed, or blobs are missing, which are named; run it again;\n"
+    "2 wrong usage or configuration."
+)
+@_place
+@_jobs
+@click.option("--id", "backup_id", help="Which one, or how its id begins; else the newest.")
+@click.option(
+    "--accept-missing",
+    is_flag=True,
+    help="End the restore although blobs are missing: their objects cannot be read.",
+)
+@click.pass_context
+def restore(
+    ctx: click.Context,
+    *,
+    source: ConfigSource,
+    directory: Path | None,
+    as_json: bool,
+    jobs: int,
+    backup_id: str | None,
+    accept_missing: bool,
+) -> None:
+    """Put a backup back into a deployment that has no objects. Stop its service first.
+
+    Whatever the metadata store and the blob stores are: they need not be those that the backup was
+    taken from. One that was interrupted is run again, and goes on where it was. Blobs that are
+    placed already, and whole, stay as they are; those that the backup does not know stay too.
+    """
+    report = _run(
+        _restore,
+        source.load(),
+        directory,
+        backup_id=backup_id,
+        jobs=jobs,
+        accept_missing=accept_missing,
+    )
+    if as_json:
+        _echo_json(report)
+    else:
+        how = "restored" if report.ended else "not restored yet"
+        click.echo(
+            f"backup {report.id} of {_counted(report.records)} {how}: {report.copied} blobs copied"
+            f" ({readable_bytes(report.bytes_copied)}), {report.found} were there"
+        )
+    for problem in report.missing:
+        click.echo(f"juststorage: missing: {problem}", err=True)
+    ctx.exit(1 if report.missing else 0)
+
+
+# -- work -------------------------------------------------------------------------------------
+
+
+async def _create(config: Config, directory: Path | None, jobs: int) -> BackupReport:
+    from juststorage.runtime import make_backup, open_backup_place, open_runtime
+
+    async with (
+        open_runtime(config, create=False) as runtime,
+        open_backup_place(config, directory, create=True) as place,
+    ):
+        with Bar("backup") as bar:
+            return await make_backup(runtime, place, bar, jobs=jobs).run()
+
+
+async def _list(config: Config, directory: Path | None) -> tuple[list[Manifest], list[str]]:
+    from juststorage.runtime import open_backup_place
+
+    async with open_backup_place(config, directory) as place:
+        return await place.target.manifests()
+
+
+async def _verify(
+    config: Config,
+    directory: Path | None,
+    tell: Callable[[Damage], None],
+    *,
+    backup_id: str | None,
+    jobs: int,
+    quick: bool,
+    discard: bool,
+) -> tuple[Manifest, int]:
+    from juststorage.runtime import make_verification, open_backup_place
+
+    damages = 0
+    async with open_backup_place(config, directory) as place:
+        await place.target.learn()
+        manifest = await place.target.manifest(backup_id)
+        with Bar("verify") as bar:
+            verifying = make_verification(place, bar, jobs=jobs, quick=quick, discard=discard)
+            async for damage in verifying.run(manifest):
+                damages += 1
+                tell(damage)
+    return manifest, damages
+
+
+async def _restore(
+    config: Config,
+    directory: Path | None,
+    *,
+    backup_id: str | None,
+    jobs: int,
+    accept_missing: bool,
+) -> RestoreReport:
+    from juststorage.runtime import make_restore, open_backup_place, open_runtime
+
+    # What is put back has its events with it; to put it back is none.
+    config = msgspec.structs.replace(config, audit=Audit(table=False))
+    async with open_backup_place(config, directory) as place:
+        await place.target.learn()
+        manifest = await place.target.manifest(backup_id)
+        async with open_runtime(config) as runtime:
+            with Bar("restore") as bar:
+                restoring = make_restore(
+                    runtime, place, bar, jobs=jobs, accept_missing=accept_missing
+                )
+                return await restoring.run(manifest)
+
+
+def _run(work: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run it; SIGTERM ends it as Ctrl-C does, so that it lets go of what it holds."""
+
+    async def main() -> R:
+        return await work(*args, **kwargs)
+
+    with _sigterm_as_interrupt():
+        return anyio.run(main)
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    previous = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _counted(records: dict[str, int]) -> str:
+    objects = records.get("objects", 0)
+    return "1 object" if objects == 1 else f"{objects} objects"
+
+
+def _summary(manifest: Manifest) -> dict[str, Any]:
+    shown = msgspec.structs.asdict(manifest)
+    del shown["segments"], shown["format"]
+    return shown
+
+
+def _echo_json(report: msgspec.Struct) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())

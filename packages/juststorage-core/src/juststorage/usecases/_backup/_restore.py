@@ -1,0 +1,207 @@
+"""RestoreBackup: a state, with every byte that it names, into a deployment that has none.
+
+Reserve before place, as an upload does it:
+
+1. The rows of a page of blobs, with their counts: no collector takes what has references.
+2. Their bytes. Those that are placed already and have their hash stay (the volume survived, the
+   database did not); others come from the backup; those that it lost, from the trash.
+3. The same rows once more, with their places: stored.
+4. When all blobs are stored, the objects: nobody sees one without its bytes.
+
+Each step does nothing where it is done already, so an interrupted restore is run again. Blobs that
+the state does not know stay where they are; a collector adopts them after the restore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from juststorage.domain import Blob, Locator, ObjectId, StorageClass
+from juststorage.errors import (
+    BlobMissing,
+    Corrupt,
+    Misconfigured,
+    NotFound,
+    UnsupportedOperation,
+)
+from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, Record, SavedBlob
+from juststorage.usecases._backup._format import Manifest, decode_segment
+from juststorage.usecases._backup._target import BackupTarget
+from juststorage.usecases._backup._transfer import Transfer, Watcher, each_at_once
+
+__all__ = ["RestoreBackup", "RestoreReport"]
+
+_PAGE: Final = 500
+
+
+class RestoreReport(msgspec.Struct, kw_only=True):
+    """What was put back.
+
+    Args:
+        continued: An earlier run had begun.
+        copied, bytes_copied: Blobs that came from the backup.
+        found: Blobs that were placed already, or in the trash, and whole.
+        missing: Blobs that are nowhere: their objects are there, and cannot be read. `class/hash`
+            and why.
+        ended: Whether the restore is over. It is not while blobs are missing, unless that was
+            accepted.
+    """
+
+    id: str
+    continued: bool
+    records: dict[str, int]
+    copied: int = 0
+    bytes_copied: int = 0
+    found: int = 0
+    missing: list[str]
+    ended: bool = False
+
+
+class RestoreBackup:
+    """Puts one backup back.
+
+    Args:
+        jobs: Blobs that are copied at once.
+        accept_missing: End the restore although blobs are missing.
+    """
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        blobs: Mapping[StorageClass, BlobStore],
+        hashers: Mapping[str, Hasher],
+        target: BackupTarget,
+        *,
+        clock: Clock,
+        watcher: Watcher,
+        jobs: int,
+        accept_missing: bool = False,
+    ) -> None:
+        self._backups = metadata.backups
+        self._rows = metadata.blobs
+        self._stores = blobs
+        self._target = target
+        self._watcher = watcher
+        self._jobs = jobs
+        self._accept_missing = accept_missing
+        self._transfer = Transfer(hashers, clock, watcher.moved)
+
+    async def run(self, manifest: Manifest) -> RestoreReport:
+        """Put it back.
+
+        Raises:
+            InvalidState: There are objects here, or another restore has begun.
+            Misconfigured: The state has blobs of a class that is not configured here.
+            Corrupt: A segment of the backup is damaged: then the state is not complete, and nothing
+                was changed.
+            Unavailable, StorageFull: From the stores. Run it again.
+
+        Cancellation: between any two steps; run it again.
+        """
+        for storage_class in manifest.blobs:
+            if StorageClass(storage_class) not in self._stores:
+                raise Misconfigured(
+                    f"the backup has {storage_class} blobs, and blobs.{storage_class} is not"
+                    " configured"
+                )
+        for ref in manifest.segments:
+            await self._target.segment(ref)
+        continued = await self._backups.begin_restore(f"restore {manifest.id}")
+        report = RestoreReport(
+            id=manifest.id, continued=continued, records=manifest.records, missing=[]
+        )
+        self._watcher.expects(sum(manifest.blob_bytes.values()))
+        async for page in self._pages(manifest):
+            await self._put_blobs(
+                [record for record in page if isinstance(record, SavedBlob)], report
+            )
+        async for page in self._pages(manifest):
+            if others := [record for record in page if not isinstance(record, SavedBlob)]:
+                await self._backups.restore(others)
+        if not report.missing or self._accept_missing:
+            await self._backups.end_restore(f"restore {manifest.id}")
+            report.ended = True
+        return report
+
+    async def _pages(self, manifest: Manifest) -> AsyncIterator[Sequence[Record]]:
+        for ref in manifest.segments:
+            records = decode_segment(await self._target.segment(ref))
+            while page := list(islice(records, _PAGE)):
+                yield page
+
+    async def _put_blobs(self, blobs: Sequence[SavedBlob], report: RestoreReport) -> None:
+        before = await self._rows.find([blob.key for blob in blobs])
+        wanted = [blob for blob in blobs if not await self._is_done(before.get(blob.key))]
+        self._watcher.moved(sum(b.size_bytes for b in blobs) - sum(b.size_bytes for b in wanted))
+        if not wanted:
+            return
+        await self._backups.restore(wanted)
+        placed: list[Record] = []
+
+        async def place(blob: SavedBlob) -> None:
+            try:
+                locator = await self._placed(blob, before.get(blob.key), report)
+            except (BlobMissing, Corrupt) as error:
+                name = f"{blob.key.storage_class}/{blob.key.content_hash}"
+                report.missing.append(f"{name}: {error.detail}")
+            else:
+                placed.append(replace(blob, locator=locator))
+
+        await each_at_once(wanted, place, jobs=self._jobs)
+        # In the order of their keys, as everybody locks them.
+        placed_keys = {each.key: each for each in placed if isinstance(each, SavedBlob)}
+        await self._backups.restore([placed_keys[key] for key in sorted(placed_keys)])
+
+    async def _is_done(self, row: Blob | None) -> bool:
+        """Whether an earlier run has brought this one."""
+        if row is None or row.ref_count == 0 or row.stored_at is None or row.locator is None:
+            return False
+        return await self._stores[row.key.storage_class].stat(row.locator) == row.size_bytes
+
+    async def _placed(self, blob: SavedBlob, before: Blob | None, report: RestoreReport) -> Locator:
+        """Where the bytes are, once they are."""
+        store = self._stores[blob.key.storage_class]
+        there = store.locator_of(blob.key.content_hash)
+        if there is None and before is not None:
+            there = before.locator
+        if there is not None and await self._is_whole(store, there, blob):
+            report.found += 1
+            return there
+        try:
+            async with await self._target.open(blob.key.content_hash, blob.size_bytes) as reader:
+                locator = await self._transfer.copy(
+                    reader, blob.key.content_hash, store, ObjectId.new()
+                )
+        except (NotFound, Corrupt) as error:
+            if there is None or not await self._is_whole(store, there, blob, restored=True):
+                raise BlobMissing(f"in the backup: {error.detail}") from error
+            report.found += 1
+            return there
+        report.copied += 1
+        report.bytes_copied += blob.size_bytes
+        return locator
+
+    async def _is_whole(
+        self, store: BlobStore, locator: Locator, blob: SavedBlob, *, restored: bool = False
+    ) -> bool:
+        """Whether the bytes of a blob are at the place; where asked for, after a look in the trash.
+
+        Read whole: nobody has confirmed them to this database.
+        """
+        if restored:
+            try:
+                await store.restore(locator)
+            except UnsupportedOperation:
+                return False
+        try:
+            async with await store.open(locator) as reader:
+                if reader.size_bytes != blob.size_bytes:
+                    return False
+                return await self._transfer.check(reader, blob.key.content_hash)
+        except (NotFound, Corrupt):
+            return False
