@@ -35,6 +35,7 @@ from juststorage.plugins._records import HOOKS, KIND_WORDS, RESERVED_COMMANDS
 TEMPLATES = Path(_scaffold.__file__).with_name("_templates")
 HEAD = "<!-- Written by scripts/plugin-pages from docstrings: change those, then run it. -->\n"
 DESCRIPTORS = "juststorage.plugins._descriptors"
+HASH = "juststorage.domain._content_hash"
 DOCS = Path(__file__).parents[1] / "docs"
 OPTIONS = (
     "Options are yours; [what all kinds share](common.md#options) says how they are written. The"
@@ -79,16 +80,47 @@ KINDS = (
         ),
         contract="MetadataStoreContract",
     ),
-    Kind(name="blob_store", ports=("_blob_store",), contract="BlobStoreContract"),
-    Kind(name="hasher", ports=("_hasher",), contract="HasherContract"),
-    Kind(name="authenticator", ports=("_authenticator",), contract="AuthenticatorContract"),
-    Kind(name="gc_policy", ports=("_gc_policy",), contract="GCPolicyContract"),
+    Kind(
+        name="blob_store",
+        ports=("_blob_store",),
+        also=((HASH, "ContentHash"),),
+        contract="BlobStoreContract",
+    ),
+    Kind(
+        name="hasher",
+        ports=("_hasher",),
+        also=((HASH, "ContentHash"),),
+        contract="HasherContract",
+    ),
+    Kind(
+        name="authenticator",
+        ports=("_authenticator",),
+        also=(
+            ("juststorage.domain._access", "Principal"),
+            ("juststorage.domain._access", "Scope"),
+            ("juststorage.domain._names", "NamespacePattern"),
+        ),
+        contract="AuthenticatorContract",
+    ),
+    Kind(
+        name="gc_policy",
+        ports=("_gc_policy",),
+        also=(
+            ("juststorage.domain._blob", "Blob"),
+            ("juststorage.domain._blob", "BlobKey"),
+            ("juststorage.ports._blob_store", "Space"),
+        ),
+        contract="GCPolicyContract",
+    ),
     Kind(
         name="command",
         also=(
             ("juststorage.cli._options", "config_options"),
             ("juststorage.cli._options", "ConfigSource"),
             ("juststorage.runtime._open", "open_runtime"),
+            ("juststorage.runtime._runtime", "Runtime"),
+            ("juststorage.runtime._usecases", "UseCases"),
+            ("juststorage.domain._object", "StoredObject"),
         ),
     ),
 )
@@ -259,6 +291,7 @@ def _usage(kind: str) -> str:
 def _words(classes: Sequence[Class | Function]) -> Iterator[str]:
     """The types of the domain that the reference names, each with its summary."""
     named = set().union(*(each.names() for each in classes)) if classes else set()
+    named -= {each.name for each in classes}
     rows = [
         f"| `{name}` | {first_sentence(inspect.getdoc(getattr(domain, name)) or '')} |"
         for name in sorted(named & set(domain.__all__))

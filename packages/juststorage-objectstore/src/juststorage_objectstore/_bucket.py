@@ -101,24 +101,26 @@ class Bucket:
     ) -> AsyncIterator[list[tuple[str, int]]]:
         """Names and sizes below a prefix, ascending, behind `after`, page by page.
 
+        Not every server of Azure's protocol knows where to begin: from such a one all names come,
+        and those up to `after` are passed over here.
+
         Raises:
             Unavailable: Also when the store lists in no order, as some do on request: a walk that
                 goes on behind a name would miss others.
         """
         stream = obstore.list(self._store, prefix, offset=after, chunk_size=page)
-        last = after or ""
+        begin, last = after or "", ""
         while True:
             with self.limits():
                 try:
                     found = await anext(stream)
                 except StopAsyncIteration:
                     return
-            names = [(each["path"], each["size"]) for each in found]
-            for name, _ in names:
-                if name <= last:
+            for each in found:
+                if each["path"] <= last:
                     raise Unavailable("the object store lists objects in no order")
-                last = name
-            yield names
+                last = each["path"]
+            yield [(each["path"], each["size"]) for each in found if each["path"] > begin]
 
 
 class Writer:

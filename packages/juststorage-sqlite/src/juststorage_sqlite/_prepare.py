@@ -65,7 +65,10 @@ def _require_store(how: Connecting) -> None:
 def ensure_file(path: Path) -> None:
     """Create the file where there is none, readable by its owner alone, durably."""
     if not path.parent.is_dir():
-        raise Misconfigured(f"the directory of {path} does not exist")
+        raise Misconfigured(
+            f"the directory of {path} does not exist; mount its volume, or make it:"
+            f" mkdir -p {path.parent}"
+        )
     try:
         # Not left to SQLite: the file holds the hashes of keys and the secrets of cursors.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

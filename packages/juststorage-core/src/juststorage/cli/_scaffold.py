@@ -16,10 +16,16 @@ from string import Template
 from juststorage import __version__
 from juststorage.errors import Misconfigured
 
-__all__ = ["KINDS", "core_range", "write_package"]
+__all__ = ["KINDS", "TAKEN", "core_range", "write_package"]
 
 _TEMPLATES = Path(__file__).with_name("_templates")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+TAKEN = frozenset(
+    {"core", "api", "memory", "sqlite", "postgres", "localfs", "objectstore"}
+    | {"sha256", "age", "min_free", "api_key", "jwt", "anonymous", "trusted_header"}
+)
+"""Plugins and backends of JustStorage's packages. Installed beside one of them, another plugin of
+its name is refused, which its author would learn from a user."""
 
 KINDS: Mapping[str, str] = {
     "authenticator": "Bearers of a shared token",
@@ -50,11 +56,8 @@ def write_package(kind: str, name: str, directory: Path) -> list[Path]:
     Raises:
         Misconfigured: The name cannot be that of a plugin, or the directory is in use.
     """
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise Misconfigured(
-            f"{name!r} cannot be the name of a plugin: it needs lower-case letters, digits and"
-            " underscores, a letter first, so that environment variables can spell it"
-        )
+    if reason := _refusal(kind, name):
+        raise Misconfigured(f"{name!r} cannot be the name of a plugin: {reason}")
     try:
         if directory.exists() and any(directory.iterdir()):
             raise Misconfigured(f"{directory} is not empty; choose another --directory")
@@ -67,6 +70,24 @@ def write_package(kind: str, name: str, directory: Path) -> list[Path]:
     except OSError as error:
         raise Misconfigured(f"{directory} cannot be written: {error.strerror}") from error
     return [Path(_filled(str(relative), words)) for relative, _ in files]
+
+
+def _refusal(kind: str, name: str) -> str | None:
+    """Why a plugin cannot be called so; None where it can."""
+    from juststorage.plugins._records import RESERVED_COMMANDS
+
+    if not _NAME.fullmatch(name):
+        return (
+            "it needs lower-case letters, digits and underscores, a letter first, so that"
+            " environment variables can spell it"
+        )
+    if keyword.iskeyword(name):
+        return "it is a word of Python's own"
+    if name in TAKEN:
+        return "JustStorage has one of that name, and two of a name are refused"
+    if kind == "command" and name.replace("_", "-") in RESERVED_COMMANDS:
+        return f"`juststorage {name.replace('_', '-')}` is a command of JustStorage's own"
+    return None
 
 
 def _words(kind: str, name: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -35,6 +35,7 @@ _PLACE = re.compile(r"^(?P<text>.*?)(?: - at `(?P<key>key in )?\$(?P<path>[^`]*)
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<name>.*)`")
 _SECRET_BYTES_MAX = 64 * 1024
+_LISTED_LENGTH_MAX = 200
 
 
 def bind(options: type[StructT], table: Mapping[str, Any], *, place: str) -> StructT:
@@ -247,7 +248,7 @@ def _explain(message: str, options: type[msgspec.Struct], place: str) -> str:
     if unknown := _UNKNOWN.match(match["text"]):
         known = field_types(holder) if holder is not None else ()
         path = f"{path}.{unknown['name']}"
-        text = f"unknown option{near_miss(unknown['name'], known)}"
+        text = f"unknown option{near_miss(unknown['name'], known) or _listed(known)}"
     elif missing := _MISSING.match(match["text"]):
         path = f"{path}.{missing['name']}"
         text = "this option is required"
@@ -255,6 +256,12 @@ def _explain(message: str, options: type[msgspec.Struct], place: str) -> str:
         text = f"Expected one of {_choices(options, path)}"
     dotted = ".".join(part for part in (place, path.strip(".")) if part)
     return f"{dotted}: {text}" if dotted else text
+
+
+def _listed(known: Iterable[str]) -> str:
+    """What there is instead, where that is a line's worth."""
+    words = ", ".join(known)
+    return f"; there are {words}" if 0 < len(words) <= _LISTED_LENGTH_MAX else ""
 
 
 def _type_at(options: type[msgspec.Struct], path: str) -> Any:

@@ -153,7 +153,7 @@ class AuthenticatorBackend(Backend[OptionsT, Authenticator]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GCPolicyBackend(Backend[OptionsT, GCPolicy]):
-    """A choice among garbage; configured as `[gc]`."""
+    """A choice among garbage; `policy` in `[gc]` names it."""
 
     kind: ClassVar[str] = "gc_policy"
 
@@ -163,7 +163,9 @@ class Command:
     """A command line subcommand.
 
     It gets its configuration by `juststorage.cli.config_options`, and opens what that selects with
-    `juststorage.runtime.open_runtime`: the same backends, guarded as in the service.
+    `juststorage.runtime.open_runtime`: the same backends, guarded as in the service. What is
+    recorded is read through `Runtime.metadata`, whose repositories have a page of their own
+    (metadata_store.md); what changes objects goes through `UseCases`.
 
     **Durability.** What it changes through the opened services is as durable as they are. With
     `create=False` it makes no store where there is none, which is right for all that only look.

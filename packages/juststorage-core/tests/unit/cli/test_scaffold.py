@@ -11,7 +11,9 @@ from click.testing import Result
 from packaging.requirements import Requirement
 
 from juststorage import __version__
-from juststorage.cli._scaffold import KINDS, core_range
+from juststorage.cli._scaffold import KINDS, TAKEN, _words, core_range
+from juststorage.config import Config
+from juststorage.plugins._host import PluginHost
 from juststorage.plugins._records import KIND_WORDS
 
 Run = Callable[..., Result]
@@ -74,6 +76,50 @@ def test_a_name_that_cannot_be_is_refused(run: Run, tmp_path: Path, name: str) -
     assert result.exit_code == 2
     assert "cannot be the name of a plugin" in result.stderr
     assert not (tmp_path / "it").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("blob_store", "memory", "has one of that name"),
+        ("gc_policy", "age", "has one of that name"),
+        ("command", "gc", "`juststorage gc` is a command"),
+        ("hasher", "class", "a word of Python"),
+        ("hasher", "Tiger", "lower-case letters"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(
+    run: Run, tmp_path: Path, kind: str, name: str, reason: str
+) -> None:
+    """Before the package is written, not when somebody installs it; and for the true reason."""
+    result = run("plugins", "new", kind, name, "--directory", str(tmp_path / "it"))
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert not (tmp_path / "it").exists()
+
+
+def test_the_names_of_our_packages_are_known() -> None:
+    """Whatever of ours is installed here: its plugins and what they offer."""
+    packages = {f"juststorage-{name}" for name in ("core", "api", "sqlite", "postgres", "localfs")}
+    packages.add("juststorage-objectstore")
+    ours = [each for each in PluginHost().load().records if each.distribution in packages]
+    offered = {
+        name
+        for each in ours
+        for kind, _, name in (provided.partition(":") for provided in each.provides)
+        if kind != "command"
+    }
+    assert {each.name for each in ours} | offered <= TAKEN
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"command"}))
+def test_the_configuration_in_the_readme_selects_it(kind: str) -> None:
+    """What a README and the page of a kind show is read by core, and leads to the plugin."""
+    lines = _words(kind, "mine")["usage"].split("\n\n")[0].splitlines()
+    shown = tomllib.loads("\n".join(line.removeprefix("    ") for line in lines))
+    rest = {"metadata": {"backend": "memory"}, "blobs": {"hot": {"backend": "memory"}}}
+    config = Config.from_mapping({**rest, **shown})
+    assert any("mine" in section.chosen for section in config.sections().values())
 
 
 def test_nothing_is_written_over(run: Run, tmp_path: Path) -> None:

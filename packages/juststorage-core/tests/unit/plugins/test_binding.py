@@ -112,7 +112,11 @@ def test_what_only_the_whole_can_tell() -> None:
         ({"pool_size": 0}, "metadata.x.pool_size: Expected int >= 1"),
         ({"verify": "perhaps"}, "metadata.x.verify: Expected bool, got str"),
         ({"pool_sizee": 1}, "metadata.x.pool_sizee: unknown option; did you mean 'pool_size'?"),
-        ({"zzz": 1}, "metadata.x.zzz: unknown option"),
+        (
+            {"zzz": 1},
+            "metadata.x.zzz: unknown option; there are url, path, pool_size, verify, hosts, ports,"
+            " labels, mode, level, color, retry, retries",
+        ),
         (
             {"retry": {"limits": 1}},
             "metadata.x.retry.limits: unknown option; did you mean 'limit'?",

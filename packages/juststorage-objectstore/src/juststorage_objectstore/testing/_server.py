@@ -7,16 +7,9 @@ tests are skipped (`_required`), and pytest's header says so.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +23,12 @@ from juststorage.plugins import Secret
 from juststorage.testing import do_without
 from juststorage_objectstore._options import ObjectStoreOptions
 from juststorage_objectstore._signing import Credentials, signed_headers
+from juststorage_objectstore.testing._programs import (
+    READY_S,
+    find_program,
+    free_port,
+    running_program,
+)
 
 __all__ = ["S3Server", "running_s3", "s3_source"]
 
@@ -41,8 +40,6 @@ _MISSING: Final = (
 )
 _URL: Final = "JUSTSTORAGE_TEST_S3_URL"
 _KEY: Final = "juststorage-test"
-_READY_S: Final = 20.0
-_PR_SET_PDEATHSIG: Final = 1
 
 
 class S3Server(NamedTuple):
@@ -96,7 +93,7 @@ class S3Server(NamedTuple):
             credentials=Credentials(self.access_key, self.secret_key),
             now=datetime.now(UTC),
         )
-        connection = HTTPConnection(host, timeout=_READY_S)
+        connection = HTTPConnection(host, timeout=READY_S)
         try:
             connection.request(method, path, headers=headers)
             answer = connection.getresponse()
@@ -105,19 +102,12 @@ class S3Server(NamedTuple):
             connection.close()
 
 
-def _program() -> str | None:
-    places = [os.environ.get("GOBIN", ""), f"{os.environ.get('GOPATH', '')}/bin"]
-    return shutil.which(_PROGRAM) or shutil.which(
-        _PROGRAM, path=os.pathsep.join([*places, str(Path.home() / "go" / "bin")])
-    )
-
-
 def s3_source() -> str:
     """Which server tests will run on, or that they will not."""
     named = os.environ.get(_URL)
     if named:
         return f"{urlsplit(named).hostname}, from {_URL}"
-    return _program() or f"TESTS ARE SKIPPED: {_MISSING}"
+    return find_program(_PROGRAM) or f"TESTS ARE SKIPPED: {_MISSING}"
 
 
 @contextmanager
@@ -129,50 +119,14 @@ def running_s3() -> Iterator[S3Server]:
         endpoint = f"{parts.scheme}://{parts.hostname}:{parts.port}"
         yield S3Server(endpoint, parts.username or "", parts.password or "", None)
         return
-    program = _program()
+    program = find_program(_PROGRAM)
     if program is None:
         do_without("s3", _MISSING)
     with tempfile.TemporaryDirectory(prefix="juststorage-s3-") as directory:
         root = Path(directory)
         (root / "data").mkdir()
-        secret = secrets.token_hex(16)
-        with (root / "log").open("ab") as log:
-            port = _free_port()
-            process = subprocess.Popen(  # noqa: S603 - a program that we found
-                [program, "--port", f"127.0.0.1:{port}", "posix", str(root / "data")],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env={"PATH": os.defpath, "ROOT_ACCESS_KEY": _KEY, "ROOT_SECRET_KEY": secret},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - no threads hold locks that it needs
-            )
-        try:
-            _wait_until_ready(port, process, root / "log")
+        secret, port = secrets.token_hex(16), free_port()
+        command = [program, "--port", f"127.0.0.1:{port}", "posix", str(root / "data")]
+        env = {"ROOT_ACCESS_KEY": _KEY, "ROOT_SECRET_KEY": secret}
+        with running_program(command, port, root / "log", env=env):
             yield S3Server(f"http://127.0.0.1:{port}", _KEY, secret, root / "data")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(_READY_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _READY_S
-    while True:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if process.poll() is not None or time.monotonic() > until:
-            raise RuntimeError(f"{_PROGRAM} did not start: {log.read_text(errors='replace')}")
-        time.sleep(0.01)
