@@ -1,6 +1,7 @@
 """Do what a tutorial says: `python scripts/follow_tutorial.py DOCUMENT DIRECTORY`.
 
-Its fenced blocks, in their order, in one shell that starts in the directory:
+Its fenced blocks, in their order, in one shell that starts in the directory. Those in comments,
+which readers do not see, make what a reader would have already:
 
 - `sh`: run; must end with 0, or with N for `sh exit=N`. `sh environment` makes the environment;
 - `text` after `sh`: each line must be in what that printed, in this order; `...` is anything;
@@ -22,7 +23,11 @@ from pathlib import Path
 
 __all__ = ["Block", "blocks", "follow"]
 
-_BLOCK = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<info>[^\n`]+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
+# What runs in the background ends with the document, however that ends.
+_BEGIN = "set -e\ntrap 'jobs -p | xargs -r kill 2>/dev/null; wait' EXIT"
 _MARK = "@@@ block {}"
 _END = "END_OF_THIS_FILE"
 
@@ -50,7 +55,8 @@ def blocks(document: str) -> Iterator[Block]:
         options = {name: value for name, _, value in (each.partition("=") for each in rest)}
         before = document[: match.start()].rstrip().rpartition("\n\n")[2]
         line = document.count("\n", 0, match.start()) + 1
-        yield Block(line, word, options, match["text"], before)
+        text = re.sub(rf"(?m)^{match['indent']}", "", match["text"])
+        yield Block(line, word, options, text, before)
 
 
 def follow(document: str, directory: Path, *, environment: str | None = None) -> None:
@@ -65,7 +71,7 @@ def follow(document: str, directory: Path, *, environment: str | None = None) ->
         Stumbled: Something went another way than the document says.
     """
     found = list(blocks(document))
-    script = "\n".join(["set -e", *(_step(each, environment) for each in found)])
+    script = "\n".join([_BEGIN, *(_step(each, environment) for each in found)])
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=directory,
@@ -89,7 +95,8 @@ def follow(document: str, directory: Path, *, environment: str | None = None) ->
 
 def _step(block: Block, environment: str | None) -> str:
     """The shell commands that do what a block says."""
-    mark = f"echo '{_MARK.format(block.line)}'\n"
+    # On a line of its own, whatever was printed last.
+    mark = f"printf '\\n%s\\n' '{_MARK.format(block.line)}'\n"
     if block.word == "sh":
         if "environment" in block.options and environment is not None:
             return mark + environment
