@@ -7,6 +7,7 @@ with points around their statements.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -31,11 +32,11 @@ PATH_VARIABLE = "TORTURE_POINTS"
 _points: Points | None = None
 
 
-def _reach(where: str, kind: Kind = Kind.STATEMENT) -> None:
+def _reach(where: str, kind: Kind = Kind.STATEMENT) -> bool:
     global _points  # noqa: PLW0603 - one for each process, opened when it is first passed
     if _points is None:
         _points = Points(Path(os.environ[PATH_VARIABLE]))
-    _points.reach(where, kind)
+    return _points.reach(where, kind)
 
 
 def _file(where: str) -> None:
@@ -96,13 +97,18 @@ class PointedOps(FsOps):
         super().rmdir(path, dir_fd=dir_fd)
 
     def pread(self, fd: int, length: int, start: int) -> bytes:
-        """A point of reads."""
-        _reach(f"read {length} bytes", Kind.READ)
-        return super().pread(fd, length, start)
+        """A point of reads; one that lies has a flipped bit in the middle."""
+        lies = _reach(f"read {length} bytes", Kind.READ)
+        data = super().pread(fd, length, start)
+        if not lies or not data:
+            return data
+        at = len(data) // 2
+        return data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :]
 
     def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
-        """A point of reads."""
-        _reach(f"read {len(buffer)} bytes from the cache", Kind.READ)
+        """A point of reads. What is in the cache does not lie: it has to come from the medium."""
+        if _reach(f"read {len(buffer)} bytes from the cache", Kind.READ):
+            raise BlockingIOError(errno.EAGAIN, "it is not in the cache any more")
         return super().read_now(fd, buffer, start)
 
 

@@ -2,8 +2,7 @@
 
 - ENOSPC at the n-th call that changes a file, for every n of every act; and from there on.
 - EIO at the n-th such call, for every n; after a lost sync the volume is suspect until a restart.
-- EIO at the n-th read of a download.
-- Files that are flipped, cut, longer, emptied, gone: never a complete 200 with other bytes.
+- Stored bytes that are damaged, unreadable or wrong: see `damage.py`.
 - A small filesystem that really is full, where this may mount one.
 
 Whatever happens: no 500 but for damage, nothing acknowledged is lost, nothing is left over, and the
@@ -12,7 +11,6 @@ service works again as soon as the disk does.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import shutil
 import subprocess
@@ -21,11 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.torture.acts import ACTS, LARGE, OBJECTS, SMALL, Deed, Fsck
+from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck
+from tests.torture.damage import damage, misread, upload
 from tests.torture.experiment import Counts, Rig, Run, rig
-from tests.torture.journal import Broken, Entry
+from tests.torture.journal import Broken
 from tests.torture.points import Act
-from tests.torture.service import audit, settle
+from tests.torture.service import settle
 
 __all__ = ["run"]
 
@@ -36,9 +35,13 @@ _DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
 def run(run: Run) -> Counts:
     """All parts on the first store; the database has its own disk, and its own tests."""
     counts: Counts = Counter()
-    with rig(run, run.stores[0], gc={"trash_retention_s": 0}) as made:
-        _damage(made, run, counts)
-        _unreadable(made, run, counts)
+    plain: dict[str, dict[str, object]] = {
+        "gc": {"trash_retention_s": 0},
+        "downloads": {"cache_bytes": 0},
+    }
+    with rig(run, run.stores[0], **plain) as made:
+        damage(made, run, counts)
+        misread(made, run, counts)
         _failures(made, run, counts)
     _really_full(run, counts)
     return counts
@@ -110,98 +113,6 @@ def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:
     del made.journal.entries[:-16]
 
 
-# -- reads ----------------------------------------------------------------------------------------
-
-
-def _upload(made: Rig, data: bytes, *good: int) -> Entry | None:
-    answer = made.service.call("POST", OBJECTS, data)
-    if answer is None or answer[0] not in (201, *good):
-        raise Broken(f"an upload answers {answer}")
-    return made.journal.uploaded(answer[1], data) if answer[0] == 201 else None
-
-
-def _read_damaged(made: Rig, entry: Entry, what: str) -> bool:
-    """Whether it was noticed; raises if other bytes came as whole ones."""
-    answer = made.service.call("GET", f"/v1/objects/{entry.id}?tenant_id=t")
-    if answer is not None and answer[0] == 200 and answer[1] != entry.data:
-        raise Broken(f"{what}: a complete 200 with other bytes")
-    if answer is not None and answer[0] not in {200, 500, 503}:
-        raise Broken(f"{what}: reading answers {answer}")
-    return answer is None or answer[0] != 200
-
-
-def _unreadable(made: Rig, run: Run, counts: Counts) -> None:
-    for size in (SMALL, LARGE, 20 * LARGE):
-        entry = _upload(made, run.chance.randbytes(size))
-        assert entry is not None
-        made.points.arm(Act.UNREADABLE, _NEVER)
-        made.service.read(entry.id)
-        passed = len(made.points.disarm())
-        for number in range(1, passed + 1):
-            made.points.arm(Act.UNREADABLE, number, until=_NEVER)
-            noticed = _read_damaged(made, entry, f"EIO at read {number} of {size} bytes")
-            made.points.disarm()
-            counts["reads that fail, told" if noticed else "reads that fail, endured"] += 1
-        made.journal.judge(entry, made.service.read(entry.id))
-    settle(made.store, journal=made.journal, service=made.service)
-
-
-def _file_of(made: Rig, entry: Entry) -> Path:
-    name = hashlib.sha256(entry.data).hexdigest()
-    return made.store.folder / "hot" / name[:2] / name[2:4] / name
-
-
-def _flip(path: Path, chance: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    path.write_bytes(data)
-
-
-def _cut(path: Path, chance: random.Random) -> None:
-    path.write_bytes(path.read_bytes()[: chance.randrange(path.stat().st_size)])
-
-
-def _grow(path: Path, chance: random.Random) -> None:
-    path.write_bytes(path.read_bytes() + b"x")
-
-
-def _lose(path: Path, chance: random.Random) -> None:
-    path.unlink()
-
-
-_DAMAGES = {"flipped": _flip, "cut": _cut, "longer": _grow, "gone": _lose}
-
-
-def _damage(made: Rig, run: Run, counts: Counts) -> None:
-    """Damage many files in every way: read them, let fsck find all, heal all by uploads."""
-    hurt: list[Entry] = []
-    for turn in range(40):
-        for name, damage in _DAMAGES.items():
-            large = turn % 2 == 1
-            entry = _upload(made, run.chance.randbytes(LARGE if large else SMALL))
-            assert entry is not None
-            damage(_file_of(made, entry), run.chance)
-            hurt.append(entry)
-            if name == "flipped" and large:
-                # Of a large body only the length is compared as it goes out: fsck has to find it.
-                counts["damaged files, flipped, large, left to fsck"] += 1
-                continue
-            if not _read_damaged(made, entry, name):
-                raise Broken(f"{name}: it was not noticed, and should have been")
-            counts[f"damaged files, {name}, told"] += 1
-    found = "\n".join(audit(made.store))
-    for entry in hurt:
-        if hashlib.sha256(entry.data).hexdigest() not in found:
-            raise Broken(f"fsck --deep does not find {entry.id}: {found}")
-    if made.command("fsck", "--deep", "--repair") != 1:
-        raise Broken("fsck --deep --repair finds nothing to repair")
-    for entry in hurt:
-        _upload(made, entry.data)
-        made.journal.judge(entry, made.service.read(entry.id))
-        counts["damaged files healed by an upload"] += 1
-    settle(made.store, journal=made.journal, service=made.service)
-
-
 # -- a full filesystem ----------------------------------------------------------------------------
 
 
@@ -240,7 +151,7 @@ def _fill(made: Rig, run: Run, counts: Counts) -> None:
         refused = 0
         while refused < 20:
             size = run.chance.choice([SMALL, 40_000, LARGE, 3_000_000])
-            if _upload(made, run.chance.randbytes(size), 507) is None:
+            if upload(made, run.chance.randbytes(size), 507) is None:
                 refused += 1
                 counts["uploads refused with 507 on a full filesystem"] += 1
             else:
@@ -255,7 +166,7 @@ def _fill(made: Rig, run: Run, counts: Counts) -> None:
         for _ in range(2):  # to the trash, and away
             if made.command("gc", "run", "--grace-s", "0"):
                 raise Broken(f"a full filesystem does not let garbage go: {made.logged()}")
-        if _upload(made, run.chance.randbytes(SMALL)) is None:
+        if upload(made, run.chance.randbytes(SMALL)) is None:
             raise Broken("there is room again, and an upload is refused")
         made.journal.check(made.service.read)
     counts["times a full filesystem was emptied"] += 3

@@ -92,6 +92,20 @@ GUARDS = [
         _PLACE_RESERVE,
         ("interleave", ""),
     ),
+    Mutation(
+        "hash of what is sent",
+        f"{_CORE}/_whole.py",
+        "        if await running.content_hash() != key.content_hash:\n",
+        "        if await running.content_hash() is None:\n",
+        ("disk", ""),
+    ),
+    Mutation(
+        "hash of what is read anew",
+        f"{_CORE}/_whole.py",
+        "            if running is None and not reader.from_memory:\n",
+        "            if running is None and False:\n",
+        ("disk", ""),
+    ),
 ]
 """Each with the experiment that has to notice, in the place of the tests."""
 

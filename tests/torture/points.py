@@ -31,6 +31,7 @@ class Act(IntEnum):
     FULL = 3
     BROKEN = 4
     UNREADABLE = 5
+    LYING = 6
 
 
 class Kind(IntEnum):
@@ -47,6 +48,7 @@ _COUNTED = {
     Act.FULL: (Kind.CHANGE,),
     Act.BROKEN: (Kind.CHANGE,),
     Act.UNREADABLE: (Kind.READ,),
+    Act.LYING: (Kind.READ,),
 }
 """Which points count for what."""
 
@@ -92,8 +94,8 @@ class Points:
 
     # -- the tortured side ----------------------------------------------------------------------
 
-    def reach(self, where: str, kind: Kind = Kind.STATEMENT) -> None:
-        """Pass a point.
+    def reach(self, where: str, kind: Kind = Kind.STATEMENT) -> bool:
+        """Pass a point; whether it is to lie about what it reads.
 
         Raises:
             OSError: It is the armed one, and the call is to fail.
@@ -101,18 +103,19 @@ class Points:
         with self._lock:
             act, number, until = _LAYOUT.unpack_from(self._memory, 0)
             if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
-                return
+                return False
             self._write_log(self._read_log() + where + "\n")
             _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
             is_it = number == 1 or (number < 1 <= until)
-        if not is_it:
-            return
+        if not is_it or act == Act.LYING:
+            return is_it
         if act == Act.KILL:
             os.kill(os.getpid(), signal.SIGKILL)
         elif act == Act.FREEZE:
             os.kill(os.getpid(), signal.SIGSTOP)
         else:
             raise OSError(_ERRNO[Act(act)], f"told to fail at {where}")
+        return False
 
     # -- the log --------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from juststorage.errors import JustStorageError, StorageFull, Unavailable
+from juststorage.errors import Corrupt, JustStorageError, StorageFull, Unavailable
 
-__all__ = ["translate", "translated"]
+__all__ = ["read_back", "translate", "translated"]
 
 _DETAILS = {
     errno.EROFS: "the volume is read-only",
@@ -19,6 +19,8 @@ _DETAILS = {
     errno.ENFILE: "too many files are open",
     errno.ENOENT: "a file or directory of the volume is missing",
 }
+_LOST = frozenset({errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA})
+"""What reading answers where the medium does not give bytes back, or they fail its checksum."""
 
 
 def translate(error: OSError) -> JustStorageError:
@@ -35,4 +37,15 @@ def translated() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        raise translate(error) from error
+
+
+@contextmanager
+def read_back() -> Iterator[None]:
+    """Translate what reading a blob's bytes raises: lost bytes are damage, all else may pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _LOST:
+            raise Corrupt("the volume cannot read the blob's bytes back") from error
         raise translate(error) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import suppress
 
 from juststorage.errors import Corrupt
 from juststorage.ports import BlobReader
-from juststorage_localfs._errors import translated
+from juststorage_localfs._errors import read_back
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._jobs import Jobs
 
@@ -25,6 +26,11 @@ cost 363 MiB in pieces of 256 KiB, and 64 MiB so."""
 READ_NOW_BYTES_MAX = 1024 * 1024
 """Above, even a copy within memory would hold up the event loop."""
 
+_TICK_NS = 100_000_000
+_COARSE_TICK_NS = 2_000_000_000
+"""Two changes of a file within a tick of the clock that filesystems use leave the same times. Some
+keep whole seconds, or two."""
+
 
 def _piece_bytes(taken: int) -> int:
     return min(max(PIECE_BYTES_MIN, taken // _TAKEN_FOR_A_BYTE), PIECE_BYTES_MAX)
@@ -39,6 +45,7 @@ class LocalFSReader(BlobReader):
         self._ops = ops
         self._jobs = jobs
         self._fd = fd
+        self.from_memory = ops.can_read_now
         self._reads: list[Future[bytes]] = []
 
     def read_now(self, start: int, length: int) -> bytes | None:
@@ -56,6 +63,18 @@ class LocalFSReader(BlobReader):
             return None
         return bytes(buffer)
 
+    def identity(self) -> str | None:
+        try:
+            facts = self._ops.fstat(self._fd)
+        except OSError:
+            return None
+        # Whoever writes cannot set the time of the last change, only the clock of the machine.
+        changed_ns = facts.st_ctime_ns
+        tick_ns = _TICK_NS if changed_ns % 1_000_000_000 else _COARSE_TICK_NS
+        if time.time_ns() - changed_ns < tick_ns:
+            return None
+        return f"{facts.st_dev}.{facts.st_ino}.{facts.st_size}.{facts.st_mtime_ns}.{changed_ns}"
+
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         first, end = start, start + length
         ahead: Future[bytes] | None = None
@@ -63,6 +82,7 @@ class LocalFSReader(BlobReader):
             size = min(_piece_bytes(start - first), end - start)
             piece = None if ahead is not None else self.read_now(start, size)
             if piece is None:
+                self.from_memory = False
                 piece = await self._finished(ahead or self._begin(start, size))
                 # The disk is slower than memory: let it work while this piece is being sent.
                 rest = end - start - size
@@ -99,7 +119,7 @@ class LocalFSReader(BlobReader):
         return piece
 
     def _read(self, fd: int, start: int, length: int) -> bytes:
-        with translated():
+        with read_back():
             piece = self._ops.pread(fd, length, start)
             if len(piece) == length:
                 return piece

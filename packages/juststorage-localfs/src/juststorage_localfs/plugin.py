@@ -75,6 +75,7 @@ LOCALFS = BlobStoreBackend(
         fixed_names=True,
         space=True,
         stable_readers=True,
+        identity=True,
     ),
 )
 

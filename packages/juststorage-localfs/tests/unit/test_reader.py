@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -167,7 +169,7 @@ async def test_a_failing_disk(tmp_path: Path, opened: Any, ops: Any) -> None:
     async with opened(tmp_path, ops=ops) as store, await store.open(await put(store)) as reader:
         for number in (1, 3):
             ops.fail_at(number, errno.EIO)
-            with pytest.raises(Unavailable):
+            with pytest.raises(Corrupt):
                 await read(reader)
         assert await read(reader) == DATA
 
@@ -210,3 +212,69 @@ async def test_opening_fails(
         with pytest.raises(Unavailable):
             await store.open(locator)
         assert open_files() == before
+
+
+async def test_what_the_disk_was_asked_for_is_told(tmp_path: Path, opened: Any) -> None:
+    """From memory until the first piece that was not there, and never again after it."""
+
+    class Evicted(Warm):
+        is_cold = False
+
+        def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+            if self.is_cold:
+                raise BlockingIOError(errno.EAGAIN, "not cached")
+            return super().read_now(fd, buffer, start)
+
+    ops = Evicted()
+    async with opened(tmp_path, ops=ops) as store, await store.open(await put(store)) as reader:
+        assert reader.from_memory
+        assert await read(reader) == DATA
+        assert reader.from_memory
+        ops.is_cold = True
+        assert reader.read_now(0, 10) is None
+        assert reader.from_memory, "nothing was read"
+        assert await read(reader, 7, 1) == DATA[7:8]
+        assert not reader.from_memory
+        ops.is_cold = False
+        assert await read(reader) == DATA
+        assert not reader.from_memory
+    ops.can_read_now = False
+    async with opened(tmp_path, ops=ops) as store, await store.open(await put(store)) as reader:
+        assert not reader.from_memory, "it cannot tell"
+
+
+async def test_a_file_has_no_identity_until_its_clock_has_moved(
+    tmp_path: Path, opened: Any
+) -> None:
+    """What was changed within a tick could be changed once more without a trace."""
+
+    class Dated(FsOps):
+        changed_ns = 0
+
+        def fstat(self, fd: int) -> Any:
+            facts = super().fstat(fd)
+            return SimpleNamespace(
+                st_mode=facts.st_mode,
+                st_dev=facts.st_dev,
+                st_ino=facts.st_ino,
+                st_size=facts.st_size,
+                st_mtime_ns=0,
+                st_ctime_ns=self.changed_ns,
+            )
+
+    dated = Dated()
+    second = 1_000_000_000
+    async with opened(tmp_path, ops=dated) as store, await store.open(await put(store)) as reader:
+        now = time.time_ns() // second * second
+        for changed_ns, is_told in (
+            (now + 100 * second, False),  # by a clock that was put back
+            (now + 1, False),
+            (now - second - 1, True),
+            (now - second, False),  # a filesystem that keeps whole seconds
+            (now - 3 * second, True),
+        ):
+            dated.changed_ns = changed_ns
+            if changed_ns == now + 1 and time.time_ns() - now > second // 10:
+                continue
+            assert (reader.identity() is not None) is is_told
+    assert reader.identity() is None, "it is closed"

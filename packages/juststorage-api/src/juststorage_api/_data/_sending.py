@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from secrets import token_hex
 from typing import Final, TypeAlias
 
@@ -78,7 +79,8 @@ async def _send(
     if data is not None:
         await exchange.send_body(data, more=False)
     else:
-        await send_pieces(exchange, reader, pieces)
+        async with aclosing(_read(reader, pieces)) as read:
+            await send_pieces(exchange, read)
 
 
 def _at_hand(reader: BlobReader, pieces: Sequence[Piece]) -> bytes | None:
@@ -92,7 +94,16 @@ def _at_hand(reader: BlobReader, pieces: Sequence[Piece]) -> bytes | None:
     return b"".join(read)
 
 
-async def send_pieces(exchange: Exchange, reader: BlobReader, pieces: Sequence[Piece]) -> None:
+async def _read(reader: BlobReader, pieces: Sequence[Piece]) -> AsyncGenerator[bytes, None]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
+            continue
+        async for chunk in reader.chunks(piece.start, piece.length):
+            yield chunk
+
+
+async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
     """Send bytes as they are read, until they end or the client has gone.
 
     Servers drop silently what is sent to a client that has gone, hence the look-out: without it the
@@ -113,12 +124,8 @@ async def send_pieces(exchange: Exchange, reader: BlobReader, pieces: Sequence[P
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look_out)
         try:
-            for piece in pieces:
-                if isinstance(piece, bytes):
-                    await exchange.send_body(piece, more=True)
-                    continue
-                async for chunk in reader.chunks(piece.start, piece.length):
-                    await exchange.send_body(chunk, more=True)
+            async for piece in pieces:
+                await exchange.send_body(piece, more=True)
             await exchange.send_body(b"", more=False)
         except Exception as error:  # noqa: BLE001  raised below: the group would wrap it
             failure = error

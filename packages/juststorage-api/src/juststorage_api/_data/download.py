@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Final
 
 from juststorage.domain import StoredObject
@@ -36,7 +38,8 @@ class Downloads:
     """200, 206 or 304.
 
     The blob is open, and of the recorded size, before the head is sent; a small one is hashed
-    again, too. A body that fails midway is cut off.
+    again, too. A large one is hashed while it is sent, as far as that is needed. A body that fails
+    midway, or turns out wrong before its end, is cut off.
     """
 
     def __init__(self, services: Services) -> None:
@@ -105,11 +108,8 @@ class Downloads:
                 await _send_head(exchange, stored, headers)
             elif spans is None:
                 await self._send_whole(exchange, stored, reader, headers)
-            elif len(spans) == 1:
-                headers.append(_content_type(stored))
-                await send_part(exchange, reader, headers, spans[0])
             else:
-                await send_parts(exchange, reader, headers, spans, _content_type(stored)[1])
+                await self._send_in_part(exchange, stored, reader, headers, spans)
         finally:
             await reader.aclose()
 
@@ -122,22 +122,38 @@ class Downloads:
     async def _send_whole(
         self, exchange: Exchange, stored: StoredObject, reader: BlobReader, headers: Headers
     ) -> None:
-        try:
-            data = self._download.read_now(reader, stored)
-        except Corrupt:
-            await self._download.distrust(stored)
-            raise
+        data = await self._download.small(reader, stored)
         if data is not None:
             await _send_data(exchange, stored, headers, data)
         else:
-            size = reader.size_bytes
             headers.append(_content_type(stored))
-            headers.append((b"content-length", b"%d" % size))
+            headers.append((b"content-length", b"%d" % reader.size_bytes))
             # Not with ASGI's pathsend: the server would open the path by itself, after the head was
             # decided, and the collector may have moved the file in between (R06). The reader holds
-            # the open file, which no removal takes away.
+            # the open file, which no removal takes away. And nobody would hash what is sent.
             await exchange.start(200, headers)
-            await send_pieces(exchange, reader, [Span(0, size)])
+            async with aclosing(self._download.pieces(reader, stored)) as pieces:
+                await send_pieces(exchange, pieces)
+
+    async def _send_in_part(
+        self,
+        exchange: Exchange,
+        stored: StoredObject,
+        reader: BlobReader,
+        headers: Headers,
+        spans: Sequence[Span],
+    ) -> None:
+        try:
+            if len(spans) == 1:
+                headers.append(_content_type(stored))
+                await send_part(exchange, reader, headers, spans[0])
+            else:
+                await send_parts(exchange, reader, headers, spans, _content_type(stored)[1])
+        except Corrupt:
+            await self._download.damaged(stored, "unreadable")
+            raise
+        finally:
+            self._download.read_in_part(reader, stored)
 
 
 async def _send_data(

@@ -31,6 +31,7 @@ from juststorage.domain import (
 )
 from juststorage.errors import Unavailable
 from juststorage.plugins import BlobCapabilities, BlobStoreBackend, NoOptions, OpenContext, hookimpl
+from juststorage.plugins._guards import unwrap
 from juststorage.plugins.memory._blob_store import MemoryBlobStore
 from juststorage.ports import BlobReader, BlobStore, Space
 from juststorage.runtime import Runtime, open_runtime, set_up_logging
@@ -159,6 +160,15 @@ async def lose(runtime: Runtime, content_hash: str) -> dict[str, Any]:
     return {"lost": len(lost)}
 
 
+async def damage(runtime: Runtime, content_hash: str) -> dict[str, Any]:
+    """Flip the last bit of a blob of the class hot."""
+    store = unwrap(runtime.blobs[StorageClass.HOT])
+    assert isinstance(store, MemoryBlobStore)
+    data = store._placed[content_hash]
+    store._placed[content_hash] = data[:-1] + bytes([data[-1] ^ 1])
+    return {"damaged": 1}
+
+
 async def main() -> None:
     """Serve until the standard input ends."""
     address = HeldAddress.take("127.0.0.1", 0)
@@ -175,7 +185,7 @@ async def main() -> None:
     application = create_application(open_all)
 
     async def with_windows(scope: Any, receive: Any, send: Any) -> None:
-        window = {"/-/state": state, "/-/lose": lose}.get(scope["path"])
+        window = {"/-/state": state, "/-/lose": lose, "/-/damage": damage}.get(scope["path"])
         if window is None:
             await application(scope, receive, send)
             return

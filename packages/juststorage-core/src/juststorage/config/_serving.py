@@ -89,6 +89,16 @@ class Downloads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " hash; 0 for none",
         ),
     ] = 64 * 2**20
+    verified_for_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=30 * 86_400,
+            description="Seconds for which a content over 64 KiB that was hashed while it was sent"
+            " is sent again without that, as long as its file did not change and stayed in memory;"
+            " 0 to hash each time",
+        ),
+    ] = 3600
 
 
 class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,6 +2,7 @@
 
 from juststorage.metrics._catalogue import (
     BUILD_INFO,
+    DAMAGES,
     INSTANCES,
     SERVICE_FAMILIES,
     BackendGauge,
@@ -11,6 +12,7 @@ from juststorage.metrics._table import Sheet, Table
 
 __all__ = [
     "BUILD_INFO",
+    "DAMAGES",
     "INSTANCES",
     "SERVICE_FAMILIES",
     "BackendGauge",

@@ -9,13 +9,16 @@ from juststorage import __version__
 from juststorage.domain import StorageClass
 from juststorage.metrics._families import Family
 
-__all__ = ["BUILD_INFO", "INSTANCES", "SERVICE_FAMILIES", "BackendGauge"]
+__all__ = ["BUILD_INFO", "DAMAGES", "INSTANCES", "SERVICE_FAMILIES", "BackendGauge"]
 
 INSTANCES: Final = ("metadata", "blobs.hot", "blobs.cold")
 """The backends that may report numbers of their own."""
 
 BackendGauge = Literal["connections", "connections_in_use", "waiting"]
 """What a backend may report: open connections, those in use, and calls that wait for a batch."""
+
+DAMAGES: Final = ("missing", "size", "hash", "unreadable")
+"""What a read may find: nothing, another length, other bytes, or bytes that cannot be read."""
 
 _CLASS: Final = (("storage_class", tuple(each.value for each in StorageClass)),)
 _INSTANCE: Final = (("backend", INSTANCES),)
@@ -100,6 +103,11 @@ SERVICE_FAMILIES: Final = (
         "juststorage_volume_free_bytes",
         "Room for uploads of a storage class: what is free, without the reserve.",
         _CLASS,
+    ),
+    Family(
+        name="juststorage_damage_found_total",
+        text="Reads that found stored bytes damaged. No such read ends as a complete answer.",
+        labels=(*_CLASS, ("damage", DAMAGES)),
     ),
     Family(
         name="juststorage_gc_runs_total",

@@ -68,6 +68,8 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
         space: `space` answers.
         stable_readers: An open reader goes on after its blob was removed. Without, it fails, and
             the grace period of the collector is what protects downloads.
+        identity: Its readers have `identity` and `from_memory`. Without, core hashes every whole
+            content that it sends.
     """
 
     local_path: bool = False
@@ -76,6 +78,7 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     fixed_names: bool = False
     space: bool = False
     stable_readers: bool = False
+    identity: bool = False
 
 
 NO_CAPABILITIES = BlobCapabilities()

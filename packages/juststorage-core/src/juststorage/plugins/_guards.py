@@ -255,6 +255,18 @@ class _BlobReaderGuard(_Closing, BlobReader):
         path: str | None = self._inner.local_path
         return path if self._where.capabilities.local_path else None
 
+    @property
+    def from_memory(self) -> bool:  # type: ignore[override]
+        return self._where.capabilities.identity and bool(self._inner.from_memory)
+
+    def identity(self) -> str | None:
+        if not self._where.capabilities.identity:
+            return None
+        identity = self._call_now("identity")
+        if identity is not None and not isinstance(identity, str):
+            raise self._where.broken("identity", f"answered with a {type(identity).__name__}")
+        return identity
+
     async def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         missing = length
         pieces: Any = self._call_now("chunks", start, length)

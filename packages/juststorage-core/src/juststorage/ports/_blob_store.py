@@ -141,6 +141,12 @@ class BlobReader(ABC):
     The path may cease to exist; whoever opens it must treat that as a failure, not as empty.
     """
 
+    from_memory: bool = False
+    """Whether all that was read through it so far was in memory before (capability `identity`).
+
+    False for good once a byte came from the medium: what comes from there newly may be damaged.
+    """
+
     @abstractmethod
     def chunks(self, start: int, length: int) -> AsyncIterator[bytes]:
         """Exactly `length` bytes from `start`, in pieces of the store's choosing.
@@ -148,7 +154,8 @@ class BlobReader(ABC):
         `0 <= start` and `start + length <= size_bytes`; the caller has checked.
 
         Raises:
-            Corrupt: The blob ended early. Raised, never a short iteration.
+            Corrupt: The blob ended early, or the medium cannot read it back. Raised, never a short
+                iteration.
             Unavailable: The store failed midway.
         """
 
@@ -156,6 +163,18 @@ class BlobReader(ABC):
         """The bytes if they can be had without waiting (capability `read_now`), else None.
 
         Never blocks for longer than a memory copy. A short result is never returned.
+        """
+        return None
+
+    def identity(self) -> str | None:
+        """A word for the stored bytes as they are now (capability `identity`), else None.
+
+        It becomes another one when anybody changes the bytes in place, and after that is never the
+        old one again. Readers of one blob that have the same word, and have it still after they
+        have read, have read the same bytes, as long as memory kept them: see `from_memory`. None
+        also while the store cannot tell. Never blocks for longer than `read_now`; does not raise.
+
+        With it, core need not hash a large content each time that it is sent.
         """
         return None
 

@@ -19,11 +19,11 @@ import msgspec
 
 from juststorage.domain import StorageClass
 from juststorage.errors import JustStorageError, UnsupportedOperation
-from juststorage.metrics import SERVICE_FAMILIES, Sheet
+from juststorage.metrics import DAMAGES, SERVICE_FAMILIES, Sheet
 from juststorage.ports import BlobStore, Clock, MetadataStore, Totals
-from juststorage.usecases import CollectionReport
+from juststorage.usecases import CollectionReport, ReadDamage
 
-__all__ = ["FsckResult", "Monitor", "collected"]
+__all__ = ["FsckResult", "Monitor", "collected", "damage_found", "damaged"]
 
 _FSCK_FILE: Final = "last-fsck.json"
 
@@ -32,6 +32,7 @@ _SPACE_S: Final = 10.0
 _REST: Final = 20
 """A count of the whole store is followed by a pause of this many times what it took."""
 
+_DAMAGE: Final = "juststorage_damage_found_total"
 _LAG: Final = "juststorage_event_loop_lag_seconds"
 _LAG_BOUNDS: Final = next(each.bounds for each in SERVICE_FAMILIES if each.name == _LAG)
 
@@ -203,3 +204,14 @@ def collected(sheet: Sheet, report: CollectionReport) -> None:
         ("upload_leases_reaped_total", report.reaped),
     ):
         sheet.add(f"juststorage_{name}", count)
+
+
+def damaged(sheet: Sheet, storage_class: StorageClass, damage: ReadDamage) -> None:
+    """Count damage that a read found."""
+    sheet.add(_DAMAGE, 1, storage_class.value, damage)
+
+
+def damage_found(sheet: Sheet) -> float:
+    """How often damage was found by all workers of this instance. Asked for with every download."""
+    value = sheet.table.value
+    return sum(value(_DAMAGE, each.value, kind) for each in StorageClass for kind in DAMAGES)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from juststorage.config import GCSection, Uploads
-from juststorage.runtime._monitor import collected
+from juststorage.runtime._monitor import collected, damage_found, damaged
 from juststorage.runtime._runtime import Runtime
 from juststorage.runtime._tracing import around_collections, note_collection
 from juststorage.usecases import (
@@ -27,6 +28,7 @@ from juststorage.usecases import (
     MeasureUsage,
     UploadLimits,
     UploadObject,
+    VerifiedContents,
 )
 
 __all__ = ["UseCases", "make_auditor", "make_collector", "make_key_manager"]
@@ -55,12 +57,14 @@ class UseCases:
             Unavailable: The metadata store does not answer.
         """
         metadata, blobs, hashers = runtime.metadata, runtime.blobs, runtime.hashers
+        download = _make_download(runtime)
         copier = BlobCopier(
             metadata,
             blobs,
             hashers,
             clock=runtime.clock,
             limits=_upload_limits(runtime.config.uploads),
+            download=download,
         )
         return cls(
             upload=UploadObject(
@@ -71,9 +75,7 @@ class UseCases:
                 clock=runtime.clock,
                 limits=_upload_limits(runtime.config.uploads),
             ),
-            download=DownloadObject(
-                metadata, blobs, hashers, cache_bytes=runtime.config.downloads.cache_bytes
-            ),
+            download=download,
             find=FindObject(metadata),
             change=ChangeObject(
                 metadata, copier, metadata_bytes_max=runtime.config.limits.metadata_bytes
@@ -85,6 +87,22 @@ class UseCases:
             keys=await make_key_manager(runtime),
             collect=make_collector(runtime),
         )
+
+
+def _make_download(runtime: Runtime) -> DownloadObject:
+    sheet, options = runtime.sheet, runtime.config.downloads
+    return DownloadObject(
+        runtime.metadata,
+        runtime.blobs,
+        runtime.hashers,
+        cache_bytes=options.cache_bytes,
+        verified=VerifiedContents(
+            runtime.clock.monotonic,
+            for_s=options.verified_for_s,
+            damage_found=partial(damage_found, sheet),
+        ),
+        on_damage=partial(damaged, sheet),
+    )
 
 
 async def make_key_manager(runtime: Runtime) -> ManageApiKeys:

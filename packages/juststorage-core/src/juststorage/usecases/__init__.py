@@ -23,7 +23,7 @@ from juststorage.usecases._copy import CopyObject, CopyTarget
 from juststorage.usecases._copying import BlobCopier
 from juststorage.usecases._cursor import CursorCodec
 from juststorage.usecases._delete import Deleted, DeleteObject
-from juststorage.usecases._download import DownloadObject
+from juststorage.usecases._download import DownloadObject, ReadDamage
 from juststorage.usecases._find import FindObject
 from juststorage.usecases._list import Listing, ListObjects
 from juststorage.usecases._manage_keys import (
@@ -35,6 +35,7 @@ from juststorage.usecases._manage_keys import (
 from juststorage.usecases._measure import MeasureUsage
 from juststorage.usecases._receive import UploadLimits
 from juststorage.usecases._upload import UploadObject
+from juststorage.usecases._verified import VerifiedContents
 
 __all__ = [
     "ApiKeyListing",
@@ -67,10 +68,12 @@ __all__ = [
     "NewApiKey",
     "Place",
     "Places",
+    "ReadDamage",
     "RestoreBackup",
     "RestoreReport",
     "UploadLimits",
     "UploadObject",
+    "VerifiedContents",
     "VerifyBackup",
     "Watcher",
     "upload_id_of",

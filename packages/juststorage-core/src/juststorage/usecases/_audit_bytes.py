@@ -8,7 +8,13 @@ from typing import Final
 import anyio.to_thread
 
 from juststorage.domain import Blob, BlobKey, ContentHash, Locator, ObjectId, StorageClass
-from juststorage.errors import JustStorageError, Misconfigured, NotFound, UnsupportedOperation
+from juststorage.errors import (
+    Corrupt,
+    JustStorageError,
+    Misconfigured,
+    NotFound,
+    UnsupportedOperation,
+)
 from juststorage.ports import BlobStore, Clock, Hasher
 
 __all__ = ["BytesAudit"]
@@ -73,8 +79,11 @@ class BytesAudit:
             return "its bytes are missing"
         if size != row.size_bytes:
             return f"it has {size} bytes instead of {row.size_bytes}"
-        if deep and not await self._has_its_hash(store, place, row.key):
-            return "its bytes do not have its hash"
+        try:
+            if deep and not await self._has_its_hash(store, place, row.key):
+                return "its bytes do not have its hash"
+        except Corrupt:
+            return "its bytes cannot be read"
         return None
 
     async def restored(self, row: Blob) -> bool:

@@ -42,6 +42,14 @@ class BlobCopier:
     """Places a verified copy of an object's bytes where a reservation wants them.
 
     Cost: every byte is read, hashed and written once, in bounded memory; one file sync.
+
+    Args:
+        metadata: Where objects are recorded.
+        blobs: The stores by storage class.
+        hashers: By the algorithm that they are.
+        clock: Tells when a lease has to be renewed.
+        limits: The lease of a copy is that of an upload.
+        download: Opens what is copied; one of its own unless given.
     """
 
     def __init__(
@@ -52,13 +60,14 @@ class BlobCopier:
         *,
         clock: Clock,
         limits: UploadLimits,
+        download: DownloadObject | None = None,
     ) -> None:
         self._objects = metadata.objects
         self._blobs = blobs
         self._hashers = hashers
         self._clock = clock
         self._limits = limits
-        self._download = DownloadObject(metadata, blobs, hashers)
+        self._download = download or DownloadObject(metadata, blobs, hashers)
 
     @property
     def lease_s(self) -> float:
@@ -111,24 +120,27 @@ class BlobCopier:
             await self._download.open(source) as reader,
             await store.stage(lease.object.id) as staged,
         ):
-            await receive(
-                reader.chunks(0, content.size_bytes),
-                staged,
-                digests,
-                limits=UploadLimits(
-                    bytes_max=content.size_bytes,
-                    lease_s=self._limits.lease_s,
-                    idle_s=_FOREVER_S,
-                    rate_min_bytes_s=0,
-                ),
-                clock=self._clock,
-                renew=lambda: self._objects.renew(lease, lease_s=self._limits.lease_s),
-            )
             try:
+                await receive(
+                    reader.chunks(0, content.size_bytes),
+                    staged,
+                    digests,
+                    limits=UploadLimits(
+                        bytes_max=content.size_bytes,
+                        lease_s=self._limits.lease_s,
+                        idle_s=_FOREVER_S,
+                        rate_min_bytes_s=0,
+                    ),
+                    clock=self._clock,
+                    renew=lambda: self._objects.renew(lease, lease_s=self._limits.lease_s),
+                )
                 digests.finish(content.content_hash.algorithm)
             except DigestMismatch:
-                await self._download.distrust(source)
+                await self._download.damaged(source, "hash")
                 raise Corrupt("the stored bytes do not have the recorded content hash") from None
+            except Corrupt:
+                await self._download.damaged(source, "unreadable")
+                raise
             await staged.finish()
             async with lost_lease_first(self._objects, lease, lease_s=self._limits.lease_s):
                 locator = await store.place(staged, content.content_hash)

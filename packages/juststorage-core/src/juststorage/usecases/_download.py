@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Final, Literal, TypeAlias
 
 from juststorage.domain import BlobKey, StorageClass, StoredObject
 from juststorage.errors import (
@@ -15,25 +17,36 @@ from juststorage.errors import (
 )
 from juststorage.ports import BlobReader, BlobStore, Hasher, MetadataStore
 from juststorage.usecases._content_cache import ContentCache
+from juststorage.usecases._verified import VerifiedContents
+from juststorage.usecases._whole import WrongHash, verified_pieces
 
-__all__ = ["DownloadObject"]
+__all__ = ["DownloadObject", "ReadDamage"]
 
-_VERIFIED_BYTES_MAX: Final = 64 * 1024
-"""Bodies up to this are hashed again before they are sent: 4 KiB cost 4 us, 64 KiB 45 us, which is
-what may be spent on the event loop; larger ones are the auditor's business."""
+ReadDamage: TypeAlias = Literal["missing", "size", "hash", "unreadable"]
+"""What reading may find: nothing, another length, other bytes, or bytes that the medium does not
+give back."""
+
+_SMALL_BYTES_MAX: Final = 64 * 1024
+"""Bodies up to this are read and hashed before anything of them is sent: 4 KiB cost 4 us, 64 KiB
+45 us, which is what may be spent on the event loop."""
+
+_log: Final = logging.getLogger("juststorage.downloads")
 
 
 class DownloadObject:
     """Opens the blob of a COMMITTED object.
 
     The blob is open before the first byte of an answer is sent: an open blob survives its removal,
-    and a missing one can still become an error (R06).
+    and a missing one can still become an error (R06). A whole content is never complete before it
+    is known to have its hash (I10); of a part that cannot be known.
 
     Args:
         metadata: Where objects are recorded.
         blobs: The stores by storage class.
-        hashers: By the algorithm that they are.
+        hashers: By the algorithm that they are. What was named by none of them is sent as it is.
         cache_bytes: Sum of the small contents that are kept in memory once verified; 0 for none.
+        verified: Large contents that need not be hashed again; None to hash each time.
+        on_damage: Told of each finding, which is logged and distrusted already.
     """
 
     def __init__(
@@ -43,12 +56,16 @@ class DownloadObject:
         hashers: Mapping[str, Hasher],
         *,
         cache_bytes: int = 0,
+        verified: VerifiedContents | None = None,
+        on_damage: Callable[[StorageClass, ReadDamage], None] | None = None,
     ) -> None:
         self._objects = metadata.objects
         self._rows = metadata.blobs
         self._blobs = blobs
         self._hashers = hashers
         self._cache = ContentCache(cache_bytes)
+        self._verified = verified or VerifiedContents(lambda: 0.0, for_s=0)
+        self._on_damage = on_damage
 
     def remembered(self, stored: StoredObject) -> bytes | None:
         """The whole content of a small object, if it was verified lately; nothing is opened."""
@@ -77,44 +94,82 @@ class DownloadObject:
             reader = await self._open_again(stored)
         if reader.size_bytes != stored.size_bytes:
             await reader.aclose()
-            await self.distrust(stored)
+            await self.damaged(stored, "size")
             raise Corrupt("the stored bytes do not have the recorded size")
         return reader
 
-    def read_now(self, reader: BlobReader, stored: StoredObject) -> bytes | None:
-        """The whole content of a small object, verified, if it can be had without waiting.
+    async def small(self, reader: BlobReader, stored: StoredObject) -> bytes | None:
+        """The whole content of a small object, verified; None for a large one.
 
         Raises:
-            Corrupt: The bytes do not have the object's content hash.
+            Corrupt: The bytes do not have the object's content hash, or cannot be read.
+            Unavailable: The store failed.
         """
         size = reader.size_bytes
-        if size > _VERIFIED_BYTES_MAX:
+        if size > _SMALL_BYTES_MAX:
             return None
-        data = reader.read_now(0, size)
-        if data is None:
-            return None
-        self._verify(data, stored)
+        try:
+            data = reader.read_now(0, size)
+            if data is None:
+                data = b"".join([piece async for piece in reader.chunks(0, size)])
+        except Corrupt:
+            await self.damaged(stored, "unreadable")
+            raise
+        assert stored.content_hash is not None
+        hasher = self._hashers.get(stored.content_hash.algorithm)
+        if hasher is not None:
+            if hasher.hash(data) != stored.content_hash:
+                await self.damaged(stored, "hash")
+                raise Corrupt("the stored bytes do not have the recorded content hash")
+            self._cache.add(stored.content_hash, data)
         return data
 
-    async def distrust(self, stored: StoredObject) -> None:
-        """Let the next upload of these bytes place them again, instead of counting on damage.
+    async def pieces(self, reader: BlobReader, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+        """The whole content of an object in pieces; the caller closes the generator.
+
+        The last piece comes once all are known to be right, so who sends them never completes a
+        wrong content.
+
+        Raises:
+            Corrupt: The bytes do not have the object's content hash, or cannot be read.
+            Unavailable: The store failed.
+        """
+        key = _key(stored)
+        hasher = self._hashers.get(key.content_hash.algorithm)
+        try:
+            async with aclosing(verified_pieces(reader, key, hasher, self._verified)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except Corrupt as error:
+            await self.damaged(stored, "hash" if isinstance(error, WrongHash) else "unreadable")
+            raise
+
+    def read_in_part(self, reader: BlobReader, stored: StoredObject) -> None:
+        """To be told after parts were read: what that brought into memory nobody has hashed."""
+        if not reader.from_memory:
+            self._verified.forget(_key(stored))
+
+    async def damaged(self, stored: StoredObject, damage: ReadDamage) -> None:
+        """Note what a read found, and let the next upload of these bytes place them again.
 
         Best effort: the reader that found the damage gets its error either way.
         """
-        assert stored.content_hash is not None
+        key = _key(stored)
+        _log.error(
+            "damage_found",
+            extra={
+                "damage": damage,
+                "content_hash": str(key.content_hash),
+                "storage_class": key.storage_class.value,
+                "object_id": str(stored.id),
+            },
+        )
+        if self._on_damage is not None:
+            self._on_damage(key.storage_class, damage)
         try:
-            await self._rows.distrust(BlobKey(stored.content_hash, stored.storage_class))
+            await self._rows.distrust(key)
         except Unavailable:
             return
-
-    def _verify(self, data: bytes, stored: StoredObject) -> None:
-        assert stored.content_hash is not None
-        hasher = self._hashers.get(stored.content_hash.algorithm)
-        if hasher is None:
-            return
-        if hasher.hash(data) != stored.content_hash:
-            raise Corrupt("the stored bytes do not have the recorded content hash")
-        self._cache.add(stored.content_hash, data)
 
     async def _open_again(self, stored: StoredObject) -> BlobReader:
         """Find out why there was nothing: deleted or moved meanwhile, in the trash, or lost."""
@@ -128,7 +183,7 @@ class DownloadObject:
         # Not moved: a collector woke up late, or a database was restored to an earlier time (R19,
         # R22). The trash outlives both.
         if not moved and not await self._restored(store, current.locator):
-            await self.distrust(current)
+            await self.damaged(current, "missing")
             raise BlobMissing("the object's bytes are missing")
         try:
             return await store.open(current.locator)
@@ -141,3 +196,8 @@ class DownloadObject:
             return await store.restore(locator)
         except UnsupportedOperation:
             return False
+
+
+def _key(stored: StoredObject) -> BlobKey:
+    assert stored.content_hash is not None
+    return BlobKey(stored.content_hash, stored.storage_class)

@@ -32,7 +32,7 @@ from juststorage.ports import (
 )
 from juststorage.runtime import open_runtime
 
-CAPABLE = BlobCapabilities(local_path=True, read_now=True, trash=True, space=True)
+CAPABLE = BlobCapabilities(local_path=True, read_now=True, trash=True, space=True, identity=True)
 HASH = ContentHash("sha256:" + "0" * 64)
 MEMORY = {
     "metadata": {"backend": "memory"},
@@ -75,6 +75,8 @@ class Store:
 class Reader:
     size_bytes = 8
     local_path = "/blob"
+    from_memory = True
+    word: Any = "as it was"
 
     def __init__(self, pieces: list[bytes | Exception]) -> None:
         self.pieces = pieces
@@ -94,6 +96,9 @@ class Reader:
         if isinstance(self.pieces[0], Exception):
             raise self.pieces[0]
         return self.pieces[0]
+
+    def identity(self) -> Any:
+        return self.word
 
     async def aclose(self) -> None:
         if self.close_error:
@@ -281,7 +286,19 @@ class TestReader:
         assert incapable.local_path is None
         assert incapable.read_now(0, 8) is None
         assert reader(b"").local_path == "/blob"
+        assert incapable.identity() is None and not incapable.from_memory
+        assert reader(b"").identity() == "as it was" and reader(b"").from_memory
         assert incapable.size_bytes == 8
+
+    def test_an_identity_is_a_word_or_nothing(self) -> None:
+        """Anything else would be compared, and might be equal to anything."""
+        guarded = reader(b"")
+        inner: Any = unwrap(guarded)
+        inner.word = None
+        assert guarded.identity() is None
+        inner.word = 7
+        with pytest.raises(BackendError, match="identity answered with a int"):
+            guarded.identity()
 
     async def test_closing_does_not_raise(self, caplog: pytest.LogCaptureFixture) -> None:
         """An error while closing is logged: it must not turn a finished download into a failure."""

@@ -22,6 +22,7 @@ HEAD = """
     from juststorage.domain import UNCONDITIONAL, Change
     from juststorage.errors import NotFound
     from juststorage.plugins import BlobCapabilities
+    from juststorage.plugins._guards import unwrap
     from juststorage.plugins.memory import MEMORY_BLOBS, MEMORY_METADATA
     from juststorage.plugins.memory._blob_store import (
         MemoryBlobStore, _MemoryReader, _MemoryStagedBlob
@@ -40,7 +41,7 @@ BLOBS = """
         yield Store(context.clock)
 
     class {name}(BlobStoreContract):
-        backend = replace(MEMORY_BLOBS, open=open_store)
+        backend = replace(MEMORY_BLOBS, open=open_store, **getattr(Store, "declared", {}))
 """
 
 METADATA = """
@@ -208,6 +209,33 @@ BUGS = {
         """,
         "test_cancelled_anywhere",
         ["*A cancelled upload leaves a whole blob, a staged entry, or nothing.*"],
+    ),
+    "an identity that outlives a change": (
+        """
+        class Reader(_MemoryReader):
+            from_memory = True
+
+            def identity(self):
+                return f"{len(self._data)} bytes"
+
+        class Store(MemoryBlobStore):
+            declared = {
+                "capabilities": changed(MEMORY_BLOBS.capabilities, identity=True)
+            }
+
+            async def open(self, locator):
+                return Reader(bytearray((await super().open(locator))._data))
+
+        class Kept(BlobStoreContract):
+            @pytest.fixture
+            def damage(self):
+                def flip(reader):
+                    unwrap(reader)._data[0] ^= 1
+
+                return flip
+        """,
+        "test_an_identity_changes_with_the_bytes",
+        ["*the bytes were changed under the same identity*"],
     ),
     "a walk in no order": (
         """

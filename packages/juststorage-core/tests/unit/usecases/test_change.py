@@ -185,6 +185,27 @@ class TestMoving:
                 await act(service, one.id, storage_class=COLD)
         await nothing_left(service, one.id)
 
+    async def test_bytes_that_cannot_be_read(self, service: Any) -> None:
+        """They are not copied, and the next upload of them places them again."""
+
+        class Unreadable(WrappedBlobStore):
+            async def open(self, locator: Any) -> Any:
+                reader = await super().open(locator)
+
+                async def chunks(start: int, length: int) -> Any:
+                    yield b"x"
+                    raise Corrupt("the blob ended early")
+
+                reader.chunks = chunks
+                return reader
+
+        one = await stored(service)
+        service.blobs[HOT] = Unreadable(service.blobs[HOT])
+        with pytest.raises(Corrupt):
+            await copy(service, one.id, storage_class=COLD)
+        key = BlobKey(one.content_hash, HOT)
+        assert (await service.metadata.blobs.find([key]))[key].stored_at is None
+
     async def test_an_unknown_hash(self, service: Any) -> None:
         """What cannot be verified is not moved."""
         one = await stored(service)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
 import pytest
 
-from juststorage.domain import StorageClass
+from juststorage.domain import BlobKey, StorageClass
 from juststorage.errors import BlobMissing, Corrupt, NotFound, Unavailable
+from juststorage.testing.faults import WrappedBlobStore
+from juststorage.usecases import DownloadObject, VerifiedContents
 
 
 async def stored(service: Any, data: bytes = b"abc") -> Any:
     """A committed object."""
     return (await service.upload().whole(service.intent("k"), data)).object
+
+
+async def whole(download: Any, reader: Any, found: Any, got: list[bytes]) -> None:
+    """Read it as an answer does."""
+    data = await download.small(reader, found)
+    if data is not None:
+        got.append(data)
+        return
+    async with aclosing(download.pieces(reader, found)) as pieces:
+        async for piece in pieces:
+            got += [piece]
 
 
 async def test_a_deleted_object_is_not_found(service: Any) -> None:
@@ -56,9 +70,9 @@ async def test_small_bodies_are_verified(service: Any) -> None:
     other = (await service.upload().whole(service.intent(), b"abd")).object
     download = service.download()
     async with await download.open(found) as reader:
-        assert download.read_now(reader, found) == b"abc"
+        assert await download.small(reader, found) == b"abc"
         with pytest.raises(Corrupt):
-            download.read_now(
+            await download.small(
                 reader, msgspec.structs.replace(found, content_hash=other.content_hash)
             )
 
@@ -70,7 +84,7 @@ async def test_what_was_verified_is_remembered(service: Any) -> None:
     download = service.download(cache_bytes=3)
     assert download.remembered(found) is None
     async with await download.open(found) as reader:
-        assert download.read_now(reader, found) == b"abc"
+        assert await download.small(reader, found) == b"abc"
     assert download.remembered(found) == download.remembered(same) == b"abc"
     assert download.remembered(msgspec.structs.replace(found, size_bytes=2)) is None
 
@@ -83,7 +97,7 @@ async def test_what_is_not_what_it_should_be_is_not_remembered(service: Any) -> 
     download = service.download(cache_bytes=1024)
     async with await download.open(found) as reader:
         with pytest.raises(Corrupt):
-            download.read_now(reader, wrong)
+            await download.small(reader, wrong)
     assert download.remembered(wrong) is download.remembered(found) is None
 
 
@@ -92,7 +106,7 @@ async def test_large_bodies_are_not_read_at_once(service: Any) -> None:
     found = await stored(service, bytes(64 * 1024 + 1))
     download = service.download()
     async with await download.open(found) as reader:
-        assert download.read_now(reader, found) is None
+        assert await download.small(reader, found) is None
 
 
 async def test_a_class_without_store_is_unavailable(service: Any) -> None:
@@ -114,3 +128,101 @@ async def test_uploading_lost_bytes_again_mends_every_object(service: Any) -> No
     again = (await service.upload().whole(service.intent(), b"abc")).object
     assert await service.content(again) == b"abc"
     assert await service.content(found) == b"abc"
+
+
+async def test_a_wrong_large_body_is_told_and_healed(
+    service: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It never completes; it is logged, counted and distrusted, so an upload places it again."""
+    data = bytes(200_000)
+    found = await stored(service, data)
+    service.blobs[StorageClass.HOT]._placed[found.locator] = data[:-1] + b"!"
+    told: list[Any] = []
+    download = service.download(on_damage=lambda *what: told.append(what))
+    async with await download.open(found) as reader:
+        assert await download.small(reader, found) is None
+        got: list[bytes] = []
+        with pytest.raises(Corrupt):
+            await whole(download, reader, found, got)
+    assert sum(map(len, got)) < len(data)
+    assert told == [(StorageClass.HOT, "hash")]
+    [record] = [record for record in caplog.records if record.message == "damage_found"]
+    assert record.content_hash == str(found.content_hash)
+    again = (await service.upload().whole(service.intent(), data)).object
+    async with await download.open(again) as reader:
+        got = []
+        await whole(download, reader, again, got)
+        assert b"".join(got) == data
+
+
+@pytest.mark.parametrize("size", [3, 200_000])
+async def test_unreadable_bytes_are_told(service: Any, size: int) -> None:
+    """Of every size: what the medium does not give back is damage."""
+
+    class Unreadable(WrappedBlobStore):
+        async def open(self, locator: str) -> Any:
+            reader = await super().open(locator)
+
+            async def chunks(start: int, length: int) -> Any:
+                raise Corrupt("the blob ended early")
+                yield b""
+
+            reader.chunks = chunks
+            reader.read_now = lambda start, length: None
+            return reader
+
+    found = await stored(service, bytes(size))
+    service.blobs[StorageClass.HOT] = Unreadable(service.blobs[StorageClass.HOT])
+    told: list[Any] = []
+    download = service.download(on_damage=lambda *what: told.append(what))
+    async with await download.open(found) as reader:
+        with pytest.raises(Corrupt):
+            await whole(download, reader, found, [])
+    assert told == [(StorageClass.HOT, "unreadable")]
+
+
+async def test_a_small_body_that_is_not_in_memory_is_verified(service: Any) -> None:
+    """It is waited for, and hashed like one that is at hand."""
+    found = await stored(service)
+    download = service.download(cache_bytes=3)
+    async with await download.open(found) as reader:
+        reader.read_now = lambda start, length: None
+        assert await download.small(reader, found) == b"abc"
+    assert download.remembered(found) == b"abc"
+
+
+async def test_what_no_hasher_names_is_sent_as_it_is(service: Any) -> None:
+    """Its hasher is not installed any more; nothing can be compared, and nothing is remembered."""
+    found = await stored(service)
+    download = DownloadObject(service.metadata, service.blobs, {}, cache_bytes=3)
+    async with await download.open(found) as reader:
+        assert await download.small(reader, found) == b"abc"
+    assert download.remembered(found) is None
+
+
+async def test_damage_is_told_although_it_cannot_be_noted(service: Any) -> None:
+    """Without the metadata store the blob stays trusted; the reader gets its error all the same."""
+
+    class Away:
+        async def distrust(self, key: Any) -> None:
+            raise Unavailable("away")
+
+    found = await stored(service)
+    download = service.download()
+    download._rows = Away()
+    with pytest.raises(Corrupt):
+        await download.open(msgspec.structs.replace(found, size_bytes=2))
+
+
+async def test_parts_end_the_trust(service: Any) -> None:
+    """What a part brings from the medium into memory is hashed before it is sent as a whole."""
+    found = await stored(service, bytes(200_000))
+    key = BlobKey(found.content_hash, found.storage_class)
+    verified = VerifiedContents(lambda: 0.0, for_s=1)
+    download = service.download(verified=verified)
+    async with await download.open(found) as reader:
+        for from_memory in (True, False):
+            verified.add(key, "word", 0)
+            reader.from_memory = from_memory
+            download.read_in_part(reader, found)
+            assert verified.has(key, "word") is from_memory

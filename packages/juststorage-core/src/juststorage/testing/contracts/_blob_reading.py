@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 
 import anyio
 import pytest
+from anyio import to_thread
 
 from juststorage.domain import Locator, ObjectId
 from juststorage.errors import Invalid, NotFound
@@ -40,6 +43,27 @@ _HOSTILE = (
 
 async def _part(reader: BlobReader, start: int, length: int) -> bytes:
     return b"".join([chunk async for chunk in reader.chunks(start, length)])
+
+
+async def _identity(reader: BlobReader) -> str:
+    """Its identity, once the store can tell: a clock of files may have to move on first."""
+    with anyio.fail_after(10):
+        while (identity := reader.identity()) is None:  # noqa: ASYNC110  of a clock nobody hears
+            await anyio.sleep(0.02)
+    return identity
+
+
+def _damage(reader: BlobReader) -> None:
+    """Flip a bit, and take care to leave the times as they were."""
+    assert reader.local_path is not None
+    path = Path(reader.local_path)
+    facts = path.stat()
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 class BlobReading(BlobTests):
@@ -164,6 +188,36 @@ class BlobReading(BlobTests):
                 assert await anyio.Path(reader.local_path).read_bytes() == data
             else:
                 assert reader.local_path is None
+
+    @pytest.fixture
+    def damage(self) -> Callable[[BlobReader], None] | None:
+        """What changes a byte of an open reader's blob in place, behind the store's back.
+
+        For authors whose readers have an identity and no `local_path`; that one is used otherwise.
+        """
+        return None
+
+    async def test_an_identity_changes_with_the_bytes(
+        self, store: BlobStore, damage: Callable[[BlobReader], None] | None
+    ) -> None:
+        """Where it is declared it stays as long as the bytes do; elsewhere there is none."""
+        data = pattern(100_000)
+        locator = await place(store, data)
+        async with await store.open(locator) as one, await store.open(locator) as other:
+            if not self.can.identity:
+                assert one.identity() is None and not one.from_memory
+                return
+            assert await _identity(one) == await _identity(other)
+            for reader in (one, other):
+                known = reader.identity()
+                assert await _part(reader, 0, len(data)) == data
+                assert reader.identity() == known
+            if damage is None and one.local_path is None:
+                return
+            await to_thread.run_sync(damage or _damage, one)
+            assert await _identity(one) != known, "the bytes were changed under the same identity"
+        async with await store.open(locator) as later:
+            assert await _identity(later) != known
 
     async def test_many_readers_at_once(self, store: BlobStore) -> None:
         """Readers of one blob do not share a position."""
