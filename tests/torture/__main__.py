@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import logging
 import random
 import sys
@@ -18,6 +19,11 @@ EXPERIMENTS = (
     *("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model"),
     "hostile",
 )
+
+
+_OVERTIME_S = 600
+"""An experiment ends at the next step after its time. One that has not ended by then never will: it
+shows where it is, and is ended."""
 
 
 def find(name: str) -> Experiment:
@@ -55,6 +61,7 @@ def main() -> None:
         again = f"scripts/torture --seed {given.seed} --minutes {minutes:g}{chosen} {name}"
         print(f"== {name}\n   repeat with: {again}", flush=True)
         began = time.monotonic()
+        faulthandler.dump_traceback_later(minutes * 60 + _OVERTIME_S, exit=True)
         with tempfile.TemporaryDirectory(prefix="juststorage-torture-") as temporary:
             folder = (given.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
@@ -65,6 +72,7 @@ def main() -> None:
             except Exception:
                 print(f"an error that nobody expected\nrepeat with: {again}", file=sys.stderr)
                 raise
+        faulthandler.cancel_dump_traceback_later()
         show(name, counts, time.monotonic() - began)
 
 

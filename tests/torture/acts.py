@@ -33,6 +33,12 @@ class Deed(ABC):
     is_command = False
     """Whether a command's process does it, beside the server."""
 
+    kills = Act.KILL
+    """What is armed to let somebody die on the way."""
+
+    died = False
+    """Whether somebody did, and the act was answered nevertheless."""
+
     codes = (0, -9)
     """Exit codes of a command that are right."""
 

@@ -24,7 +24,7 @@ from juststorage_postgres.plugin import POSTGRES
 from juststorage_sqlite.plugin import SQLITE, SqliteOptions
 from tests.torture.points import Kind, Points
 
-__all__ = ["PATH_VARIABLE", "PointedOps"]
+__all__ = ["PATH_VARIABLE", "PointedOps", "reach"]
 
 PATH_VARIABLE = "TORTURE_POINTS"
 """Names the file of the points in the environment."""
@@ -32,7 +32,8 @@ PATH_VARIABLE = "TORTURE_POINTS"
 _points: Points | None = None
 
 
-def _reach(where: str, kind: Kind = Kind.STATEMENT) -> bool:
+def reach(where: str, kind: Kind = Kind.STATEMENT) -> bool:
+    """Pass a point: see `Points.reach`."""
     global _points  # noqa: PLW0603 - one for each process, opened when it is first passed
     if _points is None:
         _points = Points(Path(os.environ[PATH_VARIABLE]))
@@ -40,7 +41,7 @@ def _reach(where: str, kind: Kind = Kind.STATEMENT) -> bool:
 
 
 def _file(where: str) -> None:
-    _reach(where, Kind.CHANGE)
+    reach(where, Kind.CHANGE)
 
 
 class PointedOps(FsOps):
@@ -98,7 +99,7 @@ class PointedOps(FsOps):
 
     def pread(self, fd: int, length: int, start: int) -> bytes:
         """A point of reads; one that lies has a flipped bit in the middle."""
-        lies = _reach(f"read {length} bytes", Kind.READ)
+        lies = reach(f"read {length} bytes", Kind.READ)
         data = super().pread(fd, length, start)
         if not lies or not data:
             return data
@@ -107,7 +108,7 @@ class PointedOps(FsOps):
 
     def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
         """A point of reads. What is in the cache does not lie: it has to come from the medium."""
-        if _reach(f"read {len(buffer)} bytes from the cache", Kind.READ):
+        if reach(f"read {len(buffer)} bytes from the cache", Kind.READ):
             raise BlockingIOError(errno.EAGAIN, "it is not in the cache any more")
         return super().read_now(fd, buffer, start)
 
@@ -136,10 +137,10 @@ class _PointedSqlite(sqlite3.Connection):
             self.in_transaction or word != "SELECT"
         )
         if counts:
-            _reach(f"before {_short(sql)}")
+            reach(f"before {_short(sql)}")
         cursor = super().execute(sql, *arguments)
         if counts and word == "COMMIT":
-            _reach(f"after {_short(sql)}")
+            reach(f"after {_short(sql)}")
         return cursor
 
 
@@ -165,9 +166,9 @@ def _point_out(name: str) -> None:
         return
 
     async def between(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        _reach(f"before {_short(query)}")
+        reach(f"before {_short(query)}")
         result = await inner(self, query, *args, **kwargs)
-        _reach(f"after {_short(query)}")
+        reach(f"after {_short(query)}")
         return result
 
     between.inner = inner  # type: ignore[attr-defined]

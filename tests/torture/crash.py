@@ -3,7 +3,8 @@
 A point is before each call that changes a file (and in the middle of each write), and before and
 after each statement. After each death: the server starts again, the act is tried again at once or
 not, everything in the journal is read, leases end, the garbage is collected, the deep auditor finds
-nothing, everything is read once more, and the act, done again, succeeds.
+nothing, everything is read once more, and the act, done again, succeeds. An import whose server
+dies goes on when that is back; one that dies itself is run again: all is there, and nothing twice.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from collections import Counter
 
 from tests.torture.acts import ACTS, Deed
 from tests.torture.experiment import Counts, Rig, Run, rig
+from tests.torture.imports import IMPORTS
 from tests.torture.journal import Broken
-from tests.torture.points import Act
 from tests.torture.service import settle
 
 __all__ = ["run"]
 
 _NEVER = 10**9
+_DEEDS = (*ACTS, *IMPORTS)
+"""A command that is to be enumerated as well is a deed of its own, and is added here."""
 
 
 def run(run: Run) -> Counts:
@@ -34,7 +37,7 @@ def run(run: Run) -> Counts:
 
 def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
     kind = made.store.kind
-    points = {deed: _points_of(deed, made, run.chance) for deed in ACTS}
+    points = {deed: _points_of(deed, made, run.chance) for deed in _DEEDS}
     for deed, passed in points.items():
         counts[f"points of {deed.__name__} on {kind}"] = len(passed)
     todo = [(deed, n) for deed, passed in points.items() for n in range(1, len(passed) + 1)]
@@ -56,7 +59,7 @@ def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
     """The points of an act that nobody disturbs."""
     doing = deed(made, chance)
     doing.prepare()
-    made.points.arm(Act.KILL, _NEVER)
+    made.points.arm(doing.kills, _NEVER)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
     passed = made.points.disarm()
@@ -69,13 +72,15 @@ def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
 def _die(made: Rig, doing: Deed, number: int) -> bool:
     """Do it, die on the way, look at everything, and do it again; whether it died."""
     doing.prepare()
-    made.points.arm(Act.KILL, number)
+    made.points.arm(doing.kills, number)
     answered = doing.act()
     made.points.disarm()
     child = made.service.child
     assert child is not None
     died = not answered if doing.is_command else not answered or not child.is_running
-    if died and not doing.is_command:
+    if doing.died:  # and is up again
+        died = True
+    elif died and not doing.is_command:
         if child.wait(20) != -9:
             raise Broken(f"the server ended by itself: {made.logged()}")
         made.service.start()

@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ __all__ = ["GUARDS", "main"]
 _CORE = "juststorage-core/src/juststorage/usecases"
 _POSTGRES = "juststorage-postgres/src/juststorage_postgres"
 _FILES = "juststorage-localfs/src/juststorage_localfs"
+
+_OVERTIME_S = 120
 
 GUARDS = [
     Mutation(
@@ -114,18 +117,26 @@ def attack(copy: Path, experiment: str, minutes: float) -> tuple[float, str]:
     """Run the experiment against the copy: how long it took, and what it found or nothing."""
     places = os.pathsep.join(str(source) for source in sorted(copy.glob("*/src")))
     began = time.monotonic()
-    done = subprocess.run(
+    attacking = subprocess.Popen(
         [
             *(sys.executable, "-m", "tests.torture", "--seed", "1"),
             *("--minutes", str(minutes), "--store", "postgres", experiment),
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
+        start_new_session=True,
     )
-    found = re.search(r"^BROKEN: (.*)$", done.stderr + done.stdout, re.M)
+    try:
+        told, _ = attacking.communicate(timeout=minutes * 60 + _OVERTIME_S)
+    except subprocess.TimeoutExpired:
+        # Without a guard the source may do anything, and never end. Its servers go with it.
+        os.killpg(attacking.pid, signal.SIGKILL)
+        attacking.communicate()
+        return time.monotonic() - began, ""
+    found = re.search(r"^BROKEN: (.*)$", told, re.M)
     return time.monotonic() - began, "" if found is None else found[1]
 
 

@@ -17,6 +17,7 @@ import random
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import asyncpg  # type: ignore[import-untyped]
@@ -139,10 +140,11 @@ class _Standing(Points):
             return
         assert self.deed is not None
         if where == self.deed.loses_locks_at:
-            await self._explorer.watcher.execute(_END_IDLE)
-        self.goes = goes = anyio.Event()
-        self._explorer.tell()
-        await goes.wait()
+            await self._explorer.ask(_END_IDLE)
+        if not self.dead:  # since it came here
+            self.goes = goes = anyio.Event()
+            self._explorer.tell()
+            await goes.wait()
         if self.dead or where == self.deed.dies_at:
             self.dead = True
             raise Killed
@@ -158,6 +160,16 @@ class _Explorer:
     processes: list[Process] = field(default_factory=list)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     _news: anyio.Event = field(default_factory=anyio.Event)
+    _asking: anyio.Lock = field(default_factory=anyio.Lock)
+
+    async def ask(self, statement: str) -> Any:
+        """Run a statement beside the processes; the first value of its answer.
+
+        A process that is to lose its locks asks while the explorer looks who waits for one, and a
+        connection serves one at a time.
+        """
+        async with self._asking:
+            return await self.watcher.fetchval(statement)
 
     def tell(self) -> None:
         """Something happened."""
@@ -206,11 +218,7 @@ class _Explorer:
                     await self._step_by_step(walk)
             except Exception as error:  # noqa: BLE001  told below, with the order
                 errors.append(error)
-                # Who stands in a shielded section would stand there for ever.
-                for points in self._points:
-                    points.dead = True
-                    if points.stands:
-                        points.go()
+                await self._let_all_die()
         for points in self._points:
             points.is_free, points.dead = True, False
         steps = [each for each in self.world.journal if each.partition(" ")[2] in STEPS]
@@ -218,7 +226,7 @@ class _Explorer:
             if errors:
                 raise errors[0]
             if pair[2] == "drifted":
-                await self.watcher.execute(_MEND)
+                await self.ask(_MEND)
             if not scene.may_err:
                 # Before anybody reads: what a reader has to bring back should not have gone.
                 found = [each for each in await self.processes[0].audit() if each[:2] in _ALWAYS]
@@ -231,6 +239,18 @@ class _Explorer:
         except Exception as error:
             raise Broken(f"{pair}: {error!r} after the order {steps}") from error
         await self._clear()
+
+    async def _let_all_die(self) -> None:
+        """Whoever is at it dies at its next step: in a shielded section it would stand for ever."""
+        for points in self._points:
+            points.dead = True
+        while not all(points.is_done for points in self._points):
+            for points in self._points:
+                if points.stands:
+                    points.go()
+            news = self._news
+            with anyio.move_on_after(_BLOCKED_AFTER_S):
+                await news.wait()
 
     async def _step_by_step(self, walk: _Walk) -> None:
         while not all(points.is_done for points in self._points):
@@ -252,7 +272,7 @@ class _Explorer:
             with anyio.move_on_after(_BLOCKED_AFTER_S):
                 await news.wait()
                 continue
-            waiting = await self.watcher.fetchval(_WAITING)
+            waiting = await self.ask(_WAITING)
             if waiting >= len(running) and len(running) < 2:
                 return
 

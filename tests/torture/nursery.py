@@ -35,6 +35,8 @@ _PRELOADED = (
     "juststorage_api.application",
     "juststorage_api._serve._run",
     "juststorage_api._serve._command",
+    "juststorage_api._client._import",
+    "httpx2",
     "juststorage_localfs._opening",
     "juststorage_postgres._store",
     "juststorage_sqlite._store",
@@ -193,6 +195,10 @@ def _be_child(words: Sequence[str], log: str, close: Sequence[int]) -> None:
     os.dup2(out, 2)
     from juststorage.cli import main
 
+    if words[0] == "import":
+        from tests.torture.pointed_client import put_points
+
+        put_points()
     sys.argv = ["juststorage", *words]
     code = 70
     try:

@@ -32,6 +32,7 @@ class Act(IntEnum):
     BROKEN = 4
     UNREADABLE = 5
     LYING = 6
+    KILL_CLIENT = 7
 
 
 class Kind(IntEnum):
@@ -40,6 +41,8 @@ class Kind(IntEnum):
     STATEMENT = 0
     CHANGE = 1
     READ = 2
+    WORD = 3
+    """Of a client, to or from the server."""
 
 
 _COUNTED = {
@@ -49,6 +52,7 @@ _COUNTED = {
     Act.BROKEN: (Kind.CHANGE,),
     Act.UNREADABLE: (Kind.READ,),
     Act.LYING: (Kind.READ,),
+    Act.KILL_CLIENT: (Kind.WORD,),
 }
 """Which points count for what."""
 
@@ -109,7 +113,7 @@ class Points:
             is_it = number == 1 or (number < 1 <= until)
         if not is_it or act == Act.LYING:
             return is_it
-        if act == Act.KILL:
+        if act in {Act.KILL, Act.KILL_CLIENT}:
             os.kill(os.getpid(), signal.SIGKILL)
         elif act == Act.FREEZE:
             os.kill(os.getpid(), signal.SIGSTOP)
