@@ -59,6 +59,8 @@ def serve(work: Path, port: int) -> None:
                     print(error, file=sys.stderr)
         except KeyboardInterrupt:
             server.terminate()
+    if server.returncode > 0:
+        raise SystemExit(server.returncode)
 
 
 def _generator(act: str) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -76,9 +75,8 @@ def lay_out(directory: Path) -> Path:
     for path in [path for path in pages.rglob("*") if path.is_file()]:
         if path not in written:
             path.unlink()
-    theme = directory / "theme"
-    shutil.rmtree(theme, ignore_errors=True)
-    shutil.copytree(ROOT / LOOKS / "theme", theme)
+    for part in (ROOT / LOOKS / "theme").iterdir():
+        _write(directory / "theme" / part.name, part.read_bytes())
     config = yaml.safe_load((ROOT / LOOKS / "mkdocs.yml").read_text())
     config["nav"] = _navigation(config["nav"], {str(place) for place in places.values()})
     target = directory / "mkdocs.yml"

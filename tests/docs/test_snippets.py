@@ -140,12 +140,12 @@ def test_metrics_exist(document: Path) -> None:
 def test_the_check_finds_what_is_wrong() -> None:
     """Each kind of mistake, once."""
     text = (
-        "```sh\nA=1 juststorage gc rnu\njuststorage fsck --dep | cat\n```\n`juststorage objcts ls`"
+        "```sh\nA=1 juststorage gc rnu\njuststorage fsck --dep | cat\n```\n`juststorage objct ls`"
     )
     assert [unknown(each) for each in commands(text)] == [
         "rnu of juststorage gc",
         "--dep of juststorage fsck",
-        "objcts of juststorage",
+        "objct of juststorage",
     ]
     assert list(unknown_keys({"gc": {"grace": 1, "grace_s": 1}, "sever": {}})) == [
         "gc.grace",
