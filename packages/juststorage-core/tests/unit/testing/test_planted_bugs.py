@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase as fnmatch
 from textwrap import dedent
 
@@ -330,7 +330,6 @@ POWER_CUTS = (
     "test_what_was_acknowledged_survives_a_power_cut",
     "test_a_power_cut_in_between_leaves_no_half",
 )
-RUN = ("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "-q", "--tb=short")
 
 
 def write(pytester: pytest.Pytester, number: int, source: str, test: str) -> list[str]:
@@ -345,21 +344,17 @@ def write(pytester: pytest.Pytester, number: int, source: str, test: str) -> lis
     return [f"{file}::TestBug{number}::{each}" for each in tests]
 
 
-def test_planted_bugs_are_caught(pytester: pytest.Pytester) -> None:
+def test_planted_bugs_are_caught(
+    pytester: pytest.Pytester, run_planted: Callable[[Sequence[str]], tuple[dict[int, str], str]]
+) -> None:
     """For each bug some test fails, and what is printed names the place or the rule.
 
     All in one run: importing the kit takes longer than its tests.
     """
-    pytester.makeini("[pytest]\n")
     tests = write(pytester, 0, CONTROL, "power_cut")
     for number, (source, test, _) in enumerate(BUGS.values(), start=1):
         tests += write(pytester, number, source, test)
-    printed = pytester.runpytest_inprocess(*RUN, *tests).stdout.str()
-    failures, summary = printed.split("juststorage conformance, juststorage-core ")
-    told = dict.fromkeys(range(len(BUGS) + 1), "")
-    for block in re.split(r"^_{2,} ", failures, flags=re.MULTILINE)[1:]:
-        if match := re.search(r"TestBug(\d+)\.", block.splitlines()[0]):
-            told[int(match[1])] += block
+    told, summary = run_planted(tests)
     assert told[0] == "", "the control failed: its bytes are synced before their name"
     assert "blob_store:memory, TestBug0  BlobStoreContract: 14 of 14 required; cap" in summary
     for number, (bug, (_, _, messages)) in enumerate(BUGS.items(), start=1):

@@ -12,7 +12,7 @@ import pytest
 
 from juststorage.errors import JustStorageError, PluginError
 from juststorage.plugins import Backend
-from juststorage.ports import MetadataStore
+from juststorage.ports import Clock, MetadataStore
 from juststorage.testing._leaks import no_leaks
 from juststorage.testing._loop_watch import BLOCKED_S, LoopWatch
 from juststorage.testing._opening import open_backend
@@ -50,12 +50,13 @@ class Contract:
         *,
         metadata: MetadataStore | None = None,
         audit: bool = False,
+        clock: Clock | None = None,
     ) -> AsyncIterator[Any]:
         """The backend, open as in production; fails when it blocks the loop or leaves things."""
         breaches, watch = _Breaches(), LoopWatch()
         with no_leaks(), breaches.recorded(), watch.watching():
             async with open_backend(
-                self.backend, options, metadata=metadata, audit=audit
+                self.backend, options, metadata=metadata, audit=audit, clock=clock
             ) as service:
                 yield service
         assert breaches.texts == []

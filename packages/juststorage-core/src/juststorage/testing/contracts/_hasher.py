@@ -37,15 +37,25 @@ class HasherContract(Contract):
         """It is the function that its name says."""
         assert b"" in self.vectors, "give at least the digest of the empty input in `vectors`"
         for data, digest in self.vectors.items():
-            assert hasher.hash(data) == f"{hasher.algorithm}:{digest}"
+            assert hasher.hash(data) == f"{hasher.algorithm}:{digest}", (
+                f"of {data[:32]!r} the published digest is another: content would be stored"
+                " for ever under names that nobody else can check"
+            )
 
     async def test_a_content_hash_comes_out(self, hasher: Hasher) -> None:
         """Algorithm and digest make a content hash that parses again."""
+        state = hasher.new()
+        state.update(b"abc")
+        digest = state.digest()
+        assert isinstance(digest, bytes), f"`digest` gave {type(digest).__name__}, not bytes"
+        assert 16 <= len(digest) <= 64, (
+            f"`digest` gave {len(digest)} bytes: a content hash has 16 to 64"
+        )
         made = hasher.hash(b"abc")
+        assert made.digest == digest, "`hash` and a state of `new` differ about the same bytes"
         assert isinstance(made, ContentHash)
         assert ContentHash(str(made)) == made
         assert made.algorithm == hasher.algorithm
-        assert 16 <= len(made.digest) <= 64
 
     @pytest.mark.parametrize("step", [1, 63, 64, 65, 4096, 1_000_003])
     async def test_pieces_do_not_matter(self, hasher: Hasher, step: int) -> None:
@@ -62,15 +72,22 @@ class HasherContract(Contract):
             view.release()
             buffer[:] = bytes(step)
         state.update(b"")
-        assert state.digest() == hasher.hash(data).digest
+        assert state.digest() == hasher.hash(data).digest, (
+            f"in pieces of {step} bytes the digest is another than at once: it must not depend on"
+            " how the bytes were cut, nor on the buffer, which is used again after `update`"
+        )
 
     async def test_a_digest_may_be_asked_for_in_between(self, hasher: Hasher) -> None:
         """`digest` changes nothing: asked twice it answers twice, and more may follow."""
         state = hasher.new()
         state.update(b"first")
-        assert state.digest() == state.digest() == hasher.hash(b"first").digest
+        assert state.digest() == state.digest() == hasher.hash(b"first").digest, (
+            "`digest` changed the state: the second answer is another"
+        )
         state.update(b" second")
-        assert state.digest() == hasher.hash(b"first second").digest
+        assert state.digest() == hasher.hash(b"first second").digest, (
+            "`digest` ended the state: what was added later is missing"
+        )
 
     async def test_states_are_apart(self, hasher: Hasher) -> None:
         """Two uploads at once do not mix."""
@@ -78,8 +95,9 @@ class HasherContract(Contract):
         one.update(b"a")
         other.update(b"b")
         one.update(b"a")
-        assert one.digest() == hasher.hash(b"aa").digest
-        assert other.digest() == hasher.hash(b"b").digest
+        shared = "two states share what they were given: `new` must make a state of its own"
+        assert one.digest() == hasher.hash(b"aa").digest, shared
+        assert other.digest() == hasher.hash(b"b").digest, shared
 
     async def test_a_state_may_change_threads(self, hasher: Hasher) -> None:
         """One thread at a time, not always the same one."""
@@ -108,7 +126,9 @@ class HasherContract(Contract):
         for thread in threads:
             thread.join()
         for seed, state in enumerate(states):
-            assert state.digest() == hasher.hash(bytes([seed]) + data).digest
+            assert state.digest() == hasher.hash(bytes([seed]) + data).digest, (
+                "states that were used in several threads at once disturbed each other"
+            )
 
     async def test_every_bit_counts(self, hasher: Hasher) -> None:
         """Inputs that differ in one bit, or only in length, differ in their hash."""
@@ -118,4 +138,6 @@ class HasherContract(Contract):
             changed = bytearray(data)
             changed[position // 8] ^= 1 << position % 8
             inputs.add(bytes(changed))
-        assert len({hasher.hash(each) for each in inputs}) == len(inputs)
+        assert len({hasher.hash(each) for each in inputs}) == len(inputs), (
+            "inputs that differ have one hash: they would be stored as equal bytes"
+        )
