@@ -24,6 +24,8 @@ Commands that work on the store itself, such as `serve` and `fsck`, take the
 and `import`, take its address and a key."""
 _SECTION = re.compile(r"^(?P<title>Examples?|Exit codes):(?P<text>.*)", re.DOTALL)
 
+_DOCUMENT = re.compile(r"\bdocs/([\w/-]+\.md)")
+
 
 def page() -> str:
     """The whole page."""
@@ -48,13 +50,13 @@ def _group(group: click.Group, context: click.Context) -> Iterator[str]:
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     depth = context.command_path.count(" ")
     yield f"{'#' * (depth + 1)} {context.command_path}"
-    yield f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
+    yield f"```bash\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
     for paragraph in _paragraphs(command.help):
         yield " ".join(paragraph.split())
     rows = []
     for option in command.get_params(context):
         record = option.get_help_record(context)
-        if record and "--help" not in option.opts:
+        if record and record[1] and "--help" not in option.opts:
             rows.append(f"- `{record[0]}`: {' '.join(record[1].split())}")
     if rows:
         yield "\n".join(rows)
@@ -72,7 +74,7 @@ def _below(paragraph: str) -> str:
     """Examples as a block, exit codes as a list."""
     found = _SECTION.match(paragraph.strip())
     if found is None:
-        return " ".join(paragraph.split())
+        return _DOCUMENT.sub(r"[\1](../\1)", " ".join(paragraph.split()))
     if found["title"].startswith("Example"):
         return f"```sh\n{inspect.cleandoc(found['text'])}\n```"
     text = " ".join(found["text"].split()).rstrip(".")
