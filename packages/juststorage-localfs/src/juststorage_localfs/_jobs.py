@@ -84,7 +84,10 @@ class Jobs:
 
 
 async def _settled(job: Future[T]) -> None:
+    waiter = asyncio.wrap_future(job)
+    # Nobody asks any more how it ended; asyncio would log a failure as forgotten, path and all.
+    waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
     # A shield keeps anyio's cancellation out; a task can be cancelled behind its back all the same.
-    while not job.done():
+    while not waiter.done():
         with suppress(asyncio.CancelledError):
-            await asyncio.wait([asyncio.wrap_future(job)])
+            await asyncio.wait([waiter])

@@ -28,6 +28,9 @@ class BlobSurviving(BlobTests):
 
     It returns a function that takes the medium back to what was synced, as a power cut does: what a
     simulated disk, a filesystem with a log of syncs, or a virtual machine can do.
+
+    It is called while the store is open. A medium that threads may still be writing to refuses that
+    from then on, and loses what was not synced when it is opened again.
     """
 
     @pytest.fixture
