@@ -11,7 +11,7 @@ from juststorage.ports import Tracer
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._exchange import Exchange
 from juststorage_api._front import Front
-from juststorage_api._http.path import logged, raw_path
+from juststorage_api._http.path import logged
 from juststorage_api._meters import METHODS, UNMATCHED, template_of
 from juststorage_api._routes import Routes
 from juststorage_api._services import Services
@@ -42,27 +42,16 @@ class TracedFront(Front):
             for name, value in scope["headers"]
             if name in _CONTEXT
         }
-        path = raw_path(scope["path"], scope.get("raw_path"))
-        route = template_of(path)
-        if route in _PROBES and not carrier:
+        if scope["path"] in _PROBES and not carrier:
             await super().__call__(scope, receive, send)
             return
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        about = {
-            "http.request.method": method,
-            "url.path": logged(path),
-            "url.scheme": scope.get("scheme", "http"),
-            "network.protocol.version": scope.get("http_version", "1.1"),
-        }
-        name = "HTTP" if method == "_OTHER" else method
-        if route != UNMATCHED:
-            about["http.route"] = route
-            name += f" {route}"
-        with self._tracer.span(name, about, kind="server", begins=True, carrier=carrier):
+        # All that there is to say is said at the end: most requests are not collected.
+        with self._tracer.span("HTTP", kind="server", begins=True, carrier=carrier):
             try:
                 await super().__call__(scope, receive, send)
             finally:
-                self._note(scope[_EXCHANGE])
+                if self._tracer.here() is not None:
+                    self._note(scope[_EXCHANGE])
 
     async def _serve(self, exchange: Exchange) -> None:
         exchange.scope[_EXCHANGE] = exchange
@@ -73,21 +62,31 @@ class TracedFront(Front):
         await super()._serve(exchange)
 
     def _note(self, exchange: Exchange) -> None:
-        status = exchange.status
+        method = exchange.method if exchange.method in METHODS else "_OTHER"
         about: dict[str, str | int] = {
+            "http.request.method": method,
             "http.request.body.size": exchange.received_bytes,
             "http.response.body.size": exchange.sent_bytes,
             "juststorage.request_id": exchange.request_id.decode("ascii"),
+            "network.protocol.version": exchange.scope.get("http_version", "1.1"),
+            "url.path": logged(exchange.path),
+            "url.scheme": exchange.scope.get("scheme", "http"),
         }
+        name = "HTTP" if method == "_OTHER" else method
+        route = template_of(exchange.path)
+        if route != UNMATCHED:
+            about["http.route"] = route
+            name += f" {route}"
         if exchange.tenant_id is not None:
             about["juststorage.tenant_id"] = str(exchange.tenant_id)
         if exchange.code:
             about["juststorage.code"] = exchange.code
         failed = None
-        if status:
-            about["http.response.status_code"] = status
-            if status >= 500 or (exchange.code and status < 400):
-                failed = exchange.code or str(status)  # or it was cut off after a good beginning
+        if exchange.status:
+            about["http.response.status_code"] = exchange.status
+            # Or it was cut off after a good beginning.
+            if exchange.status >= 500 or (exchange.code and exchange.status < 400):
+                failed = exchange.code or str(exchange.status)
         else:
             about["error.type"] = "client_gone"
-        self._tracer.note(about, failed=failed)
+        self._tracer.note(about, name=name, failed=failed)

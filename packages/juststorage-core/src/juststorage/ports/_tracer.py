@@ -88,7 +88,7 @@ class Tracer(ABC):
 
     @abstractmethod
     def trace_id(self) -> str | None:
-        """The id of the current trace, sampled or not: 32 hexadecimal digits."""
+        """The id of the current trace, 32 hexadecimal digits; None where nothing is traced."""
 
     @abstractmethod
     def headers(self) -> dict[str, str]:

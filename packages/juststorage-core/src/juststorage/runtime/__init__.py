@@ -13,6 +13,7 @@ from juststorage.runtime._backing_up import (
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
 from juststorage.runtime._logging import (
+    Line,
     line_handler,
     log_fields,
     log_line,
@@ -30,6 +31,7 @@ from juststorage.runtime._usecases import UseCases, make_auditor, make_collector
 __all__ = [
     "BackupPlace",
     "FsckResult",
+    "Line",
     "Part",
     "PluginHost",
     "PluginRecord",

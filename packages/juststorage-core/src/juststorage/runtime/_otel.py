@@ -10,8 +10,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from importlib.metadata import version
+from random import random
 from time import monotonic
 from typing import Any, Final, Self, cast
 
@@ -24,8 +26,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from juststorage.config import Tracing
@@ -54,6 +56,9 @@ _BATCH_PAUSE_MS: Final = 1000
 _LINKS_MAX: Final = 1024
 """More than any statement is shared by."""
 
+_NOTHING: Final = nullcontext()
+"""What is done without a span."""
+
 _TELL_S: Final = 60.0
 """Between two lines that say the same of the exporter: it tries, and fails, again and again."""
 
@@ -68,18 +73,28 @@ class OtelTracer(Tracer):
     """See `Tracer`. To be made in the process that uses it: it has a thread.
 
     Args:
-        provider: Owned from now on.
+        provider: Owned from now on. It collects whatever it is asked to.
+        ratio: Share of the traces that begin here which are collected.
         continues: Whether a caller's trace is gone on with.
         flush_timeout_s: How long closing may take.
     """
 
     def __init__(
-        self, provider: TracerProvider, *, continues: bool, flush_timeout_s: float
+        self,
+        provider: TracerProvider,
+        *,
+        ratio: float,
+        continues: bool,
+        flush_timeout_s: float,
     ) -> None:
         self._provider = provider
+        self._ratio = ratio
         self._start = provider.get_tracer("juststorage", version("juststorage-core")).start_span
         self._continues = continues
         self._flush_timeout_s = flush_timeout_s
+        # Not OpenTelemetry's own context: only spans that are collected are ever in it, and to ask
+        # it costs a twentieth.
+        self._current: ContextVar[Span | None] = ContextVar("span", default=None)
         self._wire = TraceContextTextMapPropagator()
         self._seldom = _Seldom()
         for name in _LOGGERS:
@@ -95,7 +110,8 @@ class OtelTracer(Tracer):
             compression=Compression.Gzip,
         )
         provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(tracing.sampling_ratio)),
+            # Decided before the SDK is asked for anything: see `_is_collected`.
+            sampler=ALWAYS_ON,
             # With what OTEL_RESOURCE_ATTRIBUTES adds, where operators put names of pods and nodes.
             resource=Resource.create(
                 {
@@ -116,11 +132,11 @@ class OtelTracer(Tracer):
         )
         return cls(
             provider,
+            ratio=tracing.sampling_ratio,
             continues=tracing.continue_traces,
             flush_timeout_s=tracing.flush_timeout_s,
         )
 
-    @contextmanager
     def span(
         self,
         name: str,
@@ -129,31 +145,38 @@ class OtelTracer(Tracer):
         kind: SpanKind = "internal",
         begins: bool = False,
         carrier: Mapping[str, str] | None = None,
-    ) -> Iterator[None]:
-        context: Context | None = None
+    ) -> AbstractContextManager[object]:
+        parent = self._current.get()
         links: list[Link] = []
-        if not trace.get_current_span().is_recording():
-            if not begins:
-                yield
-                return
-            context = Context()
-            if carrier:
-                context = self._wire.extract(carrier, context)
-            if not self._continues:
-                caller = trace.get_current_span(context).get_span_context()
-                links = [Link(caller)] if caller.is_valid else []
-                context = Context()
-        made = self._start(
-            name, context=context, kind=_KINDS[kind], attributes=attributes, links=links
+        if parent is not None:
+            context = trace.set_span_in_context(parent, Context())
+        elif not begins:
+            return _NOTHING
+        else:
+            context = self._wire.extract(carrier, Context()) if carrier else Context()
+            caller = trace.get_current_span(context).get_span_context()
+            if caller.is_valid and not self._continues:
+                context, links, caller = Context(), [Link(caller)], trace.INVALID_SPAN_CONTEXT
+            if not self._is_collected(caller):
+                return _NOTHING
+        return self._in_span(
+            self._start(
+                name, context=context, kind=_KINDS[kind], attributes=attributes, links=links
+            )
         )
-        with _current(made):
-            yield
+
+    def _is_collected(self, caller: SpanContext) -> bool:
+        """Whether a trace that begins here is, or goes on after this span of a caller's.
+
+        Here and not by a sampler of the SDK's, which is asked when most of the work is done.
+        """
+        if caller.is_valid:
+            return caller.trace_flags.sampled
+        return random() < self._ratio  # noqa: S311  no secret
 
     def here(self) -> object | None:
-        current = trace.get_current_span()
-        return current if current.is_recording() else None
+        return self._current.get()
 
-    @contextmanager
     def shared(
         self,
         name: str,
@@ -161,13 +184,12 @@ class OtelTracer(Tracer):
         attributes: Attributes = {},  # noqa: B006  never changed
         *,
         kind: SpanKind = "internal",
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[object]:
         # One whose caller is gone has ended.
         traced = [span for span in cast("Sequence[Span | None]", members) if span is not None]
         traced = [span for span in traced if span.is_recording()]
         if not traced:
-            yield
-            return
+            return _NOTHING
         first, *others = traced
         made = self._start(
             name,
@@ -178,48 +200,12 @@ class OtelTracer(Tracer):
         )
         for span in others:
             span.add_link(made.get_span_context())
-        with _current(made):
-            yield
+        return self._in_span(made)
 
-    def note(
-        self, attributes: Attributes, *, name: str | None = None, failed: str | None = None
-    ) -> None:
-        span = trace.get_current_span()
-        span.set_attributes(attributes)
-        if name is not None:
-            span.update_name(name)
-        if failed is not None:
-            span.set_attribute("error.type", failed)
-            span.set_status(Status(StatusCode.ERROR))
-
-    def trace_id(self) -> str | None:
-        context = trace.get_current_span().get_span_context()
-        return trace.format_trace_id(context.trace_id) if context.is_valid else None
-
-    def headers(self) -> dict[str, str]:
-        carrier: dict[str, str] = {}
-        self._wire.inject(carrier)
-        return carrier
-
-    async def aclose(self) -> None:
-        """Send what waits, for as long as that may take, and end."""
-        # A daemon: whoever waits for a network that is gone must not keep the process.
-        sending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
-        sending.start()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(sending.join, self._flush_timeout_s)
-        if sending.is_alive():
-            _log.warning("the last spans were not sent within %g s", self._flush_timeout_s)
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self._seldom)
-
-
-@contextmanager
-def _current(span: Span) -> Iterator[None]:
-    """Make it the current one, and end it; an exception is noted without its text."""
-    with trace.use_span(
-        span, end_on_exit=True, record_exception=False, set_status_on_exception=False
-    ):
+    @contextmanager
+    def _in_span(self, span: Span) -> Iterator[None]:
+        """Make it the current one, and end it; an exception is noted without its text."""
+        before = self._current.set(span)
         try:
             yield
         except asyncio.CancelledError:
@@ -234,6 +220,45 @@ def _current(span: Span) -> Iterator[None]:
             span.set_attribute("error.type", type(error).__qualname__)
             span.set_status(Status(StatusCode.ERROR))
             raise
+        finally:
+            self._current.reset(before)
+            span.end()
+
+    def note(
+        self, attributes: Attributes, *, name: str | None = None, failed: str | None = None
+    ) -> None:
+        span = self._current.get()
+        if span is None:
+            return
+        span.set_attributes(attributes)
+        if name is not None:
+            span.update_name(name)
+        if failed is not None:
+            span.set_attribute("error.type", failed)
+            span.set_status(Status(StatusCode.ERROR))
+
+    def trace_id(self) -> str | None:
+        span = self._current.get()
+        return None if span is None else trace.format_trace_id(span.get_span_context().trace_id)
+
+    def headers(self) -> dict[str, str]:
+        carrier: dict[str, str] = {}
+        span = self._current.get()
+        if span is not None:
+            self._wire.inject(carrier, trace.set_span_in_context(span, Context()))
+        return carrier
+
+    async def aclose(self) -> None:
+        """Send what waits, for as long as that may take, and end."""
+        # A daemon: whoever waits for a network that is gone must not keep the process.
+        sending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        sending.start()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(sending.join, self._flush_timeout_s)
+        if sending.is_alive():
+            _log.warning("the last spans were not sent within %g s", self._flush_timeout_s)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._seldom)
 
 
 class _Seldom(logging.Filter):

@@ -14,7 +14,7 @@ import pytest
 
 from juststorage.config import Log
 from juststorage.plugins import Secret
-from juststorage.runtime import line_handler, log_fields, log_line, set_up_logging
+from juststorage.runtime import Line, line_handler, log_fields, log_line, set_up_logging
 
 
 @pytest.fixture(autouse=True)
@@ -221,3 +221,58 @@ class TestLineHandler:
         logger = logging.getLogger("juststorage.elsewhere")
         logger.addHandler(logging.NullHandler())
         assert line_handler(logger) is None
+
+    async def test_a_line_that_cannot_be_formed(self) -> None:
+        """It leaves a line that says so, in its place, and the others are written."""
+
+        def broken(stamp: str, facts: Any) -> Line:
+            raise LookupError("secret words")
+
+        def unsayable(stamp: str, facts: Any) -> Line:
+            return Line(stamp, "INFO", "a", "\udc80", {})
+
+        stream = io.StringIO()
+        set_up_logging(Log(format="json"), stream)
+        handler = line_handler(logging.getLogger("juststorage.access"))
+        assert handler is not None
+        handler.line("a", "first", {})
+        handler.later(broken, None)
+        handler.later(unsayable, None)
+        handler.line("a", "last", {})
+        handler.flush()
+        lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+        assert [line["message"] for line in lines] == [
+            "first",
+            "a line could not be written",
+            "a line could not be written",
+            "last",
+        ]
+        assert [line["fields"] for line in lines[1:3]] == [
+            {"error": "LookupError"},
+            {"error": "UnicodeEncodeError"},
+        ]
+
+    async def test_many_lines_do_not_wait_for_the_pause(self) -> None:
+        """However many there are, few are written at once, in their order, and none is lost."""
+        stream = io.StringIO()
+        set_up_logging(Log(format="json"), stream)
+        handler = line_handler(logging.getLogger("juststorage.access"))
+        assert handler is not None
+        for number in range(1000):
+            handler.line("a", str(number), {})
+        written = stream.getvalue().count("\n")
+        assert 700 < written < 1000
+        assert handler.waits
+        handler.flush()
+        messages = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+        assert messages == [str(number) for number in range(1000)]
+
+    async def test_the_end_loses_nothing(self) -> None:
+        """A handler that is replaced writes what waits in it."""
+        stream = io.StringIO()
+        set_up_logging(Log(format="json"), stream)
+        handler = line_handler(logging.getLogger("juststorage.access"))
+        assert handler is not None
+        handler.line("a", "last words", {})
+        set_up_logging(Log(format="json"), io.StringIO())
+        assert json.loads(stream.getvalue())["message"] == "last words"
