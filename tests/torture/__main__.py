@@ -17,7 +17,7 @@ from tests.torture.service import STORES
 
 EXPERIMENTS = (
     *("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model"),
-    "hostile",
+    *("hostile", "bucket"),
 )
 
 

@@ -19,7 +19,7 @@ from tests.torture.journal import Broken, Entry
 from tests.torture.points import Act
 from tests.torture.service import audit, settle
 
-__all__ = ["damage", "misread", "upload"]
+__all__ = ["clear", "damage", "flip", "heal", "is_told", "misread", "stored", "upload"]
 
 KIB = 1024
 SIZES = (1, 64 * KIB, 64 * KIB + 1, 10 * KIB * KIB)
@@ -37,13 +37,14 @@ def upload(made: Rig, data: bytes, *good: int) -> Entry | None:
     return made.journal.uploaded(answer[1], data) if answer[0] == 201 else None
 
 
-def _stored(made: Rig, data: bytes) -> Entry:
+def stored(made: Rig, data: bytes) -> Entry:
+    """Upload, with success."""
     entry = upload(made, data)
     assert entry is not None
     return entry
 
 
-def _is_told(made: Rig, entry: Entry, what: str) -> bool:
+def is_told(made: Rig, entry: Entry, what: str) -> bool:
     """Read it: whether the damage was noticed. Raises if other bytes came as whole ones."""
     answer = made.service.call("GET", f"/v1/objects/{entry.id}?tenant_id=t")
     if answer is not None and answer[0] == 200 and answer[1] != entry.data:
@@ -53,13 +54,14 @@ def _is_told(made: Rig, entry: Entry, what: str) -> bool:
     return answer is None or answer[0] != 200
 
 
-def _heal(made: Rig, entry: Entry, counts: Counts) -> None:
-    _stored(made, entry.data)
+def heal(made: Rig, entry: Entry, counts: Counts) -> None:
+    """Upload the same bytes once more, and read what was damaged."""
+    stored(made, entry.data)
     made.journal.judge(entry, made.service.read(entry.id))
     counts["damage healed by an upload"] += 1
 
 
-def _clear(made: Rig) -> None:
+def clear(made: Rig) -> None:
     """Delete everything: what was checked once would only fill the disk."""
     for entry in made.journal.living:
         made.service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
@@ -76,7 +78,7 @@ def _file_of(made: Rig, entry: Entry) -> Path:
     return made.store.folder / "hot" / name[:2] / name[2:4] / name
 
 
-def _flip(path: Path, chance: random.Random) -> None:
+def flip(path: Path, chance: random.Random) -> None:
     """One bit, in place, with the times as they were."""
     facts = path.stat()
     with path.open("r+b") as file:
@@ -101,7 +103,7 @@ def _lose(path: Path, chance: random.Random) -> None:
     path.unlink()
 
 
-_DAMAGES = {"flipped": _flip, "cut": _cut, "longer": _grow, "gone": _lose}
+_DAMAGES = {"flipped": flip, "cut": _cut, "longer": _grow, "gone": _lose}
 
 
 def damage(made: Rig, run: Run, counts: Counts) -> None:
@@ -117,12 +119,12 @@ def _damage_some(made: Rig, run: Run, counts: Counts) -> int:
     bytes_left = run.chance.sample(range(256), len(_DAMAGES))  # equal bytes would be one blob
     for (name, hurts), size in product(_DAMAGES.items(), SIZES):
         data = bytes([bytes_left.pop()]) if size == 1 else run.chance.randbytes(size)
-        entry = _stored(made, data)
+        entry = stored(made, data)
         if run.chance.random() < 0.5:
             made.journal.judge(entry, made.service.read(entry.id))
         hurts(_file_of(made, entry), run.chance)
         hurt.append(entry)
-        if not _is_told(made, entry, f"{name}, {size} bytes"):
+        if not is_told(made, entry, f"{name}, {size} bytes"):
             raise Broken(f"{name}, {size} bytes: it was not noticed, and should have been")
         counts[f"damaged files, {name}, told"] += 1
     found = "\n".join(audit(made.store))
@@ -133,8 +135,8 @@ def _damage_some(made: Rig, run: Run, counts: Counts) -> int:
     if made.command("fsck", "--deep", "--repair") != 1:
         raise Broken("fsck --deep --repair finds nothing to repair")
     for entry in hurt:
-        _heal(made, entry, counts)
-    _clear(made)
+        heal(made, entry, counts)
+    clear(made)
     return len(hurt)
 
 
@@ -156,7 +158,7 @@ def misread(made: Rig, run: Run, counts: Counts) -> None:
     for size, (name, (act, more)), again in todo:
         if run.left_s < run.seconds / 4:
             break
-        entry = _stored(made, run.chance.randbytes(size))
+        entry = stored(made, run.chance.randbytes(size))
         if again:
             made.journal.judge(entry, made.service.read(entry.id))
         made.points.arm(act, _NEVER)
@@ -164,13 +166,13 @@ def misread(made: Rig, run: Run, counts: Counts) -> None:
         reads = len(made.points.disarm())
         for number in sorted({1, reads, run.chance.randint(1, reads)}):
             made.points.arm(act, number, until=number + more)
-            told = _is_told(made, entry, f"read {number} of {size} bytes {name}")
+            told = is_told(made, entry, f"read {number} of {size} bytes {name}")
             made.points.disarm()
             counts[f"a read that {name}, {'told' if told else 'endured'}"] += 1
             if told:
-                _heal(made, entry, counts)
+                heal(made, entry, counts)
     _scrub_unreadable(made, counts)
-    _clear(made)
+    clear(made)
 
 
 def _scrub_unreadable(made: Rig, counts: Counts) -> None:

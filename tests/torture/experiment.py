@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.torture.journal import Journal
@@ -86,14 +86,28 @@ def rig(
     kind: str,
     *,
     options: Mapping[str, object] | None = None,
+    bucket: Mapping[str, object] | None = None,
     **sections: dict[str, object],
 ) -> Iterator[Rig]:
-    """A rig whose server runs."""
+    """A rig whose server runs.
+
+    Args:
+        run: Of which experiment.
+        kind: Of metadata store.
+        options: Of the metadata store.
+        bucket: The section `[blobs]`, for blobs that are not in files.
+        sections: Of the server's configuration, over those of the store.
+    """
     folder = run.folder / kind
     folder.mkdir()
     path = folder / "points"
     points = Points(path)
-    with opened_store(kind, folder) as store, Nursery(folder, {"TORTURE_POINTS": str(path)}) as its:
+    points_at = {"TORTURE_POINTS": str(path)}
+    with (
+        opened_store(kind, folder) as opened,
+        Nursery(folder, points_at) as its,
+    ):
+        store = replace(opened, blobs=bucket)
         config = write_config(
             folder / "torture.toml", config_of(store, pointed=True, options=options, **sections)
         )

@@ -38,6 +38,7 @@ _PRELOADED = (
     "juststorage_api._client._import",
     "httpx2",
     "juststorage_localfs._opening",
+    "juststorage_objectstore._opening",
     "juststorage_postgres._store",
     "juststorage_sqlite._store",
     "tests.torture.backends",

@@ -46,6 +46,8 @@ class Store:
     kind: str
     folder: Path
     url: str = ""
+    blobs: Mapping[str, Any] | None = None
+    """The section `[blobs]`, where it is not `localfs` in this folder."""
 
     def section(
         self, options: Mapping[str, Any] | None = None, *, pointed: bool = False
@@ -117,7 +119,8 @@ def config_of(
     config: dict[str, Any] = {
         "data_dir": str(store.folder / "data"),
         "metadata": store.section(options, pointed=pointed),
-        "blobs": {
+        "blobs": store.blobs
+        or {
             name: {
                 "backend": backend,
                 backend: {"root": str(store.folder / name), "create_root": True},

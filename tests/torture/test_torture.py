@@ -19,6 +19,7 @@ SECONDS = {
     "database": 20,
     "model": 14,
     "hostile": 12,
+    "bucket": 16,
 }
 
 
