@@ -244,7 +244,12 @@ class CreateBackup:
                 self._watcher.moved(sum(blob.size_bytes for blob in blobs))
             else:
                 wanted.append(blobs)
-        await each_at_once(wanted, lambda blobs: self._copy(blobs, report), jobs=self._jobs)
+        await each_at_once(
+            wanted,
+            lambda blobs: self._copy(blobs, report),
+            size=lambda blobs: blobs[0].size_bytes,
+            jobs=self._jobs,
+        )
 
     async def _copy(self, blobs: list[SavedBlob], report: BackupReport) -> None:
         """Copy a content from the first of its classes that has it whole."""

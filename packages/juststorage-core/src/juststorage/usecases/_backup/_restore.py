@@ -152,7 +152,7 @@ class RestoreBackup:
             else:
                 placed.append(replace(blob, locator=locator))
 
-        await each_at_once(wanted, place, jobs=self._jobs)
+        await each_at_once(wanted, place, size=lambda blob: blob.size_bytes, jobs=self._jobs)
         # In the order of their keys, as everybody locks them.
         placed_keys = {each.key: each for each in placed if isinstance(each, SavedBlob)}
         await self._backups.restore([placed_keys[key] for key in sorted(placed_keys)])

@@ -24,6 +24,8 @@ ItemT = TypeVar("ItemT")
 _PUT_BYTES_MAX: Final = 128 * 1024
 """Up to this, one call writes what four would; hashing it takes less than a way to a thread."""
 
+_SMALL_PER_JOB: Final = 8
+
 _FOREVER_S: Final = float("inf")
 
 
@@ -112,9 +114,26 @@ class Transfer:
 
 
 async def each_at_once(
-    items: Sequence[ItemT], work: Callable[[ItemT], Awaitable[None]], *, jobs: int
+    items: Sequence[ItemT],
+    work: Callable[[ItemT], Awaitable[None]],
+    *,
+    size: Callable[[ItemT], int],
+    jobs: int,
 ) -> None:
-    """Do `work` for each item, `jobs` at a time; the first failure ends the others."""
+    """Do `work` for each item, `jobs` at a time; the first failure ends the others.
+
+    Of small ones there are more at a time: they wait for a disk and not for a processor, and a
+    store that syncs many together wants many.
+    """
+    small = [item for item in items if size(item) <= _PUT_BYTES_MAX]
+    large = [item for item in items if size(item) > _PUT_BYTES_MAX]
+    await _at_once(small, work, jobs * _SMALL_PER_JOB)
+    await _at_once(large, work, jobs)
+
+
+async def _at_once(
+    items: Sequence[ItemT], work: Callable[[ItemT], Awaitable[None]], jobs: int
+) -> None:
     failures: list[BaseException] = []
     places = anyio.Semaphore(jobs)
 

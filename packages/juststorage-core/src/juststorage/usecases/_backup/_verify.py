@@ -90,9 +90,9 @@ class VerifyBackup:
             wrong = await self._wrong(content_hash, size)
             if wrong is not None:
                 discarded = await self._discarded(content_hash)
-                damages.append(Damage(subject=content_hash, detail=wrong, discarded=discarded))
+                damages.append(Damage(subject=str(content_hash), detail=wrong, discarded=discarded))
 
-        await each_at_once(list(sizes.items()), check, jobs=self._jobs)
+        await each_at_once(list(sizes.items()), check, size=lambda item: item[1], jobs=self._jobs)
         return damages
 
     async def _wrong(self, content_hash: ContentHash, size: int) -> str | None:
