@@ -32,7 +32,8 @@ class Load:
 
     def __init__(self, cases: UseCases) -> None:
         self._cases = cases
-        self.uploads = self.deletions = self.collected = 0
+        self.uploads = self.deletions = 0
+        self.has_collected = anyio.Event()
 
     async def run(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -59,7 +60,8 @@ class Load:
             limits=AT_ONCE,
         )
         while True:
-            self.collected += (await collector.run()).removed
+            if (await collector.run()).removed:
+                self.has_collected.set()
             await anyio.sleep(0.005)
 
 
@@ -97,8 +99,7 @@ async def test_backups_under_load(deploy: Any, backups: Path, metadata: str) -> 
                 await anyio.lowlevel.checkpoint()
         # Between two backups garbage goes.
         with anyio.fail_after(20):
-            while not load.collected:
-                await anyio.sleep(0.01)
+            await load.has_collected.wait()
         tasks.cancel_scope.cancel()
     assert (missing, damaged) == (0, 0)
     assert taken >= 2 and load.uploads > 50 and load.deletions > 50

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 
@@ -64,11 +64,11 @@ async def test_damage_is_named(deploy: Any, backups: Path) -> None:
     report = json.loads(ran.stdout)
     assert ran.returncode == 1 and not report["ended"] and name in report["missing"][0]
     ran = first.run("backup", "verify", "--discard-damaged", "--json", str(backups))
-    assert [json.loads(line) for line in ran.stdout.splitlines()][0]["discarded"]
+    damage, _ = (json.loads(line) for line in ran.stdout.splitlines())
+    assert damage["discarded"]
     assert json.loads(first.done("backup", "create", "--json", str(backups)))["copied"] == 1
     first.done("backup", "verify", str(backups))
-    (ident,) = [each for each in (report["id"],)]
-    second.done("backup", "restore", "--id", ident, str(backups))
+    second.done("backup", "restore", "--id", report["id"], str(backups))
     async with second.opened() as runtime:
         assert len(await second.read("b", runtime)) == 300_000
 
@@ -84,8 +84,8 @@ async def test_an_ended_backup_goes_on(
     for _ in range(20):
         before = files(backups)
         process = first.start("backup", "create", "--jobs", "1", str(backups))
-        while process.poll() is None and files(backups) < before + distinct // 4:
-            time.sleep(0.002)
+        while process.poll() is None and files(backups) < before + distinct // 4:  # noqa: ASYNC110
+            await anyio.sleep(0.002)  # for another process
         if process.poll() is not None:
             break
         process.send_signal(end)
@@ -118,7 +118,7 @@ async def test_a_killed_restore_goes_on(
     kills = 0
     for turn in range(12):
         process = second.start("backup", "restore", "--jobs", "1", str(backups))
-        time.sleep(0.4 + 0.25 * turn)
+        await anyio.sleep(0.4 + 0.25 * turn)
         if process.poll() is not None:
             break
         process.kill()
