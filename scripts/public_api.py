@@ -1,4 +1,4 @@
-"""Write the public API of core to a file: `python scripts/public_api.py FILE`.
+"""Write the public API of all packages to a file: `python scripts/public_api.py FILE`.
 
 Every name that a public module offers, with signatures, bases and public members: what authors of
 plugins and applications may rely on. A change of it is a change of this text.
@@ -35,10 +35,28 @@ MODULES = (
     "juststorage.testing.faults",
     "juststorage.testing.fixtures",
     "juststorage.usecases",
+    "juststorage_api",
+    "juststorage_api.application",
+    "juststorage_api.plugin",
+    "juststorage_api.testing",
+    "juststorage_api.testing.fixtures",
+    "juststorage_localfs",
+    "juststorage_localfs.plugin",
+    "juststorage_objectstore",
+    "juststorage_objectstore.plugin",
+    "juststorage_objectstore.testing",
+    "juststorage_postgres",
+    "juststorage_postgres.plugin",
+    "juststorage_postgres.testing",
+    "juststorage_postgres.testing.stoppable",
+    "juststorage_sqlite",
+    "juststorage_sqlite.plugin",
 )
 
 # Where a type comes from is not what is promised: modules may move behind the public names.
-_MODULE = re.compile(r"\b(?:juststorage(?:\.\w+)*|typing|datetime|pathlib|msgspec)\.(?=\w)")
+_MODULE = re.compile(
+    r"\b(?:juststorage(?:_\w+)?(?:\.\w+)*|typing|datetime|pathlib|msgspec)\.(?=\w)"
+)
 _STARS: dict[object, str] = {
     inspect.Parameter.VAR_POSITIONAL: "*",
     inspect.Parameter.VAR_KEYWORD: "**",
@@ -118,6 +136,8 @@ def _member(owner: type, name: str) -> Iterator[str]:
     else:
         noted = [vars(each).get("__annotations__", {}) for each in owner.__mro__]
         kind = next((each[name] for each in noted if name in each), type(value).__name__)
+        if isinstance(kind, typing.ForwardRef):  # as a named tuple keeps what it was told
+            kind = kind.__forward_arg__
         shown = f" = {value!r}" if isinstance(value, str | int | float | bool) else ""
         yield f"    {name}: {kind}{shown}"
 

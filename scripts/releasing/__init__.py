@@ -1,0 +1,1 @@
+"""Releases of the packages: what `scripts/release` and `scripts/licenses` are made of."""
