@@ -74,6 +74,7 @@ def test_a_version_that_promises_too_much_is_refused(repository: Path, report: R
     assert "adds something" in done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_a_rehearsal_leaves_files_and_no_trace(
     repository: Path, report: Report, tmp_path: Path
 ) -> None:
@@ -98,42 +99,46 @@ def test_a_rehearsal_leaves_files_and_no_trace(
     assert git(repository, "tag", "--list") == git(repository, "status", "--porcelain") == ""
 
 
+@pytest.mark.timeout(300)
 def test_a_release_is_a_commit_and_a_tag(repository: Path, report: Report, tmp_path: Path) -> None:
-    """Version, ranges of others, changelog with figures; a second one tells what became of them."""
+    """With the version everywhere, no fragments left, and a changelog that has the figures."""
     seen: list[str] = []
 
     def check(copy: Path, project: Project) -> None:
         assert copy != repository
         seen.append(str(project.version))
 
-    def make(version: str, cost_s: float) -> None:
-        release(
-            repository,
-            "juststorage-core",
-            Version(version),
-            figures_from=report(cost_s=cost_s),
-            to=tmp_path / version,
-            write=True,
-            check=check,
-        )
-
-    make("0.2.0", 0.1)
-    make("0.2.1", 0.05)
-    assert seen == ["0.2.0", "0.2.1"]
-    assert git(repository, "tag", "--list") == "juststorage-core-0.2.0\njuststorage-core-0.2.1"
+    release(
+        repository,
+        "juststorage-core",
+        Version("0.2.0"),
+        figures_from=report(),
+        to=tmp_path / "to",
+        write=True,
+        check=check,
+    )
+    assert seen == ["0.2.0"]
+    assert git(repository, "tag", "--list") == "juststorage-core-0.2.0"
     assert git(repository, "status", "--porcelain") == ""
     core = projects(repository)["juststorage-core"]
     assert core.fragments == []
-    changelog = (core.folder / "CHANGELOG.md").read_text()
-    second, first = changelog.split("## 0.2.1 (")[1].split("## 0.2.0 (")
-    assert "| GET 4 KiB | 0.050 s | 0.045 .. 0.055 | x 0.50 |" in second
-    assert "| GET 4 KiB | 0.100 s | 0.090 .. 0.110 | no like figure |" in first
-    assert "[the whole report](../../docs/releases/juststorage-core-0.2.0.json)" in first
+    section = (core.folder / "CHANGELOG.md").read_text().split("## 0.2.0 (")[1]
+    assert "| GET 4 KiB | 0.100 s | 0.090 .. 0.110 | no like figure |" in section
+    assert "[the whole report](../../docs/releases/juststorage-core-0.2.0.json)" in section
     assert (repository / "docs/releases/juststorage-core-0.2.0.json").exists()
-    wheel = tmp_path / "0.2.1" / "juststorage_core-0.2.1-py3-none-any.whl"
-    assert message_from_bytes(metadata(wheel))["Version"] == "0.2.1"
+    wheel = tmp_path / "to" / "juststorage_core-0.2.0-py3-none-any.whl"
+    assert message_from_bytes(metadata(wheel))["Version"] == "0.2.0"
     with zipfile.ZipFile(wheel) as packed:
-        assert b'__version__ = "0.2.1"' in packed.read("juststorage/__init__.py")
+        assert b'__version__ = "0.2.0"' in packed.read("juststorage/__init__.py")
+
+
+def test_figures_stand_beside_those_of_the_release_before(report: Report) -> None:
+    """As a ratio, and only where the processor is the same."""
+    before = json.loads(report(cost_s=0.1).read_text())
+    for processor, told in (("A processor", "x 0.50"), ("Another", "no like figure")):
+        now = json.loads(report(cost_s=0.05, processor=processor).read_text())
+        note = figures.note(now, before, "report.json")
+        assert f"| GET 4 KiB | 0.050 s | 0.045 .. 0.055 | {told} |" in note
 
 
 def test_a_failed_check_leaves_the_checkout_as_it_was(
