@@ -42,6 +42,7 @@ MODULES = (
     "juststorage_api.testing.fixtures",
     "juststorage_localfs",
     "juststorage_localfs.plugin",
+    "juststorage_localfs.testing",
     "juststorage_objectstore",
     "juststorage_objectstore.plugin",
     "juststorage_objectstore.testing",
