@@ -266,7 +266,7 @@ def test_probes_ask_what_there_is() -> None:
     [container] = spec["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert paths[container[probe]["httpGet"]["path"]]["get"]["security"] == []
-    assert spec["terminationGracePeriodSeconds"] > 60 + 10 + 5
+    assert spec["terminationGracePeriodSeconds"] > 5 + 60 + 10
 
 
 @pytest.mark.parametrize(("values", "words"), [pytest.param(*row[1:], id=row[0]) for row in WRONG])

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from juststorage.config import Limits as Bounds
 from juststorage.domain import Principal, TenantId
+from juststorage.runtime import Leaving
 from juststorage_api._asgi import Receive, Scope, Send
 from juststorage_api._http.problem import Headers
 
@@ -52,6 +53,7 @@ class Exchange:
         "facts",
         "fields",
         "is_overdue",
+        "leaving",
         "limits",
         "method",
         "path",
@@ -81,7 +83,9 @@ class Exchange:
         bounds: Bounds,
         since: float = 0.0,
         facts: dict[str, Any] | None = None,
+        leaving: Leaving | None = None,
     ) -> None:
+        self.leaving = leaving
         self.facts = {} if facts is None else facts
         self.scope = scope
         self.receive = receive
@@ -164,9 +168,18 @@ class Exchange:
         headers.append((b"x-request-id", self.request_id))
         if self.limits is not None:
             headers += self.limits.headers(self)
+        if self.leaving is not None and self.leaving.begun:
+            self._ask_to_close(headers)
         self.status = status
         self.started = True
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    def _ask_to_close(self, headers: Headers) -> None:
+        # A kept connection that is closed from here may have a request on its way already; one that
+        # the client gives up has none. HTTP/2 has no such field.
+        is_http1 = self.scope.get("http_version", "1.1").startswith("1")
+        if is_http1 and (b"connection", b"close") not in headers:
+            headers.append((b"connection", b"close"))
 
     async def send_body(self, data: bytes, *, more: bool) -> None:
         """Send a part of the body."""

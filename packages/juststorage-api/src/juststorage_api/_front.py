@@ -64,6 +64,7 @@ class Front:
         self._authentication = services.authentication
         self._routes = routes
         self._runtime = services.runtime
+        self._leaving = services.runtime.leaving
         self._ids = RequestIds()
         self._access_log = AccessLog(services.runtime.config.log.access_ratio)
         self._count = HttpMeters(services.sheet).count
@@ -108,6 +109,7 @@ class Front:
             bounds=self._bounds,
             since=began,
             facts=facts,
+            leaving=self._leaving,
         )
         self._deadlines.add(exchange)
         context = log_fields.set(facts)

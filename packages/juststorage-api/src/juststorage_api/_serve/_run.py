@@ -68,9 +68,8 @@ def run(settings: Settings) -> int:
         # Here and not in each worker: it is told once, a line for each mistake.
         check_selection(config)
         _preload()
-        return Supervisor(
-            count, work, drain_timeout_s=server.drain_timeout_s, on_gone=shared.bury
-        ).run()
+        drain_s = server.drain_delay_s + server.drain_timeout_s
+        return Supervisor(count, work, drain_timeout_s=drain_s, on_gone=shared.bury).run()
     finally:
         address.close()
 

@@ -39,9 +39,11 @@ class Stopping:
         self.on_ask: Callable[[], None] = _nothing
         self.on_hurry: Callable[[], None] = _nothing
         self.fatal: str | None = None
+        self.may_delay = True
+        """Whether others get time to notice: not while a person waits, nor once all is lost."""
         self._hurry_from_s = 0.0
         self._loop = asyncio.get_running_loop()
-        self._on_signal = self._signalled if parent is None else self.ask
+        self._is_alone = parent is None
         # Not the loop's own handlers: it takes them away when it closes, and the process is not
         # over then.
         for signum in STOP_SIGNALS:
@@ -61,16 +63,18 @@ class Stopping:
     def fall(self, reason: str) -> None:
         """Stop because the service cannot work any more; the exit code says so."""
         self.fatal = self.fatal or reason
+        self.may_delay = False
         self.ask()
 
-    def _handle(self, _signum: int, _frame: FrameType | None) -> None:
+    def _handle(self, signum: int, _frame: FrameType | None) -> None:
         # It interrupts anything, so it only leaves word.
-        self._loop.call_soon_threadsafe(self._on_signal)
+        self._loop.call_soon_threadsafe(self._signalled, signum)
 
-    def _signalled(self) -> None:
+    def _signalled(self, signum: int) -> None:
         if not self.asked.is_set():
+            self.may_delay = self.may_delay and signum != signal.SIGINT
             self.ask()
-        elif self._loop.time() >= self._hurry_from_s:
+        elif self._is_alone and self._loop.time() >= self._hurry_from_s:
             self.on_hurry()
 
     def _told(self, parent: int) -> None:

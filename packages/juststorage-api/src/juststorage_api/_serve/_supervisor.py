@@ -123,7 +123,7 @@ class Supervisor:
         while True:
             received = signal.sigtimedwait(_SIGNALS, self._until_due())
             if received is not None and received.si_signo != signal.SIGCHLD:
-                return 0 if self._stop() else 1
+                return 0 if self._stop(received.si_signo) else 1
             for child, status in self._reap():
                 if not self._may_replace(child, status):
                     return 1
@@ -178,11 +178,11 @@ class Supervisor:
                 gone.append((child, status))
         return gone
 
-    def _stop(self) -> bool:
-        """Stop all workers, wait for them, pass on a second signal; whether all went well."""
+    def _stop(self, signum: int = signal.SIGTERM) -> bool:
+        """Stop all workers by a signal, wait, pass on a second one; whether all went well."""
         well = True
         hurry_from = time.monotonic() + HURRY_AFTER_S
-        self._signal_all(signal.SIGTERM)
+        self._signal_all(signum)
         deadline = time.monotonic() + self.drain_timeout_s + _KILL_MARGIN_S
         while self._children:
             left_s = deadline - time.monotonic()

@@ -24,10 +24,11 @@ import uvloop
 
 from juststorage.config import Config
 from juststorage.metrics import Sheet
-from juststorage.runtime import Runtime, open_runtime
+from juststorage.runtime import Leaving, Runtime, open_runtime
 from juststorage_api._meters import table
 from juststorage_api._serve._address import HeldAddress
 from juststorage_api._serve._announce import announce
+from juststorage_api._serve._gate import GATE_S, shut_gate
 from juststorage_api._serve._granian_log import quiet_granian
 from juststorage_api._serve._in_flight import InFlight
 from juststorage_api._serve._lifespan import lifespan
@@ -133,7 +134,7 @@ class Worker:
             self.on_ready()
             await anyio.lowlevel.checkpoint()
             stopping.on_ask = _nothing
-            await _Serving(self, application, stopping).run()
+            await _Serving(self, application, stopping, runtime.leaving).run()
             with anyio.move_on_after(_CUT_TIMEOUT_S):
                 await application.wait_idle()
 
@@ -186,10 +187,13 @@ def _settle_memory() -> None:
 class _Serving:
     """Granian from its first connection to its last."""
 
-    def __init__(self, worker: Worker, application: InFlight, stopping: Stopping) -> None:
+    def __init__(
+        self, worker: Worker, application: InFlight, stopping: Stopping, leaving: Leaving
+    ) -> None:
         self._worker = worker
         self._application = application
         self._stopping = stopping
+        self._leaving = leaving
         self._server = worker.server(application)
         self._served = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -213,15 +217,30 @@ class _Serving:
             _log.error("the HTTP server ended by itself", exc_info=error)
             self._stopping.fall("the HTTP server ended by itself")
 
+    async def _leave(self) -> None:
+        """Let everyone know, while there is still somebody who answers."""
+        self._leaving.begin()
+        delay_s = self._worker.config.server.drain_delay_s
+        if delay_s > 0 and self._stopping.may_delay:
+            _log.info("stopping: not ready any more, and closing in %g s", delay_s)
+            await anyio.sleep(delay_s)
+        if self._stopping.may_delay:
+            shut_gate(self._worker.address.port)
+            await anyio.sleep(GATE_S)
+
     async def _drain(self) -> None:
         if self._served.is_set():
             return
         timeout_s = self._worker.config.server.drain_timeout_s
+        with anyio.CancelScope() as waiting:
+            self._stopping.on_hurry = waiting.cancel
+            await self._leave()
         _log.info("stopping: no new connections, open requests have %g s to finish", timeout_s)
         self._server.stop()  # type: ignore[no-untyped-call]
-        with anyio.move_on_after(timeout_s) as waiting:
-            self._stopping.on_hurry = waiting.cancel
-            await self._served.wait()
+        if not waiting.cancel_called:
+            with anyio.move_on_after(timeout_s) as waiting:
+                self._stopping.on_hurry = waiting.cancel
+                await self._served.wait()
         if not self._served.is_set():
             _log.warning("stopping: %d requests are cut off", len(self._application))
             self._application.cut()

@@ -53,10 +53,12 @@ class Server:
         }
         # Whoever does not ask for several looks into the one process that there is.
         clean["JUSTSTORAGE__SERVER__WORKERS"] = "1"
+        # Nobody has to notice that a server of a test stops, unless the test is about that.
+        clean["JUSTSTORAGE__SERVER__DRAIN_DELAY_S"] = "0"
         self.process = subprocess.Popen(
             [sys.executable, "-c", _MAIN, "serve", *arguments],
             cwd=cwd,
-            env={**clean, **environment},
+            env={name: value for name, value in {**clean, **environment}.items() if value},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -41,6 +41,15 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " while the service runs"
         ),
     ] = False
+    drain_delay_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="Time from SIGTERM on in which the server is not ready, still answers, and"
+            " asks every client to close its connection; Ctrl-C skips it",
+        ),
+    ] = 1.0
     drain_timeout_s: Annotated[
         float,
         Meta(ge=0, le=3600, description="Time that open requests get when the server stops"),

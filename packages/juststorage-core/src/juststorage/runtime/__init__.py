@@ -12,6 +12,7 @@ from juststorage.runtime._backing_up import (
 )
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import make_data_dir, require_data_dir
+from juststorage.runtime._leaving import Leaving
 from juststorage.runtime._logging import (
     Line,
     line_handler,
@@ -31,6 +32,7 @@ from juststorage.runtime._usecases import UseCases, make_auditor, make_collector
 __all__ = [
     "BackupPlace",
     "FsckResult",
+    "Leaving",
     "Line",
     "Part",
     "PluginHost",

@@ -23,6 +23,7 @@ from juststorage.ports import (
     Tracer,
 )
 from juststorage.runtime._background import Supervisor
+from juststorage.runtime._leaving import Leaving
 from juststorage.runtime._plan import Plan, Selected
 from juststorage.runtime._readiness import Part, need_space, ping_all
 
@@ -63,6 +64,8 @@ class Runtime:
     """Where this process counts what it does."""
     tracer: Tracer | None = field(default=None, repr=False)
     """Makes spans; None where tracing is off."""
+    leaving: Leaving = field(default_factory=Leaving, repr=False)
+    """Begun once this process is about to stop: from then on it is not ready."""
 
     @property
     def read_only(self) -> bool:
@@ -85,6 +88,8 @@ class Runtime:
         }
         parts = await ping_all(pings, self.clock)
         parts += [Part(name=name, ok=False, detail="ended by itself") for name in self.lost]
+        if self.leaving.begun:
+            parts.append(Part(name="server", ok=False, detail="it is stopping"))
         return parts + [
             Part(name=f"{instance}/{job}", ok=trouble is None, detail=trouble)
             for instance, supervisor in self.supervisors.items()
