@@ -151,7 +151,8 @@ def _is_secret(node: Any) -> bool:
     """Whether a setting is a secret, or a table of them by name."""
     if not isinstance(node, dict):
         return False
-    return bool(node.get("writeOnly")) or _is_secret(node.get("additionalProperties"))
+    inner = (node.get("additionalProperties"), *node.get("anyOf", ()))  # an optional one, too
+    return bool(node.get("writeOnly")) or any(map(_is_secret, inner))
 
 
 def files() -> dict[str, str]:
