@@ -13,6 +13,7 @@ import random
 from collections import Counter
 
 from tests.torture.acts import ACTS, Deed
+from tests.torture.backups import BACKUPS
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.imports import IMPORTS
 from tests.torture.journal import Broken
@@ -21,12 +22,12 @@ from tests.torture.service import settle
 __all__ = ["run"]
 
 _NEVER = 10**9
-_DEEDS = (*ACTS, *IMPORTS)
+_DEEDS = (*ACTS, *IMPORTS, *BACKUPS)
 """A command that is to be enumerated as well is a deed of its own, and is added here."""
 
 
 def run(run: Run) -> Counts:
-    """Kill at every point for which there is time, in the order that the seed gives."""
+    """Kill at every point for which there is time, in an order that the seed gives."""
     counts: Counts = Counter()
     for place, kind in enumerate(run.stores):
         share_s = run.left_s / (len(run.stores) - place)
@@ -36,16 +37,25 @@ def run(run: Run) -> Counts:
 
 
 def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
+    """Act by act in turns, so that a run that ends early has seen something of many."""
     kind = made.store.kind
-    points = {deed: _points_of(deed, made, run.chance) for deed in _DEEDS}
-    for deed, passed in points.items():
-        counts[f"points of {deed.__name__} on {kind}"] = len(passed)
-    todo = [(deed, n) for deed, passed in points.items() for n in range(1, len(passed) + 1)]
-    run.chance.shuffle(todo)
-    counts[f"all points on {kind}"] = len(todo)
-    for deed, number in todo:
-        if run.left_s < until_left_s:
-            break
+    waiting = list(_DEEDS)
+    run.chance.shuffle(waiting)
+    points: dict[type[Deed], list[str]] = {}
+    todo: dict[type[Deed], list[int]] = {}
+    while waiting and run.left_s > until_left_s:
+        deed = waiting.pop(0)
+        if deed not in points:
+            points[deed] = _points_of(deed, made, run.chance)
+            todo[deed] = list(range(1, len(points[deed]) + 1))
+            run.chance.shuffle(todo[deed])
+            counts[f"points of {deed.__name__} on {kind}"] = len(points[deed])
+            counts[f"all points on {kind}"] += len(points[deed])
+        if not todo[deed]:
+            counts[f"acts that were killed at every point on {kind}"] += 1
+            continue
+        waiting.append(deed)
+        number = todo[deed].pop()
         where = f"{deed.__name__} at {number} ({points[deed][number - 1]}) on {kind}"
         try:
             died = _die(made, deed(made, run.chance), number)
