@@ -24,7 +24,7 @@ AT_ONCE = CollectionLimits(
 )
 """No grace and no trash: the hold is all that there is."""
 
-SECONDS = 6
+SECONDS = 4
 
 
 class Load:

@@ -81,7 +81,7 @@ async def test_an_ended_backup_goes_on(
     first = deploy("first")
     await first.fill(contents)
     distinct = len(set(contents.values()))
-    for _ in range(20):
+    for _ in range(8):
         before = files(backups)
         process = first.start("backup", "create", "--jobs", "1", str(backups))
         while process.poll() is None and files(backups) < before + distinct // 4:  # noqa: ASYNC110
@@ -123,9 +123,9 @@ async def test_a_killed_restore_goes_on(
     first.done("backup", "create", str(backups))
     second = deploy("second", metadata, JUSTSTORAGE__GC__GRACE_S="0")
     kills, is_over = 0, False
-    for turn in range(12):
+    for turn in range(5):
         process = second.start("backup", "restore", "--jobs", "1", str(backups))
-        await anyio.sleep(0.4 + 0.25 * turn)
+        await anyio.sleep(0.5 + 0.5 * turn)
         if process.poll() is not None:
             break
         process.kill()

@@ -1,0 +1,155 @@
+"""`juststorage backup` in memory: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from juststorage.cli._backup import _counted
+from juststorage.cli._main import juststorage
+from juststorage.cli._progress import Bar, readable_bytes
+from juststorage.usecases import BackupReport, BackupTarget, Damage, RestoreBackup, VerifyBackup
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Runs `juststorage backup` on a configuration of memory backends."""
+    file = tmp_path / "juststorage.toml"
+    file.write_text(
+        'metadata.backend = "memory"\nblobs.hot.backend = "memory"\nauth.chain = []\n'
+        'backup.contents.backend = "memory"\nbackup.manifests.backend = "memory"\n'
+        f'data_dir = "{tmp_path}"\n'
+    )
+
+    def invoke(command: str, *words: str) -> Result:
+        words = ("backup", command, "--config", str(file), *words)
+        return CliRunner().invoke(juststorage, words)
+
+    return invoke
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Manifests that outlive a command, as those of a target that is no memory would."""
+    manifests: list[Any] = []
+
+    async def put(self: BackupTarget, manifest: Any) -> None:
+        manifests.append(manifest)
+
+    async def listed(self: BackupTarget) -> tuple[list[Any], list[str]]:
+        return list(manifests), []
+
+    monkeypatch.setattr(BackupTarget, "put_manifest", put)
+    monkeypatch.setattr(BackupTarget, "manifests", listed)
+    return manifests
+
+
+def test_nothing_is_there(run: Any) -> None:
+    """Who asks for a back-up where none is gets a sentence."""
+    for command in ("verify", "restore"):
+        result = run(command)
+        assert (result.exit_code, result.stderr) == (1, "juststorage: there is no backup here\n")
+    assert run("list").stdout.split() == ["ID", "TAKEN", "AT", "OBJECTS", "BLOBS", "DAMAGED"]
+
+
+def test_all_of_nothing(run: Any, kept: list[Any]) -> None:
+    """Created, listed, verified and restored; as text and as JSON."""
+    created = run("create")
+    assert (created.exit_code, len(kept)) == (0, 1), created.output
+    assert created.stdout.endswith("of 0 objects: 0 contents copied (0 B), 0 were there\n")
+    report = json.loads(run("create", "--json").stdout)
+    assert report["missing_count"] == 0
+    assert len(run("list").stdout.splitlines()) == 3
+    assert [json.loads(line)["id"] for line in run("list", "--json").stdout.splitlines()] == [
+        each.id for each in kept
+    ]
+    assert run("verify").stdout == f"backup {report['id']} of 0 objects: whole\n"
+    assert json.loads(run("verify", "--json").stdout) == {"id": report["id"], "damages": 0}
+    assert "0 objects restored" in run("restore").stdout
+    assert json.loads(run("restore", "--json").stdout)["ended"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_damage_is_told(
+    run: Any, kept: list[Any], monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    """Each on a line of its own, and by the exit code."""
+    run("create")
+
+    async def damages(self: VerifyBackup, manifest: Any) -> Any:
+        yield Damage(subject="sha256:00", detail="it is not in the backup")
+        yield Damage(subject="sha256:11", detail="its bytes do not have its hash", discarded=True)
+
+    async def restored(self: RestoreBackup, manifest: Any) -> Any:
+        from juststorage.usecases import RestoreReport
+
+        return RestoreReport(id="x", continued=False, records={"objects": 1}, missing=["hot/x: y"])
+
+    monkeypatch.setattr(VerifyBackup, "run", damages)
+    monkeypatch.setattr(RestoreBackup, "run", restored)
+    result = run("verify", *flags)
+    assert result.exit_code == 1 and "sha256:11" in result.stdout
+    assert flags or result.stdout.endswith(": 2 damaged\n")
+    result = run("restore", *flags)
+    assert result.exit_code == 1 and "missing: hot/x: y" in result.stderr
+    assert flags or "1 object not restored yet" in result.stdout
+
+
+def test_what_was_not_backed_up_is_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup of a damaged service is one, and its exit code is 1."""
+    from datetime import UTC, datetime
+
+    from juststorage.usecases import CreateBackup
+
+    async def created(self: CreateBackup) -> BackupReport:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        return BackupReport(id="x", taken_at=now, records={}, missing=["hot/x"], missing_count=1)
+
+    monkeypatch.setattr(CreateBackup, "run", created)
+    result = run("create")
+    assert (result.exit_code, result.stderr) == (1, "juststorage: not backed up: hot/x\n")
+
+
+def test_damaged_manifests_are_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside those that can be read."""
+
+    async def listed(self: BackupTarget) -> tuple[list[Any], list[str]]:
+        return [], ["aa/bb: the manifest is damaged or cut short"]
+
+    monkeypatch.setattr(BackupTarget, "manifests", listed)
+    result = run("list")
+    assert result.exit_code == 1 and "manifest is damaged" in result.stderr
+
+
+def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
+    """A directory that is missing, one without backups, and nothing said at all."""
+    result = run("create", str(tmp_path / "gone"))
+    assert result.exit_code == 2 and "mount its volume" in result.stderr
+    result = run("verify", str(tmp_path))
+    assert result.exit_code == 1 and "there is no backup in" in result.stderr
+    file = tmp_path / "juststorage.toml"
+    file.write_text(file.read_text().replace('backup.contents.backend = "memory"\n', ""))
+    result = run("create")
+    assert result.exit_code == 2 and "backup.contents.backend is not set" in result.stderr
+
+
+def test_a_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Where nobody watches nothing is drawn; where somebody does, the rate is in it."""
+    with Bar("backup") as bar:
+        bar.expects(10)
+        bar.moved(10)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Bar("backup") as bar:
+        bar.expects(4096)
+        bar.moved(4096)
+        bar.expects(4096)
+        bar.moved(1)
+    assert "backup" in capsys.readouterr().err
+    assert [readable_bytes(each) for each in (5, 2048, 3 * 2**30)] == ["5 B", "2.0 KiB", "3.0 GiB"]
+    assert (_counted({"objects": 1}), _counted({})) == ("1 object", "0 objects")
