@@ -27,7 +27,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode
+from opentelemetry.trace import Link, Span, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from juststorage.config import Tracing
@@ -110,7 +110,7 @@ class OtelTracer(Tracer):
             compression=Compression.Gzip,
         )
         provider = TracerProvider(
-            # Decided before the SDK is asked for anything: see `_is_collected`.
+            # Decided before the SDK is asked for anything: see `span`.
             sampler=ALWAYS_ON,
             # With what OTEL_RESOURCE_ATTRIBUTES adds, where operators put names of pods and nodes.
             resource=Resource.create(
@@ -150,28 +150,26 @@ class OtelTracer(Tracer):
         links: list[Link] = []
         if parent is not None:
             context = trace.set_span_in_context(parent, Context())
-        elif not begins:
+        elif not begins or (not carrier and not self._collects_own()):
             return _NOTHING
         else:
-            context = self._wire.extract(carrier, Context()) if carrier else Context()
-            caller = trace.get_current_span(context).get_span_context()
-            if caller.is_valid and not self._continues:
-                context, links, caller = Context(), [Link(caller)], trace.INVALID_SPAN_CONTEXT
-            if not self._is_collected(caller):
-                return _NOTHING
+            context = Context()
+            if carrier:
+                context = self._wire.extract(carrier, context)
+                caller = trace.get_current_span(context).get_span_context()
+                if caller.is_valid and not self._continues:
+                    context, links, caller = Context(), [Link(caller)], trace.INVALID_SPAN_CONTEXT
+                # Here and not by a sampler of the SDK's, which is asked when most work is done.
+                if not (caller.trace_flags.sampled if caller.is_valid else self._collects_own()):
+                    return _NOTHING
         return self._in_span(
             self._start(
                 name, context=context, kind=_KINDS[kind], attributes=attributes, links=links
             )
         )
 
-    def _is_collected(self, caller: SpanContext) -> bool:
-        """Whether a trace that begins here is, or goes on after this span of a caller's.
-
-        Here and not by a sampler of the SDK's, which is asked when most of the work is done.
-        """
-        if caller.is_valid:
-            return caller.trace_flags.sampled
+    def _collects_own(self) -> bool:
+        """Whether a trace that begins here is collected."""
         return random() < self._ratio  # noqa: S311  no secret
 
     def here(self) -> object | None:
