@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.harness import poll
+
 __all__ = ["KEY", "Client", "Load"]
 
 KEY = "the-key-of-these-tests-only"
@@ -111,6 +113,19 @@ class Load:
                 thread.join(_PATIENCE_S)
             for client in self._clients:
                 client.close()
+
+    def go_on(self, requests: int = 100) -> None:
+        """Wait until this many more requests were answered, or one has failed."""
+        enough = self.requests + requests
+        poll(lambda: self.requests >= enough or self.failures, "requests are answered")
+
+    def check_kept(self) -> None:
+        """All that was stored and not deleted is there, byte for byte."""
+        client = Client(self.addresses, 0)
+        for target, expected in self.kept.items():
+            status, content = client.call("GET", target)
+            assert (status, hashlib.sha256(content).hexdigest()) == (200, expected), target
+        client.close()
 
     def _work(self, number: int, client: Client) -> None:
         turn = 0

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-from tests.harness import poll
-from tests.rolling.client import Client, Load
+from tests.rolling.client import Load
 
 
 class TestRolling:
@@ -21,28 +19,13 @@ class TestRolling:
         load = Load([server.address for server in servers])
         with load.running():
             for number in (0, 1):
-                some_more(load)
+                load.go_on()
                 old = servers[number]
                 assert old.stop() == 0
-                some_more(load)
+                load.go_on()
                 servers[number] = serve(environment=environment, port=old.address[1])
                 servers[number].wait_workers(2)
-            some_more(load)
+            load.go_on()
         assert load.failures == []
         assert load.kept
-        assert_kept(load)
-
-
-def some_more(load: Load, requests: int = 200) -> None:
-    """Wait until this many more requests were answered, or one has failed."""
-    enough = load.requests + requests
-    poll(lambda: load.requests >= enough or load.failures, "requests are answered")
-
-
-def assert_kept(load: Load) -> None:
-    """All that was kept is there, byte for byte."""
-    client = Client(load.addresses, 0)
-    for target, expected in load.kept.items():
-        status, content = client.call("GET", target)
-        assert (status, hashlib.sha256(content).hexdigest()) == (200, expected), target
-    client.close()
+        load.check_kept()
