@@ -63,6 +63,11 @@ async def test_damage_is_named(deploy: Any, backups: Path) -> None:
     ran = second.run("backup", "restore", str(backups), "--json")
     report = json.loads(ran.stdout)
     assert ran.returncode == 1 and not report["ended"] and name in report["missing"][0]
+    # Nobody serves half of a state, and whoever looks is told what to do.
+    ran = second.run("serve", "--port", "0")
+    assert ran.returncode == 2 and "has not ended" in ran.stderr, ran.stderr
+    ran = second.run("doctor")
+    assert ran.returncode == 1 and "juststorage backup restore" in ran.stdout
     ran = first.run("backup", "verify", "--discard-damaged", "--json", str(backups))
     damage, _ = (json.loads(line) for line in ran.stdout.splitlines())
     assert damage["discarded"]

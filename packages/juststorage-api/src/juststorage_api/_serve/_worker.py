@@ -110,6 +110,7 @@ class Worker:
                 sheet=self.sheet or table(1).worker(0),
             ) as runtime:
                 runtime.refuse_ephemeral()
+                await runtime.refuse_half_restored()
                 await self._serve_runtime(runtime, stopping)
         if stopping.fatal is not None:
             _log.critical("stopped: %s", stopping.fatal)

@@ -174,6 +174,16 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
                 found=f"{plan.metadata.offer.name} answers, and its schema is that of this release",
             )
         ]
+        found += [
+            Checked(
+                check="metadata",
+                state="failed",
+                found=f"the {hold.name} has not ended, so objects or their bytes are missing",
+                to_do="run `juststorage backup restore` again, with the same backup",
+            )
+            for hold in await store.backups.holds()
+            if hold.expires_at is None
+        ]
         if (skew := await _skew(store, clock)) is not None:
             found.append(_judged(skew))
         for choice in plan.authenticators:

@@ -111,3 +111,17 @@ class Runtime:
                     f"{choice.instance}: the backend {backend.name!r} forgets everything when the"
                     " process ends; set allow_ephemeral = true to serve from it"
                 )
+
+    async def refuse_half_restored(self) -> None:
+        """For servers: refuse a state that a restore has begun to put back, and not ended.
+
+        Raises:
+            Misconfigured: There is one.
+            Unavailable: The metadata store does not answer.
+        """
+        for hold in await self.metadata.backups.holds():
+            if hold.expires_at is None:
+                raise Misconfigured(
+                    f"the {hold.name} has not ended, so objects or their bytes are missing:"
+                    " run `juststorage backup restore` again"
+                )
