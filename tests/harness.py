@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-__all__ = ["Server", "poll", "serve"]
+__all__ = ["PATIENCE_S", "Server", "poll", "serve"]
 
 _PATH = Path(__file__).parents[1] / "packages/juststorage-api/tests/integration/serve/conftest.py"
 
@@ -18,6 +18,7 @@ assert _spec.loader is not None
 _harness = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_harness)
 
+PATIENCE_S = _harness.PATIENCE_S
 Server = _harness.Server
 poll = _harness.poll
 serve = _harness.serve
