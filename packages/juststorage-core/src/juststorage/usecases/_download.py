@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
 from typing import Final, Literal, TypeAlias
 
 from juststorage.domain import BlobKey, StorageClass, StoredObject
@@ -124,25 +123,23 @@ class DownloadObject:
             self._cache.add(stored.content_hash, data)
         return data
 
-    async def pieces(self, reader: BlobReader, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+    def pieces(self, reader: BlobReader, stored: StoredObject) -> AsyncGenerator[bytes, None]:
         """The whole content of an object in pieces; the caller closes the generator.
 
         The last piece comes once all are known to be right, so who sends them never completes a
         wrong content.
 
-        Raises:
+        Raises (while iterating):
             Corrupt: The bytes do not have the object's content hash, or cannot be read.
             Unavailable: The store failed.
         """
+
+        async def note(error: Corrupt) -> None:
+            await self.damaged(stored, "hash" if isinstance(error, WrongHash) else "unreadable")
+
         key = _key(stored)
         hasher = self._hashers.get(key.content_hash.algorithm)
-        try:
-            async with aclosing(verified_pieces(reader, key, hasher, self._verified)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except Corrupt as error:
-            await self.damaged(stored, "hash" if isinstance(error, WrongHash) else "unreadable")
-            raise
+        return verified_pieces(reader, key, hasher, self._verified, on_damage=note)
 
     def read_in_part(self, reader: BlobReader, stored: StoredObject) -> None:
         """To be told after parts were read: what that brought into memory nobody has hashed."""

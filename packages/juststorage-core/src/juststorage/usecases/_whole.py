@@ -10,7 +10,7 @@ nothing where `VerifiedContents` knows the content.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -97,7 +97,12 @@ async def _hash_of_start(reader: BlobReader, hasher: Hasher, length: int) -> _Ru
 
 
 async def verified_pieces(
-    reader: BlobReader, key: BlobKey, hasher: Hasher | None, verified: VerifiedContents
+    reader: BlobReader,
+    key: BlobKey,
+    hasher: Hasher | None,
+    verified: VerifiedContents,
+    *,
+    on_damage: Callable[[Corrupt], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """The whole content in pieces. The last one comes only once the bytes are known to be right.
 
@@ -105,36 +110,44 @@ async def verified_pieces(
     piece of it comes from the medium or its file turns out to have been changed. Without a hasher,
     which is a content of a hash function that is not installed any more, it is passed on as it is.
 
+    `on_damage` is told of what is raised as `Corrupt`. It is not left to another generator around
+    this one: each costs some microseconds for every piece.
+
     Raises:
         WrongHash: Before the last piece: the bytes do not have the key's hash.
         Corrupt, Unavailable: From the reader.
     """
-    if hasher is None:
-        async with _pieces(reader, reader.size_bytes) as pieces:
-            async for piece in pieces:
-                yield piece
-        return
     size, identity, since = reader.size_bytes, reader.identity(), verified.now()
-    running = None if verified.has(key, identity) else _RunningHash(hasher)
     read, last = 0, b""
-    async with _pieces(reader, size) as pieces:
-        async for piece in pieces:
-            if running is None and not reader.from_memory:
-                # Also for those who come after an end before the last piece.
+    try:
+        if hasher is None:
+            async with _pieces(reader, size) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        running = None if verified.has(key, identity) else _RunningHash(hasher)
+        async with _pieces(reader, size) as pieces:
+            async for piece in pieces:
+                if running is None and not reader.from_memory:
+                    # Also for those who come after an end before the last piece.
+                    verified.forget(key)
+                    running = await _hash_of_start(reader, hasher, read)
+                if running is not None:
+                    await running.add(piece)
+                read += len(piece)
+                if read < size:
+                    yield piece
+                else:
+                    last += piece
+        if running is None and reader.identity() != identity:
+            running = await _hash_of_start(reader, hasher, size)
+        if running is not None:
+            if await running.content_hash() != key.content_hash:
                 verified.forget(key)
-                running = await _hash_of_start(reader, hasher, read)
-            if running is not None:
-                await running.add(piece)
-            read += len(piece)
-            if read < size:
-                yield piece
-            else:
-                last += piece
-    if running is None and reader.identity() != identity:
-        running = await _hash_of_start(reader, hasher, size)
-    if running is not None:
-        if await running.content_hash() != key.content_hash:
-            verified.forget(key)
-            raise WrongHash("the stored bytes do not have the recorded content hash")
-        verified.add(key, identity, since)
-    yield last
+                raise WrongHash("the stored bytes do not have the recorded content hash")
+            verified.add(key, identity, since)
+        yield last
+    except Corrupt as error:
+        if on_damage is not None:
+            await on_damage(error)
+        raise
