@@ -46,6 +46,25 @@ async def test_restores_are_refused_where_something_is(deploy: Any, backups: Pat
     await first.check({"a": b"a"})
 
 
+@pytest.mark.parametrize("metadata", ["sqlite", "postgres"])
+async def test_a_configured_key_is_the_one_that_comes_back(
+    deploy: Any, backups: Path, metadata: str
+) -> None:
+    """Also where a service of the new deployment has made it anew, before anything came back."""
+    configured = {"JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY": "a-key-of-the-operators-own"}
+    first = deploy("first", **configured)
+    await first.fill({"a": b"a"})
+    first.done("gc", "run")
+    known = json.loads(first.done("keys", "list", "--json"))
+    first.done("backup", "create", str(backups))
+    second = deploy("second", metadata, **configured)
+    second.done("migrate", "up")
+    second.done("gc", "run")
+    assert json.loads(second.done("keys", "list", "--json")) != known
+    second.done("backup", "restore", str(backups))
+    assert json.loads(second.done("keys", "list", "--json")) == known
+
+
 async def test_damage_is_named(deploy: Any, backups: Path) -> None:
     """A flipped bit of a file is found, healed by the next backup, and told in JSON too."""
     first = deploy("first")

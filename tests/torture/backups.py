@@ -54,9 +54,7 @@ class Backup(Deed):
             for place in ("contents", "manifests")
         }
         path = self.folder / f"{name}.toml"
-        # The key that a service makes for itself would be in the way of the one in the backup.
-        auth = {"auth": {"api_key": {}}}
-        return write_config(path, config_of(store, pointed=pointed, backup=places, **auth))
+        return write_config(path, config_of(store, pointed=pointed, backup=places))
 
     def _juststorage(self, *words: str, config: Path) -> int:
         words = (*words, "--config", str(config))

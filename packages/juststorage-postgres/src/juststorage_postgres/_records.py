@@ -18,6 +18,10 @@ __all__ = ["put_back"]
 
 RecordT = TypeVar("RecordT")
 
+# What a service made of its configured key before anything was put back.
+_NAMESAKES: Final = """
+DELETE FROM api_keys WHERE hashed = ANY ($1::bytea[]) AND id <> ALL ($2::text[])"""
+
 _API_KEY: Final = """
 INSERT INTO api_keys (
     id, name, prefix, hashed, tenants, scopes, namespaces,
@@ -78,6 +82,8 @@ async def put_back(connection: Connection, records: Sequence[Record]) -> None:
     """Insert what is not there; see `BackupRepository.restore`."""
     try:
         if keys := _only(ApiKey, records):
+            hashes, ids = [each.hashed for each in keys], [each.id for each in keys]
+            await connection.execute(_NAMESAKES, hashes, ids)
             await connection.executemany(_API_KEY, [_api_key(each) for each in keys])
         if blobs := _only(SavedBlob, records):
             await connection.execute(_BLOBS, *_columns([_blob(each) for each in blobs]))

@@ -17,6 +17,8 @@ from juststorage_sqlite._times import to_micros
 
 __all__ = ["put_back"]
 
+# What a service made of its configured key before anything was put back.
+_NAMESAKE: Final = "DELETE FROM api_keys WHERE hashed = ? AND id <> ?"
 _API_KEY: Final = (
     f"INSERT INTO api_keys ({API_KEY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
     " ON CONFLICT (id) DO NOTHING"
@@ -50,6 +52,10 @@ _EVENT: Final = (
 def put_back(db: sqlite3.Connection, now: int, records: Sequence[Record]) -> None:
     """Insert what is not there; see `BackupRepository.restore`."""
     try:
+        # All of them first: of two records with one hash, the second is refused.
+        for record in records:
+            if isinstance(record, ApiKey):
+                db.execute(_NAMESAKE, (record.hashed, record.id))
         for record in records:
             statement, values = _row(record, now)
             db.execute(statement, values)

@@ -171,8 +171,9 @@ class BackupRepository(ABC):
 
         Where they are there already, it does nothing to API keys, objects, answers and events; a
         blob's row gets the recorded count, and where the record has a locator, it is stored there
-        from now on. Objects come after their blobs. A store that was opened with
-        `OpenContext.audit` may record this like any other change.
+        from now on. An API key of the same hash and another id gives way to the recorded one: a
+        service makes one of its configuration as soon as it opens. Objects come after their blobs.
+        A store that was opened with `OpenContext.audit` may record this like any other change.
 
         Raises:
             InvalidState: A record contradicts another one: two keys of one hash, two objects of one

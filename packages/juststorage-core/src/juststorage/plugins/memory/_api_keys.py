@@ -36,11 +36,11 @@ class MemoryApiKeyRepository(ApiKeyRepository):
         return created
 
     def put_back(self, api_key: ApiKey) -> None:
-        """Insert a key as it was, unless it is there."""
+        """Insert a key as it was, unless it is there; another one of its hash gives way."""
         if api_key.id in self._keys:
             return
         if api_key.hashed in self._ids:
-            raise InvalidState("another API key has the same hash")
+            del self._keys[self._ids[api_key.hashed]]
         self._keys[api_key.id] = api_key
         self._ids[api_key.hashed] = api_key.id
 

@@ -134,7 +134,7 @@ class MemoryBackupRepository(BackupRepository):
 
     def _check(self, records: Sequence[Record]) -> None:
         blobs = {record.key for record in records if isinstance(record, SavedBlob)}
-        keys = {each.hashed: each.id for each in self._api_keys.all()}
+        keys: dict[bytes, str] = {}
         names: dict[object, str] = {}
         for record in records:
             if (

@@ -292,6 +292,17 @@ class MetadataBackups(MetadataTests):
         await store.backups.end_restore("r")
         assert await records_of(store) == state
 
+    async def test_a_key_that_was_made_anew_gives_way(self, store: MetadataStore) -> None:
+        """A service registers its configured key before the state has a chance to come back."""
+        api_key = make_api_key()
+        await store.api_keys.create(replace(make_api_key(), hashed=api_key.hashed))
+        await store.backups.begin_restore("r")
+        for _ in range(2):
+            await store.backups.restore([api_key])
+        await store.backups.end_restore("r")
+        assert await store.api_keys.page(after=None, limit=9) == [api_key]
+        assert await store.api_keys.find_by_hash(api_key.hashed) == api_key
+
     async def test_a_restored_state_is_in_order(self, store: MetadataStore) -> None:
         """Counts, usage, keys and credentials are what they would be had it grown here."""
         state = a_state()
