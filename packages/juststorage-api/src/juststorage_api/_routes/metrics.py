@@ -11,13 +11,13 @@ from litestar.openapi.spec import Example
 
 from juststorage.domain import Scope
 from juststorage.errors import NotFound
+from juststorage.metrics import TEXT_FORMAT
 from juststorage_api._exchange import Exchange
 from juststorage_api._routes._strict import known_parameters, provide_exchange
 from juststorage_api._services import Services
 
 __all__ = ["metrics_routes"]
 
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _EXAMPLE: Final = """\
 # HELP juststorage_http_requests_total Requests that are over. Status 499: the client was gone.
 # TYPE juststorage_http_requests_total counter
@@ -29,7 +29,7 @@ juststorage_http_requests_total{method="GET",route="/v1/objects/{id}",status="20
     "/metrics",
     guards=[known_parameters],
     dependencies={"exchange": Provide(provide_exchange)},
-    media_type=_TEXT,
+    media_type=TEXT_FORMAT,
     operation_id="getMetrics",
     summary="Metrics",
     tags=["Operations"],
@@ -37,7 +37,7 @@ juststorage_http_requests_total{method="GET",route="/v1/objects/{id}",status="20
         200: ResponseSpec(
             str,
             description="The text format of Prometheus",
-            media_type=_TEXT,
+            media_type=TEXT_FORMAT,
             examples=[Example(summary="The beginning", value=_EXAMPLE)],
             generate_examples=False,
         )
@@ -57,7 +57,9 @@ async def metrics(
         caller = await services.authentication.principal(exchange.scope, exchange.fields)
         exchange.principal = caller
         caller.require_scope(Scope.ADMIN)
-    return Response(services.metrics(), media_type=_TEXT, headers={"cache-control": "no-store"})
+    return Response(
+        services.metrics(), media_type=TEXT_FORMAT, headers={"cache-control": "no-store"}
+    )
 
 
 metrics_routes = [metrics]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, NoReturn
 
 import anyio
 import click
@@ -11,7 +13,12 @@ import msgspec
 
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
+from juststorage.metrics import BUILD_INFO
 from juststorage.usecases import CollectionReport
+
+if TYPE_CHECKING:
+    from juststorage.runtime import Runtime
+    from juststorage.runtime._metrics_server import MetricsServer
 
 __all__ = ["command"]
 
@@ -81,7 +88,10 @@ def status(source: ConfigSource, as_json: bool) -> None:
 @config_options
 @click.pass_context
 def worker(ctx: click.Context, source: ConfigSource) -> None:
-    """Collect again and again until SIGTERM or SIGINT, whatever `gc.enabled` says."""
+    """Collect again and again until SIGTERM or SIGINT, whatever `gc.enabled` says.
+
+    With `gc.metrics_port` it answers GET /metrics and GET /health there.
+    """
     ctx.exit(anyio.run(_work, source.load()))
 
 
@@ -102,11 +112,18 @@ async def _work(config: Config) -> int:
         problems.append(problem)
         ended.set()
 
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # It answers /health while the store is still opened, which takes as long as the database does.
+    with (
+        anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        _metrics_server(config) as server,
+    ):
         async with (
-            open_runtime(config, create=False, collect=True, on_fatal=give_up),
+            open_runtime(config, create=False, collect=True, on_fatal=give_up) as runtime,
             anyio.create_task_group() as tasks,
         ):
+            if server is not None:
+                _show(runtime, server)
+                tasks.start_soon(_beat_forever, server)
             click.echo("collecting; end with SIGTERM", err=True)
             tasks.start_soon(_set_after_signal, signals, ended)
             await ended.wait()
@@ -114,6 +131,35 @@ async def _work(config: Config) -> int:
     for problem in problems:
         click.echo(f"juststorage: {problem}", err=True)
     return 1 if problems else 0
+
+
+def _metrics_server(config: Config) -> AbstractContextManager[MetricsServer | None]:
+    if not config.gc.metrics_port:
+        return nullcontext()
+    from juststorage.runtime._metrics_server import MetricsServer
+
+    return MetricsServer(config.gc.metrics_host, config.gc.metrics_port)
+
+
+async def _beat_forever(server: MetricsServer) -> NoReturn:
+    while True:
+        server.beat()
+        await anyio.sleep(1)
+
+
+def _show(runtime: Runtime, server: MetricsServer) -> None:
+    options = runtime.config.metrics
+    if options.require_auth:
+        click.echo(
+            "juststorage: metrics.require_auth: the collector asks nobody for a key,"
+            " so it tells no metrics",
+            err=True,
+        )
+    elif options.enabled:
+        sheet, now = runtime.sheet, runtime.clock.now()
+        sheet.set_common(BUILD_INFO.name, 1, *next(BUILD_INFO.series()))
+        sheet.set_common("juststorage_start_time_seconds", now.timestamp())
+        server.show(sheet.table)
 
 
 async def _set_after_signal(signals: AsyncIterator[signal.Signals], ended: anyio.Event) -> None:

@@ -220,6 +220,19 @@ class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=10**9, description="Stored blobs that one run compares with their rows"),
     ] = 10_000
+    metrics_host: Annotated[
+        str,
+        Meta(min_length=1, description="Address at which `juststorage gc worker` tells metrics"),
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="Port at which `juststorage gc worker` answers /metrics and /health,"
+            " to everyone who reaches it; 0 for none",
+        ),
+    ] = 0
 
 
 class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,13 +8,14 @@ from juststorage.metrics._catalogue import (
     BackendGauge,
 )
 from juststorage.metrics._families import Family
-from juststorage.metrics._table import Sheet, Table
+from juststorage.metrics._table import TEXT_FORMAT, Sheet, Table
 
 __all__ = [
     "BUILD_INFO",
     "DAMAGES",
     "INSTANCES",
     "SERVICE_FAMILIES",
+    "TEXT_FORMAT",
     "BackendGauge",
     "Family",
     "Sheet",

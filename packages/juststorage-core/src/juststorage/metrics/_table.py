@@ -12,10 +12,14 @@ import math
 import mmap
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Final
 
 from juststorage.metrics._families import Family
 
-__all__ = ["Sheet", "Table"]
+__all__ = ["TEXT_FORMAT", "Sheet", "Table"]
+
+TEXT_FORMAT: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""The media type of `Table.text`."""
 
 _NOTHING = math.nan
 """A gauge that nobody has set: it is not shown, and adds nothing."""
