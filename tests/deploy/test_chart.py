@@ -25,7 +25,7 @@ from juststorage.cli._main import juststorage
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "juststorage"
 KUBERNETES = "1.37"
-CUSTOM = {"ServiceMonitor", "HTTPRoute"}
+CUSTOM = {"PodMonitor", "ServiceMonitor", "HTTPRoute"}
 
 OBJECTS: dict[str, Any] = {
     "config": {
@@ -54,6 +54,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "config": {"tracing": {"endpoint": "https://t.example/v1/traces", "sampling_ratio": 0.1}},
         "secrets": {"tracing.headers.x-team-key": {"name": "traces", "key": "key"}},
     },
+    "a silent collector": {"config": {"gc": {"metrics_port": 0}}},
     "no migration": {"migration": {"enabled": False}},
     "everything else": OBJECTS
     | {
@@ -92,6 +93,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "no database",
         {"secrets": {"metadata.postgres.url": None}},
         "metadata.postgres.url is missing",
+    ),
+    ("one port for two", {"config": {"gc": {"metrics_port": 8080}}}, "the server's port"),
+    (
+        "a probe that cannot come in",
+        {"config": {"gc": {"metrics_host": "127.0.0.1"}}},
+        "from outside the pod",
     ),
     ("an ingress for nobody", {"ingress": {"enabled": True}}, "ingress.host"),
     ("a route from nowhere", {"gateway": {"enabled": True}}, "gateway.parentRefs"),
@@ -133,6 +140,17 @@ def pod_specs(manifests: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]
         (manifest["metadata"]["name"], manifest["spec"]["template"]["spec"])
         for manifest in manifests
         if "template" in manifest.get("spec", {})
+    ]
+
+
+def collectors(manifests: list[dict[str, Any]]) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """The containers that collect, each with the labels of its pod."""
+    templates = [m["spec"]["template"] for m in manifests if "template" in m.get("spec", {})]
+    return [
+        (template["metadata"]["labels"], container)
+        for template in templates
+        for container in template["spec"]["containers"]
+        if container["name"] == "collector"
     ]
 
 
@@ -267,6 +285,39 @@ def test_probes_ask_what_there_is() -> None:
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert paths[container[probe]["httpGet"]["path"]]["get"]["security"] == []
     assert spec["terminationGracePeriodSeconds"] > 5 + 60 + 10
+
+
+@pytest.mark.parametrize("kind", [{}, OBJECTS], ids=["in the server's pod", "in its own"])
+def test_the_collector_can_be_seen(kind: dict[str, Any]) -> None:
+    """By the kubelet and by Prometheus, at the port at which its configuration has it listen."""
+    manifests = render(kind | {"metrics": {"serviceMonitor": {"enabled": True}}})
+    [(labels, container)] = collectors(manifests)
+    [port] = container["ports"]
+    for text in (m["data"]["juststorage.toml"] for m in manifests if m["kind"] == "ConfigMap"):
+        gc = tomllib.loads(text)["gc"]
+        assert (gc["metrics_host"], gc["metrics_port"]) == ("0.0.0.0", port["containerPort"])
+    assert container["livenessProbe"]["httpGet"] == {"path": "/health", "port": port["name"]}
+    [monitor] = [each["spec"] for each in manifests if each["kind"] == "PodMonitor"]
+    assert [each["port"] for each in monitor["podMetricsEndpoints"]] == [port["name"]]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    # The alerts and the dashboard look for this job.
+    assert labels[monitor["jobLabel"]] == "juststorage"
+    [policy] = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    [allowed] = policy["ingress"]
+    assert [each["port"] for each in allowed["ports"]] == ["http", port["name"]]
+
+
+@pytest.mark.parametrize(
+    "values", [MATRIX["a silent collector"], MATRIX["servers collect"]], ids=["silent", "none"]
+)
+def test_nothing_asks_a_collector_that_does_not_listen(values: dict[str, Any]) -> None:
+    """No probe, no port, no monitor."""
+    manifests = render(values | {"metrics": {"serviceMonitor": {"enabled": True}}})
+    assert "PodMonitor" not in [each["kind"] for each in manifests]
+    for _, container in collectors(manifests):
+        assert not {"ports", "livenessProbe"} & set(container)
+    [policy] = [each["spec"] for each in manifests if each["kind"] == "NetworkPolicy"]
+    assert [each["port"] for each in policy["ingress"][0]["ports"]] == ["http"]
 
 
 @pytest.mark.parametrize(("values", "words"), [pytest.param(*row[1:], id=row[0]) for row in WRONG])

@@ -38,6 +38,14 @@
 {{- if and $volumes .Values.autoscaling.enabled -}}
 {{- fail (printf "autoscaling.enabled: not with volumes of its own (%s): another pod would have other volumes" (join ", " $volumes)) -}}
 {{- end -}}
+{{- with include "juststorage.collectorPort" . -}}
+{{- if has (dig "gc" "metrics_host" "" $.Values.config) (list "" "127.0.0.1" "::1" "localhost") -}}
+{{- fail "config.gc.metrics_host: probes and Prometheus come from outside the pod; take 0.0.0.0, or 0 as metrics_port" -}}
+{{- end -}}
+{{- if and $volumes (eq . ($.Values.config.server.port | int | toString)) -}}
+{{- fail (printf "config.gc.metrics_port: %s is the server's port, and the collector runs in its pod; take another" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) -}}
 {{- fail "ingress.host is missing" -}}
 {{- end -}}

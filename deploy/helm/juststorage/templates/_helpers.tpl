@@ -62,6 +62,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end }}
 
+{{/* The port at which a collector of its own tells its metrics; empty for none. */}}
+{{- define "juststorage.collectorPort" -}}
+{{- if .Values.collector.enabled }}{{ with dig "gc" "metrics_port" 0 .Values.config }}{{ . | int }}{{ end }}{{ end -}}
+{{- end }}
+
 {{- define "juststorage.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: {{ .Values.runAs | int64 }}
@@ -166,6 +171,16 @@ initContainers:
   args: [gc, worker]
   env:
     {{- include "juststorage.env" $context | nindent 4 }}
+  {{- with include "juststorage.collectorPort" $context }}
+  ports:
+    - name: metrics
+      containerPort: {{ . }}
+  livenessProbe:
+    httpGet: { path: /health, port: metrics }
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 6
+  {{- end }}
   resources:
     {{- toYaml $context.Values.collector.resources | nindent 4 }}
   securityContext:
