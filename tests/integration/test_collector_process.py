@@ -83,11 +83,11 @@ async def fall_to(runtime: Runtime, count: int) -> None:
 
 
 @contextmanager
-def worker(data: Path, **gc: float | str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(data: Path, metadata: str = "sqlite", **gc: float) -> Iterator[subprocess.Popen[bytes]]:
     """A collector on this store, in a process of its own."""
     env = {"JUSTSTORAGE__" + f"gc__{name}".upper(): str(value) for name, value in gc.items()}
     env |= {
-        "JUSTSTORAGE__METADATA__BACKEND": "sqlite",
+        "JUSTSTORAGE__METADATA__BACKEND": metadata,
         "JUSTSTORAGE__BLOBS__HOT__BACKEND": "localfs",
     }
     process = subprocess.Popen(
@@ -180,6 +180,24 @@ async def test_metrics_that_ask_for_a_key_are_not_told(tmp_path: Path) -> None:
             assert process.stderr is not None
             assert b"it tells no metrics" in process.stderr.readline()
             assert [ask(port, path)[0] for path in ("/health", "/metrics")] == [200, 404]
+
+
+def test_a_signal_ends_the_wait_for_a_database(tmp_path: Path) -> None:
+    """With exit code 0; while it waits, it lives, and has nothing to tell."""
+    port = free_port()
+    with socket.socket() as nobody, pytest.MonkeyPatch.context() as patch:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        patch.setenv(
+            "JUSTSTORAGE__METADATA__POSTGRES__URL",
+            f"postgresql://u:p@127.0.0.1:{nobody.getsockname()[1]}/d",
+        )
+        patch.setenv("JUSTSTORAGE__METADATA__POSTGRES__CONNECT_WAIT_S", "60")
+        with worker(tmp_path, metadata="postgres", metrics_port=port) as process:
+            assert process.stderr is not None
+            assert b"does not answer" in process.stderr.readline()
+            assert [ask(port, path)[0] for path in ("/health", "/metrics")] == [200, 404]
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(STOPPED_S) == 0
 
 
 async def test_read_only_mode_that_is_configured_holds_for_it(tmp_path: Path) -> None:

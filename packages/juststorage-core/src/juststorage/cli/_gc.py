@@ -105,29 +105,37 @@ async def _run(config: Config, dry_run: bool, grace_s: float | None) -> Collecti
 async def _work(config: Config) -> int:
     from juststorage.runtime import open_runtime
 
-    ended = anyio.Event()
+    is_open, ended = anyio.Event(), anyio.Event()
     problems: list[str] = []
+    failure: Exception | None = None
 
     def give_up(problem: str) -> None:
         problems.append(problem)
         ended.set()
 
-    # It answers /health while the store is still opened, which takes as long as the database does.
+    # Both are there while the store is still opened, which takes as long as the database does.
     with (
         anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         _metrics_server(config) as server,
     ):
-        async with (
-            open_runtime(config, create=False, collect=True, on_fatal=give_up) as runtime,
-            anyio.create_task_group() as tasks,
-        ):
-            if server is not None:
-                _show(runtime, server)
-                tasks.start_soon(_beat_forever, server)
-            click.echo("collecting; end with SIGTERM", err=True)
-            tasks.start_soon(_set_after_signal, signals, ended)
-            await ended.wait()
-            tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            scope = tasks.cancel_scope
+            tasks.start_soon(_end_after_signal, signals, ended, is_open, scope)
+            try:
+                async with open_runtime(
+                    config, create=False, collect=True, on_fatal=give_up
+                ) as runtime:
+                    is_open.set()
+                    if server is not None:
+                        _show(runtime, server)
+                        tasks.start_soon(_beat_forever, server)
+                    click.echo("collecting; end with SIGTERM", err=True)
+                    await ended.wait()
+            except Exception as error:  # noqa: BLE001  raised again, where no group wraps it
+                failure = error
+            scope.cancel()
+    if failure is not None:
+        raise failure
     for problem in problems:
         click.echo(f"juststorage: {problem}", err=True)
     return 1 if problems else 0
@@ -162,9 +170,16 @@ def _show(runtime: Runtime, server: MetricsServer) -> None:
         server.show(sheet.table)
 
 
-async def _set_after_signal(signals: AsyncIterator[signal.Signals], ended: anyio.Event) -> None:
+async def _end_after_signal(
+    signals: AsyncIterator[signal.Signals],
+    ended: anyio.Event,
+    is_open: anyio.Event,
+    opening: anyio.CancelScope,
+) -> None:
     async for _ in signals:
         ended.set()
+        if not is_open.is_set():
+            opening.cancel()
 
 
 def _print(report: CollectionReport, *, as_json: bool) -> None:
