@@ -116,7 +116,7 @@ def _step(block: Block, environment: str | None) -> str:
         return (
             f"{mark}mkdir -p \"$(dirname '{name}')\"\ncat >'{name}' <<'{_END}'\n{block.text}{_END}"
         )
-    if block.word == "text":
+    if block.word in {"text", "mermaid"}:  # what is seen, and what is drawn
         return ""
     raise Stumbled(f"line {block.line}: nobody checks a block `{block.word}` without a file")
 

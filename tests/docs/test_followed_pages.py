@@ -63,6 +63,15 @@ def test_first_steps(tmp_path: Path, reader: str) -> None:
     followed("first-steps.md", tmp_path, reader)
 
 
+@pytest.mark.parametrize("page", ["README", "upgrade"])
+def test_operations_are_done_as_they_say(tmp_path: Path, reader: str, page: str) -> None:
+    """On the metadata of a service that has been there before."""
+    text = (DOCS / f"operations/{page}.md").read_text(encoding="utf-8")
+    assert [each.word for each in blocks(text)].count("sh") == 1
+    subprocess.run(["juststorage", "migrate", "up"], cwd=tmp_path, check=True)
+    followed(f"operations/{page}.md", tmp_path, reader)
+
+
 @pytest.mark.parametrize("incident", sorted({*INCIDENTS} - {"disk-full"}))
 def test_an_incident_ends_well(tmp_path: Path, reader: str, incident: str) -> None:
     """The loss is made for real, and what the page says mends it."""
