@@ -102,17 +102,17 @@ def test_the_licences_of_everything_are_allowed_and_listed(
     assert written == text(default[1], everything), "run scripts/licenses, and see what came along"
 
 
-def test_a_source_distribution_installs(tmp_path: Path) -> None:
-    """Where no wheel is wanted; its manifest must not look for the workspace that it came from."""
+def test_source_distributions_install(tmp_path: Path) -> None:
+    """Where no wheel is wanted; a manifest must not look for the workspace that it came from."""
     ours = projects(ROOT)
     versions = {name: project.version for name, project in ours.items()}
-    for name in ("juststorage-core", "juststorage-localfs"):
-        for artifact in build(ours[name], tmp_path / "dist", time_s=1_700_000_000):
+    for project in ours.values():
+        for artifact in build(project, tmp_path / "dist", time_s=1_700_000_000):
             assert wrong_metadata(artifact, versions) == []
     for wheel in (tmp_path / "dist").glob("*.whl"):
         wheel.unlink()
     lock = ROOT / "requirements/lock.txt"
-    install(tmp_path / "environment", tmp_path / "dist", "juststorage-localfs", lock=lock)
+    install(tmp_path / "environment", tmp_path / "dist", META, *EVERYTHING, lock=lock)
     done = subprocess.run(
         [tmp_path / "environment/bin/juststorage", "plugins", "check"], check=False
     )
