@@ -1,4 +1,7 @@
-"""Backups of a service in memory: what fails, what is interrupted, and what comes back."""
+"""Backups of a service in memory: what fails, what is interrupted, and what comes back.
+
+Longer than most: every failure is tried with the same vault and the same store that fails.
+"""
 
 from __future__ import annotations
 
