@@ -116,6 +116,8 @@ KINDS = (
         name="command",
         also=(
             ("juststorage.cli._options", "config_options"),
+            ("juststorage.cli._json", "json_option"),
+            ("juststorage.cli._progress", "Progress"),
             ("juststorage.cli._options", "ConfigSource"),
             ("juststorage.runtime._open", "open_runtime"),
             ("juststorage.runtime._runtime", "Runtime"),

@@ -141,7 +141,33 @@ def test_a_revoked_key_is_kept_and_useless(machine: Machine) -> None:
     every = json.loads(machine.run("list", "--all", "--json").stdout)
     assert {**document, "is_active": False} in every
     assert "revoked" in machine.run("list", "--all").stdout
-    assert json.loads(machine.run("show", document["id"]).stdout)["is_active"] is False
+    assert json.loads(machine.run("show", document["id"], "--json").stdout)["is_active"] is False
+
+
+def test_showing(machine: Machine) -> None:
+    """A line for each member, for people; the document that `create` prints, with --json."""
+    _, document = machine.create("--tenant", "acme", "--scope", "objects:read")
+    assert json.loads(machine.run("show", document["id"], "--json").stdout) == document
+    lines = machine.run("show", document["id"]).stdout.splitlines()
+    shown = {name: value for name, _, value in (line.partition("  ") for line in lines)}
+    assert {name.strip() for name in shown} == document.keys()
+    told = {name.strip(): value.strip() for name, value in shown.items()}
+    assert (told["id"], told["tenants"], told["scopes"]) == (document["id"], "acme", "objects:read")
+    assert (told["namespaces"], told["last_used_at"], told["is_active"]) == ("-", "-", "yes")
+    assert told["created_at"].startswith(document["created_at"][:19])
+
+
+def test_revoking_as_json(machine: Machine) -> None:
+    """What was revoked, also where another one could not be: that is told in the same document."""
+    machine.create(*ADMIN)
+    (_, one), (_, two), (_, three) = (machine.create(*ADMIN) for _ in range(3))
+    told = json.loads(machine.run("revoke", one["id"], two["id"], "--json").stdout)
+    assert told == {"revoked": [{**each, "is_active": False} for each in (one, two)]}
+    result = machine.run("revoke", three["id"], ObjectId.new(), "--json", code=1)
+    told = json.loads(result.stdout)
+    assert told["revoked"] == [{**three, "is_active": False}]
+    assert told["error"]["code"] == "not_found"
+    assert "no such API key" in result.stderr
 
 
 def test_no_key_is_ever_listed(machine: Machine) -> None:
@@ -151,6 +177,7 @@ def test_no_key_is_ever_listed(machine: Machine) -> None:
         machine.run("list"),
         machine.run("list", "--json"),
         machine.run("show", document["id"]),
+        machine.run("show", document["id"], "--json"),
     ):
         assert text[:15] in result.stdout
         assert text[16:] not in result.stdout

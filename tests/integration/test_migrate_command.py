@@ -28,6 +28,39 @@ def test_up_status_and_down(tmp_path: Path) -> None:
     assert json.loads(after.stdout)["pending"]
 
 
+def test_changes_as_json(tmp_path: Path) -> None:
+    """From where to where, and what `status` says of it; always the same members."""
+    up = json.loads(run(tmp_path, "up", "--json").stdout)
+    head = up["head"]
+    assert up == {"before": None, "current": head, "head": head, "pending": []}
+    again = json.loads(run(tmp_path, "up", "--json").stdout)
+    assert again == {"before": head, "current": head, "head": head, "pending": []}
+    assert json.loads(run(tmp_path, "status", "--json").stdout).keys() == up.keys() - {"before"}
+    down = json.loads(run(tmp_path, "down", "base", "--yes", "--json").stdout)
+    assert (down["before"], down["current"], down["head"]) == (head, None, head)
+    assert down["pending"][-1].startswith(head)
+
+
+def test_statements_as_json(tmp_path: Path) -> None:
+    """One string, the same as without."""
+    told = json.loads(run(tmp_path / "data", "sql", "--json").stdout)
+    assert told.keys() == {"sql"}
+    assert told["sql"] == run(tmp_path / "data", "sql").stdout.removesuffix("\n")
+    assert "CREATE TABLE objects" in told["sql"]
+
+
+def test_refusals_as_json(tmp_path: Path) -> None:
+    """A document each, and nothing is changed."""
+    run(tmp_path, "up")
+    for words in (("down", "base"), ("down", "nonsense", "--yes")):
+        result = run(tmp_path, *words, "--json")
+        assert (result.exit_code, result.stdout.count("\n")) == (2, 1)
+        error = json.loads(result.stdout)["error"]
+        assert error["code"] == "misconfigured"
+        assert result.stderr == f"juststorage: {error['detail']}\n"
+    assert run(tmp_path, "status").exit_code == 0
+
+
 def test_up_makes_the_data_directory(tmp_path: Path) -> None:
     """Without a configuration there is nothing to prepare: `up` works where `serve` would."""
     data = tmp_path / "a" / "data"

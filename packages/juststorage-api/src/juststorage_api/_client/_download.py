@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+from juststorage.cli import Progress
 from juststorage.errors import (
     Conflict,
     Corrupt,
@@ -25,7 +26,6 @@ from juststorage.errors import (
     RateLimited,
     Unavailable,
 )
-from juststorage_api._client._progress import Progress
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 from juststorage_api._client._upload import PIECE_BYTES, Stopped

@@ -8,10 +8,10 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from juststorage.cli import Progress, json_option
 from juststorage.errors import Conflict, Invalid, NotFound
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
-from juststorage_api._client._progress import Progress, progress
 from juststorage_api._client._server import Server, server_options
 from juststorage_api._client._target import Place, Target, place_of
 
@@ -41,7 +41,7 @@ class _Found(NamedTuple):
 @server_options
 @click.option("--replace", is_flag=True, help="Replace files that have other bytes.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="At once.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line: each, then all.")
+@json_option("Print a JSON object a line: each, then all.")
 @exits
 def command(
     connect: Callable[[], Server],
@@ -59,20 +59,18 @@ def command(
     """
     where = place_of(place, whole=True)
     report = Report(as_json)
-    with connect() as server:
+    with connect() as server, report, Progress("export", quiet=as_json) as progress:
         directory.mkdir(parents=True, exist_ok=True)
-        with progress(_size(server, where), "export") as moved:
-            exporting = _Export(server, where, directory, moved, replace=replace)
-            try:
-                each_in_parallel(
-                    server,
-                    _objects(server, where),
-                    exporting.one,
-                    lambda found, outcome: report.add(found.name, outcome),
-                    jobs=jobs,
-                )
-            finally:
-                report.end()
+        if progress.is_watched:
+            progress.expects(_size(server, where))
+        exporting = _Export(server, where, directory, progress, replace=replace)
+        each_in_parallel(
+            server,
+            _objects(server, where),
+            exporting.one,
+            lambda found, outcome: report.add(found.name, outcome),
+            jobs=jobs,
+        )
     click.get_current_context().exit(report.exit_code)
 
 
@@ -140,10 +138,10 @@ def _objects(server: Server, where: Place) -> Iterator[_Found]:
             yield _Found(each, name)
 
 
-def _size(server: Server, where: Place) -> int | None:
-    """How much there is, for the bar; not known for a part of a namespace."""
+def _size(server: Server, where: Place) -> int:
+    """How much there is, for the bar: counted by the server, or for a part of a namespace here."""
     if where.prefix:
-        return None
+        return sum(each["size_bytes"] for page in server.pages(where.query) for each in page)
     params = {**where.query, "physical": "false"}
     return int(server.json("GET", "/v1/usage", params=params)["logical_bytes"])
 

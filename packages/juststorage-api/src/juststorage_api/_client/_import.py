@@ -5,17 +5,16 @@ from __future__ import annotations
 import mimetypes
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import click
 
+from juststorage.cli import Progress, json_option
 from juststorage.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
-from juststorage_api._client._progress import Progress, progress
 from juststorage_api._client._server import Server, server_options
 from juststorage_api._client._target import Place, Target, place_of
 
@@ -51,7 +50,7 @@ class _File(NamedTuple):
 @click.option("--storage-class", type=click.Choice(["hot", "cold"]), help="Where to keep them.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="At once.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line: each, then all.")
+@json_option("Print a JSON object a line: each, then all.")
 @exits
 def command(
     connect: Callable[[], Server],
@@ -71,21 +70,19 @@ def command(
     """
     where = place_of(place, whole=True)
     report = Report(as_json)
-    found = sum(each.size for each in _files(directory)) if sys.stderr.isatty() else None
-    with connect() as server, progress(found, "import") as moved:
+    with connect() as server, report, Progress("import", quiet=as_json) as progress:
+        if progress.is_watched:
+            progress.expects(sum(each.size for each in _files(directory)))
         importing = _Import(
-            server, where, moved, replace=replace, storage_class=storage_class, dry_run=dry_run
+            server, where, progress, replace=replace, storage_class=storage_class, dry_run=dry_run
         )
-        try:
-            each_in_parallel(
-                server,
-                _files(directory, report),
-                importing.one,
-                lambda file, outcome: report.add(file.name, outcome),
-                jobs=jobs,
-            )
-        finally:
-            report.end()
+        each_in_parallel(
+            server,
+            _files(directory, report),
+            importing.one,
+            lambda file, outcome: report.add(file.name, outcome),
+            jobs=jobs,
+        )
     click.get_current_context().exit(report.exit_code)
 
 

@@ -13,9 +13,9 @@ from uuid import uuid4
 import click
 import msgspec
 
+from juststorage.cli import Progress, json_option, print_json, print_json_line, so_far
 from juststorage.errors import Denied, NotFound, Unauthenticated
 from juststorage_api._client._problems import EXIT_CODES, exits
-from juststorage_api._client._progress import progress
 from juststorage_api._client._server import Server, server_options
 from juststorage_api._client._target import TARGET, Target, place_of
 
@@ -23,7 +23,6 @@ __all__ = ["command"]
 
 Connect = Callable[[], Server]
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _storage_class = click.option(
     "--storage-class", type=click.Choice(["hot", "cold"]), help="Where to keep it."
 )
@@ -54,7 +53,7 @@ def command() -> None:
 @click.argument("place", metavar="[NAMESPACE[/TENANT[/PREFIX]]]", default="")
 @server_options
 @click.option("--limit", type=click.IntRange(min=1), help="Objects to show at most.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@json_option("Print a JSON object a line.")
 @exits
 def list_(connect: Connect, place: str, *, limit: int | None, as_json: bool) -> None:
     """List objects.
@@ -68,7 +67,10 @@ def list_(connect: Connect, place: str, *, limit: int | None, as_json: bool) -> 
                 if shown == limit:
                     return
                 shown += 1
-                click.echo(msgspec.json.encode(each).decode() if as_json else _line(each))
+                if as_json:
+                    print_json_line(each)
+                else:
+                    click.echo(_line(each))
 
 
 @command.command(
@@ -76,14 +78,14 @@ def list_(connect: Connect, place: str, *, limit: int | None, as_json: bool) -> 
 )
 @click.argument("target", metavar="OBJECT", type=TARGET)
 @server_options
-@_json
+@json_option()
 @exits
 def stat(connect: Connect, target: Target, *, as_json: bool) -> None:
     """Show what is recorded of an object."""
     with connect() as server:
         document = _document(server, target)
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     for name, value in document.items():
         shown = value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -101,7 +103,7 @@ def stat(connect: Connect, target: Target, *, as_json: bool) -> None:
 @click.argument("target", metavar="OBJECT", type=TARGET)
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @server_options
-@_json
+@json_option()
 @exits
 def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -> None:
     """Fetch an object.
@@ -116,16 +118,17 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     path = Path("-") if to_stdout else _destination(target, file)
     with connect() as server:
         content: Content = find(server, target)
-        with progress(content.size, target.name) as moved:
+        with Progress(target.name, quiet=as_json) as progress:
+            progress.expects(content.size)
             to_stream = to_stdout or (path.exists() and not path.is_file())
             if to_stream:
                 # A device or a pipe is written to; a file in its place would take it away.
                 with click.open_file(str(path), "wb") as stream:
-                    content = get_to_stream(server, target, stream, moved)
+                    content = get_to_stream(server, target, stream, progress)
             else:
-                content = get_to_file(server, target, path, moved, content=content)
+                content = get_to_file(server, target, path, progress, content=content)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "file": str(path),
                 "id": content.object_id,
@@ -152,7 +155,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
 @click.option("--metadata", help="A JSON object to keep with it.")
 @click.option("--if-absent", is_flag=True, help="Only where there is none yet.")
 @click.option("--if-match", metavar="HASH", help="Only in place of the one with this content hash.")
-@_json
+@json_option()
 @exits
 def put(
     connect: Connect,
@@ -190,12 +193,18 @@ def put(
         size = os.fstat(opened.fileno()).st_size if opened.seekable() else None
         if size:
             _knock(server, target)
-        with progress(size or None, target.name) as moved:
+        with Progress(target.name, quiet=as_json) as progress:
+            progress.expects(size or 0)
             stored = put(
-                server, target, opened, progress=moved, headers=headers, storage_class=storage_class
+                server,
+                target,
+                opened,
+                progress=progress,
+                headers=headers,
+                storage_class=storage_class,
             )
     if as_json:
-        _print_json(stored)
+        print_json(stored)
     else:
         click.echo(f"{target}: {stored['size_bytes']} bytes, {stored['content_hash']}")
 
@@ -207,11 +216,13 @@ def put(
 @click.argument("targets", metavar="OBJECT...", type=TARGET, nargs=-1, required=True)
 @server_options
 @click.option("--missing-ok", is_flag=True, help="What is not there is fine.")
-@_json
+@json_option()
 @exits
 def rm(connect: Connect, targets: tuple[Target, ...], *, missing_ok: bool, as_json: bool) -> None:
     """Delete objects. Their bytes go when nothing else refers to them."""
-    deleted, missing = [], []
+    deleted: list[str] = []
+    missing: list[str] = []
+    so_far(click.get_current_context(), deleted=deleted, missing=missing)
     with connect() as server:
         for target in targets:
             patience = server.patience()
@@ -225,10 +236,10 @@ def rm(connect: Connect, targets: tuple[Target, ...], *, missing_ok: bool, as_js
             deleted.append(str(target))
             if not as_json:
                 click.echo(f"deleted {target}")
-    if as_json:
-        _print_json({"deleted": deleted, "missing": missing})
     if missing and not missing_ok:
         raise NotFound(f"there is no such object: {', '.join(missing)}")
+    if as_json:
+        print_json({"deleted": deleted, "missing": missing})
 
 
 @command.command(
@@ -239,7 +250,7 @@ def rm(connect: Connect, targets: tuple[Target, ...], *, missing_ok: bool, as_js
 @click.argument("target", metavar="NAMESPACE/TENANT/KEY", type=TARGET)
 @server_options
 @_storage_class
-@_json
+@json_option()
 @exits
 def cp(
     connect: Connect, source: Target, target: Target, *, storage_class: str | None, as_json: bool
@@ -266,7 +277,7 @@ def cp(
             json={name: value for name, value in asked.items() if value is not None},
         )
     if as_json:
-        _print_json(copied)
+        print_json(copied)
     else:
         click.echo(f"{target}: {copied['size_bytes']} bytes, {copied['content_hash']}")
 
@@ -321,7 +332,3 @@ def _line(each: dict[str, Any]) -> str:
         name = f"id:{each['id']}@{each['tenant_id']}"
     updated = each["updated_at"][:19]
     return f"{each['size_bytes']:>14}  {updated}  {each['storage_class']:4}  {name}"
-
-
-def _print_json(document: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())

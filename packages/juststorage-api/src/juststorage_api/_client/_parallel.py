@@ -8,12 +8,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
 import click
-import msgspec
 
+from juststorage.cli import print_json_line, so_far
 from juststorage.errors import Denied, JustStorageError, StorageFull, Unavailable
+from juststorage_api._client._problems import FileTrouble
 from juststorage_api._client._server import Server
 
 __all__ = ["Report", "each_in_parallel"]
@@ -24,7 +26,7 @@ _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Report:
-    """What became of each, and of all. Safe in several threads."""
+    """What became of each, and of all when the block is left. Safe in several threads."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -33,13 +35,13 @@ class Report:
 
     def add(self, name: str, outcome: str | JustStorageError | OSError) -> None:
         """One more: a word for what was done, or the failure."""
-        word, problem = "failed", None
+        word, problem, code = "failed", None, None
         if isinstance(outcome, str):
             word = outcome
         elif isinstance(outcome, JustStorageError):
-            problem = outcome.detail
+            problem, code = outcome.detail, outcome.code
         else:
-            problem = outcome.strerror or str(outcome)
+            problem, code = outcome.strerror or str(outcome), FileTrouble.code
         # A name that is not UTF-8 must not keep the others from being told.
         name = os.fsencode(name).decode(errors="replace")
         with self._lock:
@@ -47,16 +49,25 @@ class Report:
             if problem is not None:
                 click.echo(f"juststorage: {name!r}: {problem}", err=True)
             if self._as_json:
-                line = {"name": name, "outcome": word, "problem": problem}
-                click.echo(msgspec.json.encode(line).decode())
+                print_json_line({"name": name, "outcome": word, "code": code, "problem": problem})
 
-    def end(self) -> None:
-        """Say how many there were of each."""
-        if self._as_json:
-            click.echo(msgspec.json.encode({"counts": dict(self.counts)}).decode())
-        else:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._as_json:
             told = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
             click.echo(told or "nothing to do")
+        elif isinstance(error, (JustStorageError, OSError)):
+            # The last line is about the failure then, and about how far it came.
+            so_far(click.get_current_context(), counts=dict(self.counts))
+        else:
+            print_json_line({"counts": dict(self.counts)})
 
     @property
     def exit_code(self) -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 import click
 import msgspec
 
+from juststorage import errors
+from juststorage.cli import fail
 from juststorage.errors import (
     Conflict,
     Denied,
-    IdempotencyInFlight,
     Invalid,
     JustStorageError,
     Misconfigured,
@@ -28,7 +29,7 @@ from juststorage.errors import (
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["EXIT_CODES", "Untrusted", "exits", "is_untrusted", "problem_in"]
+__all__ = ["EXIT_CODES", "FileTrouble", "Untrusted", "exits", "is_untrusted", "problem_in"]
 
 EXIT_CODES: Final = (
     "\b\nExit codes: 0 done; 1 refused, or failed; 2 wrong usage; 3 there is no such object;\n"
@@ -55,6 +56,14 @@ R = TypeVar("R")
 class Untrusted(JustStorageError):
     """The server's certificate is not one that this machine trusts; waiting does not help."""
 
+    code = "untrusted"
+
+
+class FileTrouble(JustStorageError):
+    """A file or directory here cannot be read or written."""
+
+    code = "file_trouble"
+
 
 def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
     """The error that an answer tells of, with what its sender says about it."""
@@ -68,11 +77,18 @@ def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
         detail += "; put a key into JUSTSTORAGE_KEY, or into a file that --key-file names"
     if request_id := response.headers.get("x-request-id"):
         detail += f" (request {_readable(request_id)})"
-    kind = _KINDS.get(status, Invalid if status < 500 else JustStorageError)
-    if said.get("code") == IdempotencyInFlight.code:
-        kind = IdempotencyInFlight
+    kind = _kind(_KINDS.get(status, Invalid if status < 500 else JustStorageError), said)
     wait = response.headers.get("retry-after", "")
     return kind(detail, retry_after_s=int(wait) if wait.isdigit() else None)
+
+
+def _kind(family: type[JustStorageError], said: dict[str, Any]) -> type[JustStorageError]:
+    """The error of a family that has the code which the server says; else the family itself."""
+    for name in errors.__all__:
+        each: type[JustStorageError] = getattr(errors, name)
+        if issubclass(each, family) and family.code != each.code == said.get("code"):
+            return each
+    return family
 
 
 def is_untrusted(error: BaseException) -> bool:
@@ -93,13 +109,14 @@ def exits(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (NotFound, Unavailable) as error:
-            click.echo(f"juststorage: {error.detail}", err=True)
-            click.get_current_context().exit(3 if isinstance(error, NotFound) else 4)
+            ctx = click.get_current_context()
+            fail(ctx, error)
+            ctx.exit(3 if isinstance(error, NotFound) else 4)
         except BrokenPipeError:
             raise  # whoever reads our output has enough: click ends quietly
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            raise JustStorageError(f"{where}{error.strerror or error}") from error
+            raise FileTrouble(f"{where}{error.strerror or error}") from error
         except ModuleNotFoundError as error:
             raise Misconfigured(
                 f"the package {error.name} is missing: install juststorage-api[client]"

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import msgspec
 
+from juststorage.cli import Progress
 from juststorage.errors import (
     Conflict,
     Corrupt,
@@ -20,7 +21,6 @@ from juststorage.errors import (
     Unavailable,
     UnsupportedOperation,
 )
-from juststorage_api._client._progress import Progress
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 
@@ -51,6 +51,8 @@ class Content:
         self.size = self._was.st_size if self.can_rewind else None
         self.hasher = hashlib.sha256()
         self._sent = 0
+        self.furthest = 0
+        """The most of it that was ever sent in one go."""
 
     def pieces(self) -> Iterator[bytes]:
         """All of it, from the beginning.
@@ -75,6 +77,7 @@ class Content:
             self.hasher.update(held)
             yield held
             self._sent += len(held)
+            self.furthest = max(self.furthest, self._sent)
             self._progress.moved(len(held))
             held = following
 
@@ -134,6 +137,8 @@ def put(
         storage_class: Where to keep it; None for the server's default.
         repeat: Whether to send it again when the connection breaks, where the file allows that.
             The server answers a repetition as it did the first time, and stores nothing twice.
+            Each repetition sends all of it; one that gets no further than those before it is no
+            progress, so that what never arrives is given up.
 
     Raises:
         FileChanged: The file changed; nothing was stored.
@@ -149,7 +154,7 @@ def put(
     params = {} if storage_class is None else {"storage_class": storage_class}
     patience = server.patience()
     while True:
-        before = progress.bytes
+        before = content.furthest
         try:
             with server.answer(
                 "PUT", target.path, params=params, headers=sent, content=content.pieces()
@@ -159,7 +164,7 @@ def put(
         except (Unavailable, RateLimited, IdempotencyInFlight) as error:
             if isinstance(error, Stopped) or not (repeat and content.can_rewind):
                 raise
-            if progress.bytes > before:
+            if content.furthest > before:
                 patience.progressed()
             patience.wait(error)
     ours = f"sha256:{content.hasher.hexdigest()}"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-import msgspec
 
+from juststorage.cli import json_option, print_json, readable_bytes
 from juststorage_api._client._problems import EXIT_CODES, exits
-from juststorage_api._client._progress import readable_bytes
 from juststorage_api._client._server import Server, server_options
 
 __all__ = ["command"]
@@ -26,7 +25,7 @@ _COLUMNS = "{:24}  {:5}  {:>12}  {:>12}  {:>12}"
 @click.option("--tenant", metavar="ID", help="Whose; needed where the caller has several.")
 @click.option("--namespace", metavar="NAME", help="Only this one.")
 @click.option("--no-physical", is_flag=True, help="Leave physical bytes out: quick at any size.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @exits
 def command(
     connect: Callable[[], Server],
@@ -49,7 +48,7 @@ def command(
     with connect() as server:
         usage = server.json("GET", "/v1/usage", params=params)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(usage)).decode())
+        print_json(usage)
         return
     click.echo(_COLUMNS.format("NAMESPACE", "CLASS", "OBJECTS", "LOGICAL", "PHYSICAL").rstrip())
     for part in usage["by"]:

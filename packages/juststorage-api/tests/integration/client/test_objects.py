@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from juststorage_api._client._progress import Progress
+from juststorage.cli import Progress
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 from juststorage_api._client._upload import FileChanged, put

@@ -13,8 +13,9 @@ import anyio
 import click
 import msgspec
 
+from juststorage.cli._json import json_option, print_json, print_json_line
 from juststorage.cli._options import ConfigSource, config_options
-from juststorage.cli._progress import Bar, readable_bytes
+from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.cli._tables import table
 from juststorage.config import Audit, Config
 from juststorage.usecases import BackupReport, Damage, Manifest, RestoreReport
@@ -46,7 +47,7 @@ def _place(wrapped: Callable[P, R]) -> Callable[..., R]:
 
     @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
     @config_options
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @json_option()
     @functools.wraps(wrapped)
     def with_place(*args: Any, **kwargs: Any) -> R:
         return wrapped(*args, **kwargs)
@@ -77,9 +78,9 @@ def create(
     Copies what the earlier backups there do not have yet. One that was interrupted is run again,
     and goes on where it was. Until it ends no collector removes what it needs.
     """
-    report = _run(_create, source.load(), directory, jobs)
+    report = _run(_create, source.load(), directory, jobs, quiet=as_json)
     if as_json:
-        _echo_json(report)
+        print_json(report)
     else:
         click.echo(
             f"backup {report.id} of {_counted(report.records)}: {report.copied} contents copied"
@@ -104,7 +105,7 @@ def list_(
     found, wrong = _run(_list, source.load(), directory)
     if as_json:
         for manifest in found:
-            click.echo(msgspec.json.encode(_summary(manifest)).decode())
+            print_json_line(_summary(manifest))
     else:
         rows = [
             [
@@ -153,7 +154,7 @@ def verify(
 
     def tell(damage: Damage) -> None:
         if as_json:
-            click.echo(msgspec.json.encode(damage).decode())
+            print_json_line(damage)
         else:
             gone = " (discarded)" if damage.discarded else ""
             click.echo(f"{damage.subject}: {damage.detail}{gone}")
@@ -167,9 +168,10 @@ def verify(
         jobs=jobs,
         quick=quick,
         discard=discard_damaged,
+        quiet=as_json,
     )
     if as_json:
-        click.echo(msgspec.json.encode({"id": manifest.id, "damages": damages}).decode())
+        print_json_line({"id": manifest.id, "damages": damages})
     elif damages:
         click.echo(f"backup {manifest.id}: {damages} damaged")
     else:
@@ -215,9 +217,10 @@ def restore(
         backup_id=backup_id,
         jobs=jobs,
         accept_missing=accept_missing,
+        quiet=as_json,
     )
     if as_json:
-        _echo_json(report)
+        print_json(report)
     else:
         how = "restored" if report.ended else "not restored yet"
         click.echo(
@@ -232,14 +235,16 @@ def restore(
 # -- work -------------------------------------------------------------------------------------
 
 
-async def _create(config: Config, directory: Path | None, jobs: int) -> BackupReport:
+async def _create(
+    config: Config, directory: Path | None, jobs: int, *, quiet: bool
+) -> BackupReport:
     from juststorage.runtime import make_backup, open_backup_place, open_runtime
 
     async with (
         open_runtime(config, create=False) as runtime,
         open_backup_place(config, directory, create=True) as place,
     ):
-        with Bar("backup") as bar:
+        with Progress("backup", quiet=quiet) as bar:
             return await make_backup(runtime, place, bar, jobs=jobs).run()
 
 
@@ -259,6 +264,7 @@ async def _verify(
     jobs: int,
     quick: bool,
     discard: bool,
+    quiet: bool,
 ) -> tuple[Manifest, int]:
     from juststorage.runtime import make_verification, open_backup_place
 
@@ -266,7 +272,7 @@ async def _verify(
     async with open_backup_place(config, directory) as place:
         await place.target.learn()
         manifest = await place.target.manifest(backup_id)
-        with Bar("verify") as bar:
+        with Progress("verify", quiet=quiet) as bar:
             verifying = make_verification(place, bar, jobs=jobs, quick=quick, discard=discard)
             async for damage in verifying.run(manifest):
                 damages += 1
@@ -281,6 +287,7 @@ async def _restore(
     backup_id: str | None,
     jobs: int,
     accept_missing: bool,
+    quiet: bool,
 ) -> RestoreReport:
     from juststorage.runtime import make_restore, open_backup_place, open_runtime
 
@@ -290,7 +297,7 @@ async def _restore(
         await place.target.learn()
         manifest = await place.target.manifest(backup_id)
         async with open_runtime(config) as runtime:
-            with Bar("restore") as bar:
+            with Progress("restore", quiet=quiet) as bar:
                 restoring = make_restore(
                     runtime, place, bar, jobs=jobs, accept_missing=accept_missing
                 )
@@ -325,7 +332,3 @@ def _summary(manifest: Manifest) -> dict[str, Any]:
     shown = msgspec.structs.asdict(manifest)
     del shown["segments"], shown["format"]
     return shown
-
-
-def _echo_json(report: msgspec.Struct) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())

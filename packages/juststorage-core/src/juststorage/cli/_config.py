@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import click
 
+from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config, redacted, schema
 from juststorage.plugins._host import PluginHost
+
+if TYPE_CHECKING:
+    from juststorage.runtime._plan import Choice
+    from juststorage.runtime._readiness import Part
 
 __all__ = ["command"]
 
@@ -27,8 +33,9 @@ def command() -> None:
 )
 @config_options
 @click.option("--open", "opening", is_flag=True, help="Also open every backend and ping it.")
+@json_option()
 @click.pass_context
-def check(ctx: click.Context, source: ConfigSource, opening: bool) -> None:
+def check(ctx: click.Context, source: ConfigSource, opening: bool, as_json: bool) -> None:
     """Check the configuration without serving it.
 
     Reads the options of every selected backend, secret files included. A table that belongs to no
@@ -45,11 +52,18 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool) -> None:
     plan = make_plan(config, host)
     for warning in host.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if opening:
-        ctx.exit(0 if _open(config) else 1)
-    for choice in plan.choices():
-        origin = choice.offer.record.origin
-        click.echo(f"{choice.instance}: {choice.offer.name} ({origin})")
+    parts = anyio.run(_readiness, config) if opening else None
+    backends = [_backend(choice) for choice in plan.choices()]
+    if as_json:
+        print_json({"backends": backends, "parts": parts, "warnings": host.warnings})
+    elif parts is not None:
+        for part in parts:
+            state = f"degraded: {part.detail}" if part.degraded else part.detail
+            click.echo(f"{part.name}: {state or 'ready'}")
+    else:
+        for each in backends:
+            click.echo(f"{each['instance']}: {each['backend']} ({each['origin']})")
+    ctx.exit(0 if parts is None or all(part.ok for part in parts) else 1)
 
 
 @command.command(
@@ -57,13 +71,13 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool) -> None:
     "\b\nExit codes: 0 shown; 2 the configuration is wrong.",
 )
 @config_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of TOML.")
+@json_option("Print JSON instead of TOML.")
 def show(source: ConfigSource, as_json: bool) -> None:
     """Show the settings in effect: defaults, file and environment together. Never a secret."""
     config = source.load()
     shown = redacted(config, _host(config))
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        print_json(shown)
         return
     if config.embedded_default:
         click.echo("# Nothing is configured: the embedded backends are used.")
@@ -77,11 +91,12 @@ def show(source: ConfigSource, as_json: bool) -> None:
     "\b\nExit codes: 0 printed; 2 the section [plugins] is wrong.",
 )
 @config_options
-def schema_(source: ConfigSource) -> None:
+@json_option("It is JSON in any case.")
+def schema_(source: ConfigSource, as_json: bool) -> None:
     """Print the JSON Schema of the configuration, from the options of all installed plugins."""
     allowed = Config.load_gate(source.file)
     host = PluginHost(enabled=allowed.enabled, disabled=allowed.disabled).load()
-    click.echo(json.dumps(schema(host), indent=2))
+    print_json(schema(host))
 
 
 def _host(config: Config) -> PluginHost:
@@ -90,20 +105,19 @@ def _host(config: Config) -> PluginHost:
     return make_host(config)
 
 
-def _open(config: Config) -> bool:
-    import anyio
+def _backend(choice: Choice) -> dict[str, str]:
+    return {
+        "instance": choice.instance,
+        "backend": choice.offer.name,
+        "origin": choice.offer.record.origin,
+    }
 
+
+async def _readiness(config: Config) -> list[Part]:
     from juststorage.runtime import open_runtime
 
-    async def ready() -> bool:
-        async with open_runtime(config) as runtime:
-            parts = await runtime.readiness()
-        for part in parts:
-            state = f"degraded: {part.detail}" if part.degraded else part.detail
-            click.echo(f"{part.name}: {state or 'ready'}")
-        return all(part.ok for part in parts)
-
-    return anyio.run(ready)
+    async with open_runtime(config) as runtime:
+        return await runtime.readiness()
 
 
 def _toml(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import anyio
 import click
-import msgspec
 
+from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.errors import Misconfigured
@@ -24,7 +24,7 @@ __all__ = ["command"]
     "2 the configuration is wrong.",
 )
 @config_options
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@json_option("Print a JSON array.")
 @click.pass_context
 def command(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Look at all that a service needs, and say what to do where something is wrong.
@@ -35,7 +35,7 @@ def command(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """
     found = _look(source)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     else:
         _print(found)
     failed = {each.check for each in found if each.state == "failed"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import anyio
 import click
-import msgspec
 
+from juststorage.cli._json import fail, json_option, print_json_line
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.errors import JustStorageError
@@ -31,7 +31,7 @@ __all__ = ["command"]
     help="Bytes that --deep reads per second, MiB; 0 for no limit.",
 )
 @click.option("--repair", is_flag=True, help="Mend what can be; never removes bytes in use.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+@json_option("Print a JSON object a line.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -52,7 +52,7 @@ def command(
     try:
         found = anyio.run(_audit, source.load(), deep, deep_mib_s * 2**20, repair, as_json)
     except JustStorageError as error:
-        click.echo(f"juststorage: {error.detail}", err=True)
+        fail(ctx, error)
         ctx.exit(2)
     if not as_json:
         click.echo(_counted(found))
@@ -69,7 +69,7 @@ async def _audit(config: Config, deep: bool, bytes_s: int, repair: bool, as_json
             found += 1
             repaired += finding.repaired
             if as_json:
-                click.echo(msgspec.json.encode(finding).decode())
+                print_json_line(finding)
             else:
                 for line in _lines(finding):
                     click.echo(line)

@@ -11,6 +11,7 @@ import anyio
 import click
 import msgspec
 
+from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.metrics import BUILD_INFO
@@ -36,7 +37,7 @@ def command() -> None:
 @config_options
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
 @click.option("--grace-s", type=click.FloatRange(min=0), help="Instead of the configured grace.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @click.pass_context
 def run(
     ctx: click.Context,
@@ -59,7 +60,7 @@ def run(
     "\b\nExit codes: 0 shown; 2 wrong configuration.",
 )
 @config_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def status(source: ConfigSource, as_json: bool) -> None:
     """Show what a run would collect now, and what it would with a grace of 0."""
     config = source.load()
@@ -74,7 +75,7 @@ def status(source: ConfigSource, as_json: bool) -> None:
         "without_references": {"blobs": all_.removed, "bytes": all_.bytes_removed},
     }
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(shown)).decode())
+        print_json(shown)
         return
     click.echo(f"policy {config.gc.policy}, every {config.gc.interval_s:g} s")
     click.echo(f"due now: {due.removed} blobs, {due.bytes_removed} bytes")
@@ -184,7 +185,7 @@ async def _end_after_signal(
 
 def _print(report: CollectionReport, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+        print_json(report)
         return
     counts = msgspec.structs.asdict(report)
     would = "would be " if report.dry_run else ""

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 
 import anyio
 import click
-import msgspec
 
+from juststorage.cli._json import json_option, print_json, so_far
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.cli._tables import table
 from juststorage.config import Config
@@ -85,7 +85,7 @@ def command() -> None:
     help="It is confined to this one, or to a prefix such as team-*; repeatable.",
 )
 @click.option("--expires-in", type=_Span(), metavar="SPAN", help="Such as 12h or 90d; else never.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def create(
     source: ConfigSource,
     *,
@@ -115,7 +115,7 @@ def create(
 
     issued = _run(source, issue, create=True)
     if as_json:
-        _print_json({**_document(issued.api_key), "key": issued.secret.text})
+        print_json({**_document(issued.api_key), "key": issued.secret.text})
         return
     # The key alone on standard output, so that it can go into a file or a variable.
     click.echo(issued.secret.text)
@@ -129,7 +129,7 @@ def create(
 )
 @config_options
 @click.option("--all", "show_all", is_flag=True, help="Also those revoked or expired.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 def list_keys(source: ConfigSource, *, show_all: bool, as_json: bool) -> None:
     """List keys, oldest first; never the keys themselves."""
 
@@ -144,7 +144,7 @@ def list_keys(source: ConfigSource, *, show_all: bool, as_json: bool) -> None:
     now = datetime.now(UTC)
     found = [each for each in _run(source, walk) if show_all or _state(each, now) == "active"]
     if as_json:
-        _print_json([_document(each) for each in found])
+        print_json([_document(each) for each in found])
         return
     rows = [
         (
@@ -169,13 +169,19 @@ def list_keys(source: ConfigSource, *, show_all: bool, as_json: bool) -> None:
 )
 @config_options
 @click.argument("key_id", metavar="ID")
-def show(source: ConfigSource, *, key_id: str) -> None:
-    """Show one key as JSON; never the key itself."""
+@json_option()
+def show(source: ConfigSource, *, key_id: str, as_json: bool) -> None:
+    """Show one key; never the key itself."""
 
     async def find(keys: ManageApiKeys) -> ApiKey:
         return await keys.find(_OPERATOR, ObjectId(key_id))
 
-    _print_json(_document(_run(source, find)))
+    document = _document(_run(source, find))
+    if as_json:
+        print_json(document)
+        return
+    for name, value in document.items():
+        click.echo(f"{name:12}  {_shown(value)}")
 
 
 @command.command(
@@ -184,20 +190,31 @@ def show(source: ConfigSource, *, key_id: str) -> None:
 )
 @config_options
 @click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
-def revoke(source: ConfigSource, *, key_ids: tuple[str, ...]) -> None:
+@json_option()
+@click.pass_context
+def revoke(
+    ctx: click.Context, source: ConfigSource, *, key_ids: tuple[str, ...], as_json: bool
+) -> None:
     """Revoke keys: every worker refuses them within 5 s.
 
     The last active key with the scope admin cannot be revoked: create another one first.
     """
     wanted = [ObjectId(key_id) for key_id in key_ids]
 
+    revoked: list[dict[str, Any]] = []
+    so_far(ctx, revoked=revoked)
+
     async def end(keys: ManageApiKeys) -> None:
         for key_id in wanted:
-            revoked = await keys.revoke(_OPERATOR, key_id)
-            _log(source, "api_key.revoked", revoked)
-            click.echo(f"revoked {revoked.id} ({revoked.name})")
+            key = await keys.revoke(_OPERATOR, key_id)
+            _log(source, "api_key.revoked", key)
+            revoked.append(_document(key))
+            if not as_json:
+                click.echo(f"revoked {key.id} ({key.name})")
 
     _run(source, end)
+    if as_json:
+        print_json({"revoked": revoked})
 
 
 def _run(
@@ -263,8 +280,14 @@ def _document(api_key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _print_json(document: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value)
+    if isinstance(value, datetime):
+        return _time(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
 
 
 def _state(api_key: ApiKey, now: datetime) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from juststorage import __version__
+from juststorage.cli._json import ask_for_json, fail, fail_usage
 from juststorage.errors import JustStorageError, Misconfigured
 
 __all__ = ["juststorage", "main"]
@@ -57,6 +58,7 @@ class _Commands(click.Group):
         # The configuration decides which plugins may be imported, and plugins decide which commands
         # there are: so `--config` is looked for before there is a command that could parse it.
         ctx.meta["juststorage.config"] = _option(args, "--config")
+        ask_for_json(ctx, args)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -106,11 +108,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except JustStorageError as error:
-            # One line each: a traceback would bury the only thing to be read.
-            problems = error.problems if isinstance(error, Misconfigured) else (error.detail,)
-            for problem in problems:
-                click.echo(f"juststorage: {' '.join(problem.split())}", err=True)
+            fail(ctx, error)
             ctx.exit(2 if isinstance(error, Misconfigured) else 1)
+        except click.UsageError as error:
+            fail_usage(ctx, error)
+            raise
 
     def _plugin_commands(self, ctx: click.Context, *, lenient: bool) -> Mapping[str, Any]:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import MigrationStatus, Migrator
@@ -21,7 +22,8 @@ def command() -> None:
 
 @command.command(epilog=f"\b\nExample:\n  juststorage migrate up\n\n{_EXIT_CODES}")
 @config_options
-def up(source: ConfigSource) -> None:
+@json_option()
+def up(source: ConfigSource, as_json: bool) -> None:
     """Go to this release's schema. Safe from several places at once, and when there already.
 
     Without a configuration it makes the data directory, as `serve` would.
@@ -34,14 +36,15 @@ def up(source: ConfigSource) -> None:
         make_data_dir(config.data_dir)
     before = _status(migrator)
     migrator.up()
-    _say(before, migrator.status())
+    _say(before, migrator.status(), as_json)
 
 
 @command.command(epilog=f"\b\nExample:\n  juststorage migrate down 0001 --yes\n\n{_EXIT_CODES}")
 @click.argument("revision")
 @config_options
 @click.option("--yes", is_flag=True, help="Yes, lose what only the newer schema can hold.")
-def down(source: ConfigSource, revision: str, yes: bool) -> None:
+@json_option()
+def down(source: ConfigSource, revision: str, yes: bool, as_json: bool) -> None:
     """Go back to REVISION; `base` means no schema at all, and loses all metadata.
 
     What only the newer schema can hold is lost, so back up first, and say so with --yes.
@@ -51,7 +54,7 @@ def down(source: ConfigSource, revision: str, yes: bool) -> None:
     if before.current not in {None, revision} and not yes:
         raise Misconfigured(f"{_loss(before.current, revision)}; back up, then repeat with --yes")
     migrator.down(revision)
-    _say(before, migrator.status())
+    _say(before, migrator.status(), as_json)
 
 
 @command.command(
@@ -59,13 +62,13 @@ def down(source: ConfigSource, revision: str, yes: bool) -> None:
     "\b\nExit codes: 0 up to date; 1 there is something to do; 2 it could not be told."
 )
 @config_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option()
 @click.pass_context
 def status(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Show where the schema stands."""
     found = _status(_migrator(source))
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     else:
         click.echo(f"current: {found.current or 'none'}, this release: {found.head}")
         for revision in found.pending:
@@ -75,11 +78,16 @@ def status(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
 
 @command.command(epilog=f"\b\nExample:\n  juststorage migrate sql > up.sql\n\n{_EXIT_CODES}")
 @config_options
-def sql(source: ConfigSource) -> None:
+@json_option()
+def sql(source: ConfigSource, as_json: bool) -> None:
     """Print the statements that `up` would run, for people who run them by hand."""
     from juststorage.runtime import make_migrator
 
-    click.echo(make_migrator(source.load()).sql())
+    statements = make_migrator(source.load()).sql()
+    if as_json:
+        print_json({"sql": statements})
+    else:
+        click.echo(statements)
 
 
 def _migrator(source: ConfigSource) -> Migrator:
@@ -110,8 +118,10 @@ def _loss(current: str | None, revision: str) -> str:
     return f"going back from {current} to {revision} may lose what {revision} has no place for"
 
 
-def _say(before: MigrationStatus, after: MigrationStatus) -> None:
-    if before.current == after.current:
+def _say(before: MigrationStatus, after: MigrationStatus, as_json: bool) -> None:
+    if as_json:
+        print_json({"before": before.current, **msgspec.to_builtins(after)})
+    elif before.current == after.current:
         click.echo(f"nothing to do: the schema is {after.current or 'none'}")
     else:
         click.echo(f"{before.current or 'none'} -> {after.current or 'none'}")

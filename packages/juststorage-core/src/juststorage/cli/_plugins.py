@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.cli._scaffold import KINDS, write_package
 from juststorage.cli._tables import table
@@ -19,16 +20,15 @@ from juststorage.plugins._records import PluginRecord, PluginStatus
 
 __all__ = ["command"]
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-
 
 @click.group(
     name="plugins",
     invoke_without_command=True,
-    epilog="\b\nExample:\n  juststorage plugins --json\n\n\b\nExit codes: as `list`.",
+    epilog="\b\nExample:\n  juststorage plugins --json\n\n"
+    "\b\nExit codes: 0 listed, whatever state they are in; 2 the configuration is wrong.",
 )
 @config_options
-@_json
+@json_option("Print JSON instead of a table.")
 @click.pass_context
 def command(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """List plugins, and what is wrong with them; without a subcommand, `list`.
@@ -46,7 +46,7 @@ def command(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     "\b\nExit codes: 0 listed, whatever state they are in; 2 the configuration is wrong.",
 )
 @config_options
-@_json
+@json_option("Print JSON instead of a table.")
 @click.pass_obj
 def list_(group: ConfigSource, source: ConfigSource, as_json: bool) -> None:
     """List every installed plugin with its status."""
@@ -59,7 +59,7 @@ def list_(group: ConfigSource, source: ConfigSource, as_json: bool) -> None:
 )
 @click.argument("name")
 @config_options
-@_json
+@json_option("Print JSON instead of a table.")
 @click.pass_obj
 def show(group: ConfigSource, source: ConfigSource, name: str, as_json: bool) -> None:
     """Show what the plugin NAME offers, with all options."""
@@ -70,7 +70,7 @@ def show(group: ConfigSource, source: ConfigSource, name: str, as_json: bool) ->
         raise Misconfigured(f"no plugin named {name!r} is installed{near_miss(name, known)}")
     shown = [_details(host, record) for record in records]
     if as_json:
-        _print_json(shown[0] if len(shown) == 1 else shown)
+        print_json(shown[0] if len(shown) == 1 else shown)
         return
     for details in shown:
         _print_details(details)
@@ -82,13 +82,13 @@ def show(group: ConfigSource, source: ConfigSource, name: str, as_json: bool) ->
     "2 the configuration is wrong.",
 )
 @config_options
-@_json
+@json_option("Print JSON instead of a table.")
 @click.pass_context
 def check(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Say what is wrong with the installed plugins, selected or not."""
     host = _host(source.over(ctx.obj))
     if as_json:
-        _print_json(list(host.warnings))
+        print_json(list(host.warnings))
     else:
         for warning in host.warnings:
             click.echo(warning)
@@ -110,13 +110,19 @@ def check(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Where to write it; by default juststorage-NAME, here.",
 )
-def new(kind: str, name: str, directory: Path | None) -> None:
+@json_option()
+def new(kind: str, name: str, directory: Path | None, as_json: bool) -> None:
     """Write a package for a plugin NAME of that KIND, with tests that pass.
 
     A starting point: it does something simple, completely. Replace that by what yours shall do.
     """
     where = directory or Path(f"juststorage-{name.replace('_', '-')}")
-    for path in write_package(kind, name, where):
+    written = write_package(kind, name, where)
+    if as_json:
+        files = [str(path) for path in written]
+        print_json({"kind": kind, "name": name, "directory": str(where), "files": files})
+        return
+    for path in written:
         click.echo(where / path)
     click.echo(
         f"\nNext:\n  cd {where}\n  python -m venv .venv\n"
@@ -134,7 +140,7 @@ def _list(source: ConfigSource, as_json: bool) -> None:
     selected = _selected(source)
     rows = [{**_facts(record), "selected": _selecting(record, selected)} for record in host.records]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     lines = [
         (
@@ -249,7 +255,3 @@ def _type(option: dict[str, Any]) -> str:
     if option.get("type") == "array":
         return f"list of {_type(option.get('items', {}))}"
     return str(option.get("type", "any"))
-
-
-def _print_json(value: Any) -> None:
-    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())

@@ -177,6 +177,8 @@ class Command:
 
     **Errors.** Those of `juststorage.errors` may leave it: the command line prints their sentence,
     without a traceback, and exits with 2 for `Misconfigured` and 1 for the others. 0 means done.
+    A command that takes `juststorage.cli.json_option` gets a document with their code printed, too,
+    where it was called with `--json`.
 
     **Concurrency.** It runs beside the service, as a process of its own on the same store.
 

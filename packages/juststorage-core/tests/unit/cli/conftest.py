@@ -26,7 +26,7 @@ chain = []
 """
 TARGET = """
 import click
-from juststorage.cli import config_options
+from juststorage.cli import config_options, json_option
 from juststorage.errors import Unavailable
 
 @click.command()
@@ -35,7 +35,8 @@ def go(source):
     click.echo(f"went with {source.file}")
 
 @click.command()
-def fail():
+@json_option()
+def fail(as_json):
     raise Unavailable("the volume\\nis gone")
 
 class Box:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from juststorage.cli._backup import _counted
 from juststorage.cli._main import juststorage
-from juststorage.cli._progress import Bar, readable_bytes
+from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.usecases import BackupReport, BackupTarget, Damage, RestoreBackup, VerifyBackup
 
 
@@ -140,16 +140,20 @@ def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
 
 def test_a_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """Where nobody watches nothing is drawn; where somebody does, the rate is in it."""
-    with Bar("backup") as bar:
+    with Progress("backup") as bar:
         bar.expects(10)
         bar.moved(10)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Bar("backup") as bar:
+    with Progress("backup") as bar:
         bar.expects(4096)
         bar.moved(4096)
         bar.expects(4096)
         bar.moved(1)
     assert "backup" in capsys.readouterr().err
+    with Progress("backup", quiet=True) as bar:
+        bar.expects(4096)
+        bar.moved(4096)
+    assert capsys.readouterr().err == ""
     assert [readable_bytes(each) for each in (5, 2048, 3 * 2**30)] == ["5 B", "2.0 KiB", "3.0 GiB"]
     assert (_counted({"objects": 1}), _counted({})) == ("1 object", "0 objects")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -156,6 +157,40 @@ class TestPluginCommands:
         target.add("acme", {"tool": COMMAND.format(name="go", target="acme_target_module:fail")})
         result = run("go")
         assert (result.exit_code, result.stderr) == (1, "juststorage: the volume is gone\n")
+
+    def test_failure_is_a_document_where_json_is_asked_for(self, run: Run, target: Any) -> None:
+        """Also of a plugin's command: it does nothing for that but take the option."""
+        target.add("acme", {"tool": COMMAND.format(name="go", target="acme_target_module:fail")})
+        result = run("go", "--json")
+        assert (result.exit_code, result.stderr) == (1, "juststorage: the volume is gone\n")
+        assert json.loads(result.stdout)["error"] == {
+            "code": "unavailable",
+            "detail": "the volume is gone",
+            "problems": ["the volume is gone"],
+        }
+
+    @pytest.mark.parametrize(
+        ("words", "is_told"),
+        [
+            (["go", "--jason", "--json"], True),
+            (["gone", "--json"], True),
+            (["go", "--jason"], False),
+            (["go", "--jason", "--", "--json"], False),
+        ],
+    )
+    def test_wrong_usage_is_a_document_where_json_is_asked_for(
+        self, run: Run, target: Any, words: list[str], is_told: bool
+    ) -> None:
+        """Nothing of the command has been read then, and no argument that is called so counts."""
+        target.add("acme", {"tool": COMMAND.format(name="go", target="acme_target_module:fail")})
+        result = run(*words)
+        assert result.exit_code == 2 and "Usage: " in result.stderr
+        if not is_told:
+            assert result.stdout == ""
+            return
+        error = json.loads(result.stdout)["error"]
+        assert error["code"] == "wrong_usage"
+        assert error["detail"] in result.stderr
 
     def test_unknown_command_with_unreadable_gate_says_so(self, run: Run) -> None:
         """A command that may be a plugin's cannot be looked for without the gate."""

@@ -146,6 +146,47 @@ class TestConfig:
             "blobs.hot: the drive is empty",
             "blobs.hot/space: ready",
         ]
+        words = ("config", "check", "--open", "--config", file, "--json")
+        result = run(*words, JUSTSTORAGE__BLOBS__HOT__BACKEND="tape")
+        assert result.exit_code == 1
+        parts = {each["name"]: each for each in json.loads(result.stdout)["parts"]}
+        assert (parts["metadata"]["ok"], parts["blobs.hot"]["ok"]) == (True, False)
+        assert parts["blobs.hot"]["detail"] == "the drive is empty"
+
+    def test_check_as_json(self, run: Run, site: Any, file: str) -> None:
+        """The same members whatever is asked for; warnings are in it, and on standard error."""
+        site.add("acme", {"tape": "raise OSError('no tape')"})
+        result = run("config", "check", "--config", file, "--json")
+        told = json.loads(result.stdout)
+        assert (result.exit_code, told.keys()) == (0, {"backends", "parts", "warnings"})
+        assert told["backends"][0] == {
+            "instance": "metadata",
+            "backend": "memory",
+            "origin": f"juststorage-core {__version__}",
+        }
+        assert told["parts"] is None
+        (warning,) = told["warnings"]
+        assert f"warning: {warning}" in result.stderr
+        opened = json.loads(run("config", "check", "--config", file, "--open", "--json").stdout)
+        assert opened.keys() == told.keys() and opened["backends"] == told["backends"]
+        names = [each["name"] for each in opened["parts"]]
+        assert names == ["metadata", "blobs.hot", "blobs.hot/space"]
+
+    def test_all_mistakes_are_in_one_document(self, run: Run, file: str) -> None:
+        """A sentence each, as on standard error, with the code that all of them have."""
+        result = run(
+            *("config", "check", "--config", file, "--json"),
+            JUSTSTORAGE__SERVER__PORT="eighty",
+            JUSTSTORAGE__SERVER__PROT="1",
+        )
+        error = json.loads(result.stdout)["error"]
+        assert (result.exit_code, error["code"]) == (2, "misconfigured")
+        assert [each.split(" ")[0] for each in error["problems"]] == [
+            "server.port:",
+            "server.prot:",
+        ]
+        assert error["detail"] == "; ".join(error["problems"])
+        assert result.stderr.splitlines() == [f"juststorage: {each}" for each in error["problems"]]
 
     def test_show_is_toml_without_secrets(self, run: Run, file: str) -> None:
         """Each setting is one line of TOML with its whole name; secrets are not shown."""
@@ -170,6 +211,7 @@ class TestConfig:
         """The schema is valid, knows the installed backends and needs no configuration."""
         result = run("config", "schema")
         assert result.exit_code == 0
+        assert run("config", "schema", "--json").output == result.output
         schema = json.loads(result.output)
         Draft202012Validator.check_schema(schema)
         assert "memory" in schema["properties"]["metadata"]["properties"]["backend"]["enum"]

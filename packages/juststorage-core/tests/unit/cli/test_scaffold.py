@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,22 @@ def test_without_a_directory_it_is_named_after_the_plugin(run: Run) -> None:
     assert result.exit_code == 0
     assert Path("juststorage-tiger/pyproject.toml").is_file()
     assert "cd juststorage-tiger" in result.output
+
+
+def test_what_was_written_as_json(run: Run) -> None:
+    """One document with every file; a refusal is one too."""
+    told = json.loads(run("plugins", "new", "hasher", "tiger", "--json").stdout)
+    files = {str(path.relative_to("juststorage-tiger")) for path in written(Path())}
+    assert (set(told.pop("files")), bool(files)) == (files, True)
+    assert told == {"kind": "hasher", "name": "tiger", "directory": "juststorage-tiger"}
+    refused = run("plugins", "new", "hasher", "tiger", "--json")
+    assert (refused.exit_code, refused.stdout.count("\n")) == (2, 1)
+    assert json.loads(refused.stdout)["error"]["code"] == "misconfigured"
+
+
+def written(directory: Path) -> list[Path]:
+    """All files below."""
+    return [path for path in directory.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("name", ["Tape", "tape-2", "2tape", "", "class", "../up", "t" * 64, "é"])

@@ -1,0 +1,202 @@
+"""Every command of the real command line: `--json`, exit codes, and help with examples."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from juststorage.cli import json_option
+from juststorage.cli._main import juststorage
+
+_LOG = "it runs on, and what it writes is the log, in the format that log.format says"
+WITHOUT_JSON = {
+    "gc worker": _LOG,
+    "serve": _LOG,
+}
+"""Commands whose output is no document, and why."""
+
+Run = Callable[..., Result]
+
+_EXAMPLES = re.compile(r"^ *Examples?:\n +(?:[a-z_]+=\S+ |\w+ .*\| )?juststorage ", re.MULTILINE)
+_EXIT_CODES = re.compile(r"Exit codes: 0 .*?[;,]\s+2 ", re.DOTALL)
+
+_NOTHING = "--config=nothing.toml"
+_AWAY = "--url=http://127.0.0.1:1"
+_ID = "0190163d-8694-739b-aea5-966c26f8ad91"
+
+FAILING = {
+    "backup create": [_NOTHING],
+    "backup list": [_NOTHING],
+    "backup restore": [_NOTHING],
+    "backup verify": [_NOTHING],
+    "config check": [_NOTHING],
+    "config schema": [_NOTHING],
+    "config show": [_NOTHING],
+    "export": [_AWAY, "docs/acme", "out"],
+    "fsck": [_NOTHING],
+    "gc run": [_NOTHING],
+    "gc status": [_NOTHING],
+    "import": [_AWAY, ".", "docs/acme"],
+    "keys create": [_NOTHING, "--name=n", "--all-tenants", "--scope=admin"],
+    "keys list": [_NOTHING],
+    "keys revoke": [_NOTHING, _ID],
+    "keys show": [_NOTHING, _ID],
+    "migrate down": [_NOTHING, "base"],
+    "migrate sql": [_NOTHING],
+    "migrate status": [_NOTHING],
+    "migrate up": [_NOTHING],
+    "objects cp": [_AWAY, "docs/acme/a", "docs/acme/b"],
+    "objects get": [_AWAY, "docs/acme/a", "out"],
+    "objects ls": [_AWAY, "docs/acme"],
+    "objects put": [_AWAY, "file", "docs/acme/a"],
+    "objects rm": [_AWAY, "docs/acme/a"],
+    "objects stat": [_AWAY, "docs/acme/a"],
+    "plugins": [_NOTHING],
+    "plugins check": [_NOTHING],
+    "plugins list": [_NOTHING],
+    "plugins new": ["hasher", "Not-A-Name"],
+    "plugins show": ["nothing"],
+    "usage": [_AWAY],
+}
+"""How to make each command fail before it has done anything."""
+
+DONE_BY_THEN = {
+    "export": ["counts"],
+    "import": ["counts"],
+    "keys revoke": ["revoked"],
+    "objects rm": ["deleted", "missing"],
+}
+"""What the document of a failure says besides, of commands that may have done a part."""
+
+REPORTING = {"doctor": "what is wrong is what it prints"}
+"""Commands whose own document says what is wrong."""
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """What can be called, by its words; groups that only have members are not."""
+    waiting: list[tuple[str, click.Command, click.Context]] = [
+        ("", juststorage, click.Context(juststorage, info_name="juststorage"))
+    ]
+    while waiting:
+        words, command, context = waiting.pop()
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            yield words, command
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None, name
+                named = f"{words} {name}".strip()
+                waiting.append((named, inner, click.Context(inner, parent=context, info_name=name)))
+
+
+ALL = dict(sorted(commands()))
+
+
+def lacks(words: str, command: click.Command) -> list[str]:
+    """What a command should have and has not."""
+    result = CliRunner().invoke(command, ["--help"], prog_name=f"juststorage {words}")
+    assert result.exit_code == 0, result.output
+    found = []
+    if not _EXAMPLES.search(result.output):
+        found.append("a section of examples")
+    if not _EXIT_CODES.search(result.output):
+        found.append("its exit codes, with 0 and 2")
+    options = {option for each in command.params for option in each.opts}
+    if "--json" not in options:
+        found.append("--json")
+    return found
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in a directory with one file, without anyone's settings."""
+    for name in list(os.environ):
+        if name.upper().startswith("JUSTSTORAGE"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_bytes(b"content")
+
+    def invoke(words: str, *more: str) -> Result:
+        return CliRunner().invoke(juststorage, [*words.split(), *more])
+
+    return invoke
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_every_command_is_whole(words: str) -> None:
+    """A command that is added has all three, or its reason among the few above."""
+    expected = ["--json"] if words in WITHOUT_JSON else []
+    assert lacks(words, ALL[words]) == expected
+
+
+def test_what_is_excepted_exists() -> None:
+    """No exception outlives its command, and the parts of the house are all looked at."""
+    assert WITHOUT_JSON.keys() <= ALL.keys()
+    assert {"serve", "objects put", "backup create", "plugins"} <= ALL.keys()
+
+
+_EPILOG = "\b\nExample:\n  juststorage go\n\n\b\nExit codes: 0 done; 2 wrong usage."
+
+
+@pytest.mark.parametrize(
+    ("epilog", "with_json", "lacking"),
+    [
+        (_EPILOG, True, []),
+        (_EPILOG, False, ["--json"]),
+        (_EPILOG.replace("Example", "See"), True, ["a section of examples"]),
+        (_EPILOG.replace("juststorage go", "go"), True, ["a section of examples"]),
+        (_EPILOG.replace("Exit", "Some"), True, ["its exit codes, with 0 and 2"]),
+        (_EPILOG.replace("2 wrong", "and wrong"), True, ["its exit codes, with 0 and 2"]),
+        (None, False, ["a section of examples", "its exit codes, with 0 and 2", "--json"]),
+    ],
+)
+def test_what_a_new_command_lacks_is_found(
+    epilog: str | None, with_json: bool, lacking: list[str]
+) -> None:
+    """Each of the three by itself."""
+
+    def go(**_: bool) -> None:
+        """Go."""
+
+    command = click.command(name="go", epilog=epilog)(json_option()(go) if with_json else go)
+    assert lacks("go", command) == lacking
+
+
+def test_every_command_with_json_can_fail_here() -> None:
+    """A new one is given a way to."""
+    assert FAILING.keys() | REPORTING.keys() == ALL.keys() - WITHOUT_JSON.keys()
+
+
+@pytest.mark.parametrize("words", FAILING)
+def test_a_failure_is_one_document_with_a_stable_code(run: Run, words: str) -> None:
+    """On standard output; people's sentence is on standard error, as without --json."""
+    plain = run(words, *FAILING[words])
+    result = run(words, *FAILING[words], "--json")
+    assert plain.exit_code == result.exit_code != 0
+    assert plain.stderr == result.stderr != ""
+    document = json.loads(result.stdout)
+    assert document.keys() == {"error", *DONE_BY_THEN.get(words, [])}
+    error = document["error"]
+    is_away = _AWAY in FAILING[words]
+    assert error["code"] == ("unavailable" if is_away else "misconfigured")
+    assert result.exit_code == (4 if is_away else 2)
+    assert error.keys() == {"code", "detail", "problems"}
+    assert result.stderr == "".join(f"juststorage: {each}\n" for each in error["problems"])
+
+
+@pytest.mark.parametrize("words", [*FAILING, *REPORTING])
+def test_wrong_usage_is_one_document(run: Run, words: str) -> None:
+    """Told before anything of the command ran, so by no code of its own."""
+    result = run(words, "--json", "--no-such-option")
+    assert (result.exit_code, result.stdout.count("\n")) == (2, 1)
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "wrong_usage"
+    assert "--no-such-option" in error["detail"]
+    assert error["detail"] in result.stderr
