@@ -245,6 +245,15 @@ holds: Final = sa.Table(
     sa.Column("expires_at", _TIME),
 )
 
+# What every process of the store is to follow; a row is there once its switch was turned.
+switches: Final = sa.Table(
+    "switches",
+    metadata,
+    sa.Column("name", _C, primary_key=True),
+    sa.Column("is_on", sa.Boolean, nullable=False),
+    sa.Column("turns", sa.BigInteger, nullable=False),
+)
+
 # Filled by triggers, in transactions that say in whose name they act: see `_audit`.
 audit_events: Final = sa.Table(
     "audit_events",

@@ -10,7 +10,7 @@ from typing import Final
 
 from juststorage.errors import Unavailable
 from juststorage.plugins import OpenContext
-from juststorage.ports import MetadataStore
+from juststorage.ports import MetadataStore, ReadOnlySwitch
 from juststorage_postgres._api_keys import PostgresApiKeyRepository
 from juststorage_postgres._audit import PostgresAuditRepository
 from juststorage_postgres._backups import PostgresBackupRepository
@@ -30,6 +30,12 @@ __all__ = ["PostgresMetadataStore", "opened_store"]
 
 _MAKE: Final = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _FIND: Final = "SELECT value FROM secrets WHERE name = $1"
+
+_READ_ONLY: Final = "SELECT is_on AS on, turns FROM switches WHERE name = 'read_only'"
+_TURN_READ_ONLY: Final = """
+INSERT INTO switches AS s (name, is_on, turns) VALUES ('read_only', $1, 1)
+ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, turns = s.turns + 1
+RETURNING is_on AS on, turns"""
 
 
 class PostgresMetadataStore(MetadataStore):
@@ -62,6 +68,17 @@ class PostgresMetadataStore(MetadataStore):
         async with self._pool.connection() as connection:
             now: datetime = await connection.fetchval("SELECT clock_timestamp()")
         return now
+
+    async def read_only(self) -> ReadOnlySwitch:
+        async with self._pool.connection() as connection:
+            row = await connection.fetchrow(_READ_ONLY)
+        return ReadOnlySwitch() if row is None else ReadOnlySwitch(**row)
+
+    async def turn_read_only(self, *, on: bool) -> ReadOnlySwitch:
+        async def run(connection: Connection) -> ReadOnlySwitch:
+            return ReadOnlySwitch(**await connection.fetchrow(_TURN_READ_ONLY, on))
+
+        return await self._pool.attempt(run, single=True)
 
     async def secret(self, name: str) -> bytes:
         async def run(connection: Connection) -> bytes:

@@ -10,5 +10,5 @@ from typing import Final
 
 __all__ = ["HEAD", "REVISIONS"]
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD: Final = REVISIONS[-1]

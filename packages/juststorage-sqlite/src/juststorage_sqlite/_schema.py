@@ -185,6 +185,16 @@ holds = Table(
     sqlite_with_rowid=False,
 )
 
+# What every process of the store is to follow; a row is there once its switch was turned.
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("is_on", Integer, nullable=False),
+    Column("turns", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What alembic makes by itself; here, so that a fresh file needs no alembic.
 alembic_version = Table(
     "alembic_version",

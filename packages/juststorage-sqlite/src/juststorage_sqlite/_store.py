@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
-from juststorage.ports import Clock, MetadataStore
+from juststorage.ports import Clock, MetadataStore, ReadOnlySwitch
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
 from juststorage_sqlite._audit import Acting, SqliteAuditRepository
 from juststorage_sqlite._backups import SqliteBackupRepository
@@ -64,6 +64,12 @@ class SqliteMetadataStore(MetadataStore):
     async def ping(self) -> None:
         await self._reader.run(_ping)
 
+    async def read_only(self) -> ReadOnlySwitch:
+        return await self._reader.run(_read_only)
+
+    async def turn_read_only(self, *, on: bool) -> ReadOnlySwitch:
+        return await self._writer.run(lambda db, now: _turn_read_only(db, on))
+
     async def secret(self, name: str) -> bytes:
         found = await self._reader.run(lambda db: _secret(db, name))
         if found is not None:
@@ -88,6 +94,22 @@ def outdated(revision: str | None, known: Sequence[str]) -> str | None:
     if revision is None:
         return "no schema"
     return f"schema {revision}, and {known[-1]} is needed" if revision in known[:-1] else None
+
+
+_TURN: Final = (
+    "INSERT INTO switches (name, is_on, turns) VALUES ('read_only', ?, 1)"
+    " ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, turns = turns + 1"
+)
+
+
+def _read_only(db: sqlite3.Connection) -> ReadOnlySwitch:
+    row = db.execute("SELECT is_on, turns FROM switches WHERE name = 'read_only'").fetchone()
+    return ReadOnlySwitch() if row is None else ReadOnlySwitch(on=bool(row[0]), turns=row[1])
+
+
+def _turn_read_only(db: sqlite3.Connection, on: bool) -> ReadOnlySwitch:
+    db.execute(_TURN, (int(on),))
+    return _read_only(db)
 
 
 def _secret(db: sqlite3.Connection, name: str) -> bytes | None:

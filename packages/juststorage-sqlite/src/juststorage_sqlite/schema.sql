@@ -82,6 +82,14 @@ CREATE TABLE secrets (
 	PRIMARY KEY (name)
 );
 
+CREATE TABLE switches (
+	name TEXT NOT NULL,
+	is_on INTEGER NOT NULL,
+	turns INTEGER NOT NULL,
+	PRIMARY KEY (name)
+)
+ WITHOUT ROWID;
+
 CREATE TABLE tallies (
 	window_start INTEGER NOT NULL,
 	name TEXT NOT NULL,

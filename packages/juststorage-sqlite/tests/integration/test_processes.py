@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from juststorage.domain import ObjectStatus
+from juststorage.ports import ReadOnlySwitch
 from juststorage.testing import audit_metadata, open_backend
 from juststorage_sqlite.plugin import SQLITE, SqliteOptions
 
@@ -89,3 +90,16 @@ async def test_two_processes_on_one_file(path: Path) -> None:
         events += acknowledged(output.splitlines())
     await check(path, events)
     assert sum("put" in each or "stored" in each for each in events) > 500
+
+
+async def test_the_switch_of_read_only_mode_is_everybodys(tmp_path: Path) -> None:
+    """Whoever opens the file beside this one, and after it, finds it as it was turned."""
+    options = SqliteOptions(path=str(tmp_path / "metadata.sqlite3"))
+    async with open_backend(SQLITE, options) as one, open_backend(SQLITE, options) as other:
+        await one.turn_read_only(on=True)
+        assert await other.read_only() == ReadOnlySwitch(on=True, turns=1)
+        await other.turn_read_only(on=False)
+        assert await one.read_only() == ReadOnlySwitch(on=False, turns=2)
+        await one.turn_read_only(on=True)
+    async with open_backend(SQLITE, options) as later:
+        assert await later.read_only() == ReadOnlySwitch(on=True, turns=3)

@@ -42,6 +42,7 @@ def test_status_before_and_after(how: Connecting) -> None:
         "audit_events",
         "tallies",
         "holds",
+        "switches",
     }
 
 

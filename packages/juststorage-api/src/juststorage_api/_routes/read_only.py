@@ -22,6 +22,7 @@ from juststorage_api._services import Services
 __all__ = ["ReadOnlyAsked", "read_only_routes"]
 
 _CALLER: Final = {"caller": Provide(provide_caller), "exchange": Provide(provide_exchange)}
+_EVERYWHERE: Final = Example(summary="Switched on", value={"read_only": True, "everywhere": True})
 _SWITCHED: Final = Example(summary="Switched off", value={"read_only": False})
 
 _log: Final = logging.getLogger("juststorage.api")
@@ -31,6 +32,19 @@ class ReadOnlyAsked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How it is to be."""
 
     read_only: Annotated[bool, Meta(description="Whether changes of objects are refused")]
+
+
+class ReadOnlySwitched(msgspec.Struct, frozen=True, kw_only=True):
+    """How it is now, and for whom."""
+
+    read_only: Annotated[bool, Meta(description="Whether changes of objects are refused")]
+    everywhere: Annotated[
+        bool,
+        Meta(
+            description="Whether the metadata store keeps it, so that every instance and collector"
+            " follows within 5 s, and those that start later do; false: only this instance"
+        ),
+    ]
 
 
 class ReadOnlyMode(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,31 +78,36 @@ async def read_only(
     operation_id="setReadOnly",
     summary="Switch read-only mode",
     tags=["Administration"],
-    responses={200: ResponseSpec(ReadOnlyMode, description="How it is", examples=[_SWITCHED])},
+    responses={
+        200: ResponseSpec(ReadOnlySwitched, description="How it is", examples=[_EVERYWHERE])
+    },
 )
 async def switch_read_only(
     *,
     services: NamedDependency[Services],
     caller: NamedDependency[Principal],
     exchange: NamedDependency[Exchange],
-) -> ReadOnlyMode:
-    """Have all workers of this instance refuse changes of objects, or take them again; at once.
+) -> ReadOnlySwitched:
+    """Have changes of objects refused, or taken again, by everybody: one call to any instance.
 
-    Uploads under way finish. Reading, API keys and this switch work as ever; the collector pauses.
-    It needs no backend, holds until it is switched back or the instance ends, and is to be told to
-    each instance where there are several. `server.read_only` is how an instance starts.
+    This instance follows at once, whatever its backends do; every other instance, and every
+    collector, within 5 s by way of the metadata store, which keeps the switch until it is turned
+    again. Where `everywhere` is false, that did not happen: repeat the call. Uploads under way
+    finish, a collection ends with the batch in hand. Reading, API keys and this switch work as
+    ever. An instance with `server.read_only` starts so, however the switch stands.
     """
     require(caller, Call.SWITCH)
     asked = await json_body(exchange, ReadOnlyAsked)
-    if services.runtime.read_only != asked.read_only:
-        services.runtime.switch_read_only(on=asked.read_only)
+    was = services.runtime.read_only
+    everywhere = await services.runtime.switch_read_only(on=asked.read_only)
+    if was != asked.read_only:
         _log.warning(
             "read-only mode is %s",
             "on" if asked.read_only else "off",
             extra={"subject": caller.subject},
         )
     exchange.did("service.read_only", read_only=asked.read_only)
-    return ReadOnlyMode(read_only=asked.read_only)
+    return ReadOnlySwitched(read_only=asked.read_only, everywhere=everywhere)
 
 
 read_only_routes = [read_only, switch_read_only]

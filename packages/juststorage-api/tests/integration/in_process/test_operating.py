@@ -72,7 +72,7 @@ async def test_changes_are_refused_and_nothing_else(app: Any) -> None:
     assert (await ask(app, "PUT", f"{OBJECTS}/kept", b"kept"))[0] == 201
     assert await ask(app, "POST", "/v1/admin/read-only", {"read_only": True}) == (
         200,
-        {"read_only": True},
+        {"read_only": True, "everywhere": True},
     )
     for method, path in CHANGES:
         status, problem = await ask(app, method, path)

@@ -14,6 +14,7 @@ import msgspec
 from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
+from juststorage.errors import ReadOnly
 from juststorage.metrics import BUILD_INFO
 from juststorage.usecases import CollectionReport
 
@@ -48,7 +49,7 @@ def run(
 ) -> None:
     """Collect once, and say what was done.
 
-    Safe beside a running service and other collectors, with any grace.
+    Safe beside a running service and other collectors, with any grace. Refused in read-only mode.
     """
     report = anyio.run(_run, source.load(), dry_run, grace_s)
     _print(report, as_json=as_json)
@@ -100,6 +101,8 @@ async def _run(config: Config, dry_run: bool, grace_s: float | None) -> Collecti
     from juststorage.runtime import make_collector, open_runtime
 
     async with open_runtime(config, create=False) as runtime:
+        if runtime.read_only and not dry_run:
+            raise ReadOnly("the service is in read-only mode: nothing is collected")
         return await make_collector(runtime).run(dry_run=dry_run, grace_s=grace_s)
 
 

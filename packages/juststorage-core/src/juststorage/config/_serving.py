@@ -37,8 +37,8 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_only: Annotated[
         bool,
         Meta(
-            description="Start refusing changes of objects; POST /v1/admin/read-only switches it"
-            " while the service runs"
+            description="Start refusing changes of objects, whether read-only mode is switched on"
+            " or not; the next POST /v1/admin/read-only, to any instance, takes its place"
         ),
     ] = False
     drain_delay_s: Annotated[

@@ -49,7 +49,7 @@ SERVICE_FAMILIES: Final = (
         name="juststorage_monitor_due_seconds",
         text="When the next look is due, on the monotonic clock of the machine.",
         kind="gauge",
-        labels=(("what", ("space", "totals")),),
+        labels=(("what", ("space", "totals", "read_only")),),
         common=True,
         hidden=True,
     ),
@@ -64,6 +64,13 @@ SERVICE_FAMILIES: Final = (
         "When the first worker of this instance became ready, since 1970.",
     ),
     _gauge("juststorage_read_only", "1 while changes are refused, else 0."),
+    Family(
+        name="juststorage_read_only_turns",
+        text="How often the switch of read-only mode was turned, as far as this instance knows.",
+        kind="gauge",
+        common=True,
+        hidden=True,
+    ),
     Family(
         name="juststorage_event_loop_lag_seconds",
         text="How late the event loop of a worker was, looked at once a second.",

@@ -48,6 +48,7 @@ from juststorage.ports._objects import (
     Reservation,
     UploadIntent,
 )
+from juststorage.ports._read_only import ReadOnlySwitch
 from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._tracer import Attributes, SpanKind, Tracer
 from juststorage.ports._usage import (
@@ -90,6 +91,7 @@ __all__ = [
     "MetadataStore",
     "ObjectRepository",
     "PlacedBlob",
+    "ReadOnlySwitch",
     "Record",
     "Removal",
     "Reservation",

@@ -3,7 +3,8 @@
 **Records** are what a state is made of, in terms of the domain and of no store: what one store
 gives, another one takes. They come in an order in which they can be put back: API keys, blobs,
 objects, the answers of idempotency keys, audit events. What is not among them is made anew: counts
-of usage, tallies, the secrets that sign page cursors, uploads under way, tombstones.
+of usage, tallies, the secrets that sign page cursors, uploads under way, tombstones; and the
+switch of read-only mode is off in a store that was restored.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from juststorage.ports._backups import BackupRepository
 from juststorage.ports._blobs import BlobRepository
 from juststorage.ports._idempotency import IdempotencyRepository
 from juststorage.ports._objects import ObjectRepository
+from juststorage.ports._read_only import ReadOnlySwitch
 from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._usage import UsageRepository
 
@@ -62,6 +63,25 @@ class MetadataStore(ABC):
 
         None where that is the clock of its context. Concrete, so that only a store with a clock of
         its own needs it: operators are told when that clock and the host's disagree.
+        """
+        return None
+
+    async def read_only(self) -> ReadOnlySwitch | None:
+        """How the switch of read-only mode stands; off, and never turned, in a new store.
+
+        Asked every two seconds by each instance, so it must cost no more than a look at one row.
+        None where this store keeps no switch: it then reaches the instance that is told and no
+        other one. Concrete, with `turn_read_only`, so that older stores go on working.
+        """
+        return None
+
+    async def turn_read_only(self, *, on: bool) -> ReadOnlySwitch | None:
+        """Turn the switch, for every process of this store and until it is turned again.
+
+        Two that turn it at once are counted both, one after the other.
+
+        Returns:
+            How it stands now; None where this store keeps no switch.
         """
         return None
 

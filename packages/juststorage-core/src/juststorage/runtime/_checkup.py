@@ -184,6 +184,17 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
             for hold in await store.backups.holds()
             if hold.expires_at is None
         ]
+        switch = await store.read_only()
+        if switch is not None and switch.on:
+            found.append(
+                Checked(
+                    check="read-only mode",
+                    state="warning",
+                    found="it is on for every instance and collector: objects do not change",
+                    to_do="once you know why, POST /v1/admin/read-only with"
+                    ' {"read_only": false} to any instance',
+                )
+            )
         if (skew := await _skew(store, clock)) is not None:
             found.append(_judged(skew))
         for choice in plan.authenticators:

@@ -110,6 +110,8 @@ async def open_runtime(
         ) as opened,
     ):
         runtime = await opened.runtime(plan)
+        if collect or sheet is not None:
+            opened.follow(runtime)
         if collect:
             opened.collect(runtime)
         if sheet is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -35,7 +34,8 @@ from juststorage.runtime._collecting import collect_forever
 from juststorage.runtime._held import CLOSE_TIMEOUT_S, Held
 from juststorage.runtime._monitor import Monitor
 from juststorage.runtime._plan import Choice, Plan, hasher_choices
-from juststorage.runtime._runtime import READ_ONLY, Runtime
+from juststorage.runtime._read_only import ReadOnlyMode
+from juststorage.runtime._runtime import Runtime
 from juststorage.runtime._usecases import make_collector
 
 __all__ = ["Opening", "opening"]
@@ -51,6 +51,7 @@ PORTS: Mapping[str, type[Any]] = {
 
 _COLLECTOR = "collector"
 _MONITOR = "monitor"
+_READ_ONLY = "read_only"
 """The instances that core itself adds to those of the configuration."""
 
 _log = logging.getLogger("juststorage.runtime")
@@ -131,9 +132,8 @@ class Opening:
         authenticators: list[Authenticator] = [
             await self.open(choice, metadata=metadata) for choice in plan.authenticators
         ]
-        if math.isnan(self._sheet.common(READ_ONLY)):
-            # Only the first of the workers: one that is started again finds how it was switched.
-            self._sheet.set_common(READ_ONLY, self._config.server.read_only)
+        read_only_mode = ReadOnlyMode(self._sheet, metadata, self.clock)
+        await read_only_mode.begin(configured=self._config.server.read_only)
         return Runtime(
             config=self._config,
             host=self._host,
@@ -153,6 +153,7 @@ class Opening:
             supervisors=self._supervisors,
             lost=self._lost,
             sheet=self._sheet,
+            read_only_mode=read_only_mode,
             tracer=self._tracer,
         )
 
@@ -277,10 +278,18 @@ class Opening:
         self._supervisors[_MONITOR] = supervisor
         supervisor.start()
 
+    def follow(self, runtime: Runtime) -> None:
+        """Start to follow the switch of read-only mode, as the metadata store has it."""
+        logger = logging.getLogger("juststorage.runtime")
+        supervisor = Supervisor(_READ_ONLY, self._tasks, self.clock, logger, self._fatal)
+        supervisor("follow the switch", runtime.read_only_mode.follow_forever)
+        self._supervisors[_READ_ONLY] = supervisor
+        supervisor.start()
+
     async def aclose(self) -> JustStorageError | None:
         """Close all, last opened first. Returns the first problem; logs each."""
         first: JustStorageError | None = None
-        for name in (_MONITOR, _COLLECTOR):
+        for name in (_READ_ONLY, _MONITOR, _COLLECTOR):
             if name in self._supervisors:
                 await self._supervisors[name].stop()
         for choice, held, supervisor in reversed(self._held):

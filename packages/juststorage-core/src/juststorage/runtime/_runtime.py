@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from juststorage.config import Config
 from juststorage.domain import StorageClass
@@ -25,11 +24,10 @@ from juststorage.ports import (
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._leaving import Leaving
 from juststorage.runtime._plan import Plan, Selected
+from juststorage.runtime._read_only import ReadOnlyMode
 from juststorage.runtime._readiness import Part, need_space, ping_all
 
-__all__ = ["READ_ONLY", "Runtime"]
-
-READ_ONLY: Final = "juststorage_read_only"
+__all__ = ["Runtime"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +60,8 @@ class Runtime:
     """Instances that fell over by themselves."""
     sheet: Sheet = field(repr=False)
     """Where this process counts what it does."""
+    read_only_mode: ReadOnlyMode = field(repr=False)
+    """How the switch of read-only mode stands in this instance."""
     tracer: Tracer | None = field(default=None, repr=False)
     """Makes spans; None where tracing is off."""
     leaving: Leaving = field(default_factory=Leaving, repr=False)
@@ -71,13 +71,23 @@ class Runtime:
     def read_only(self) -> bool:
         """Whether changes of objects are refused, in all workers of this instance.
 
-        Who delivers requests asks for it; what has begun goes on to its end.
+        Who delivers requests asks for it; an upload that has begun goes on to its end, a collection
+        to that of the batch in hand. Runtimes that serve or collect follow the switch of the
+        metadata store within 5 s; others know how it stood when they were opened.
         """
-        return self.sheet.common(READ_ONLY) == 1
+        return self.read_only_mode.on
 
-    def switch_read_only(self, *, on: bool) -> None:
-        """Have all workers of this instance refuse changes from now on, or take them again."""
-        self.sheet.set_common(READ_ONLY, on)
+    async def switch_read_only(self, *, on: bool) -> bool:
+        """Have changes refused from now on, or taken again.
+
+        In all workers of this instance at once, whatever the metadata store says to it; in all
+        other processes of the store within 5 s, and in those that start later.
+
+        Returns:
+            Whether the metadata store keeps it. Where not, only this instance was reached: the
+            store keeps no switch, or did not answer within 5 s.
+        """
+        return await self.read_only_mode.turn(on=on)
 
     async def readiness(self) -> list[Part]:
         """Ask every part whether it can work now. Takes 2 s at most, and raises nothing."""

@@ -130,6 +130,7 @@ def make_collector(runtime: Runtime) -> CollectGarbage:
         limits=_collection_limits(runtime.config.gc),
         on_report=reported,
         around=around_collections(runtime.tracer),
+        is_paused=lambda: runtime.read_only,
     )
 
 

@@ -23,6 +23,10 @@ __all__ = ["CollectGarbage"]
 _log: Final = logging.getLogger("juststorage.gc")
 
 
+def _never() -> bool:
+    return False
+
+
 class CollectGarbage:
     """Reap, remove, purge, sweep, adopt, bury, forget, tidy; in this order.
 
@@ -33,6 +37,7 @@ class CollectGarbage:
     Args:
         on_report: Told what each run did that was no dry one.
         around: What each run, named `run`, and each of its steps is done in; for traces.
+        is_paused: While it says so, nothing is begun, and a run ends once the page in hand is done.
     """
 
     def __init__(
@@ -45,7 +50,9 @@ class CollectGarbage:
         limits: CollectionLimits,
         on_report: Callable[[CollectionReport], None] | None = None,
         around: Callable[[str], AbstractContextManager[object]] = nullcontext,
+        is_paused: Callable[[], bool] = _never,
     ) -> None:
+        self._is_paused = is_paused
         self._on_report = on_report
         self._around = around
         self._clock = clock
@@ -108,7 +115,7 @@ class CollectGarbage:
 
     async def _run(self, grace_s: float, seconds_max: float | None) -> CollectionReport:
         report = CollectionReport(dry_run=False, started_at=self._clock.now())
-        deadline = Deadline(self._clock, seconds_max)
+        deadline = Deadline(self._clock, seconds_max, self._is_paused)
         steps: dict[str, Callable[[CollectionReport, Deadline], Awaitable[None]]] = {
             # Uploads that died first: their references are what makes the next step's garbage.
             "reap": self._sweep.reap,
@@ -120,6 +127,9 @@ class CollectGarbage:
             "tidy": self._tidy.run,
         }
         for name, step in steps.items():
+            if self._is_paused():
+                report.more = True
+                break
             try:
                 with self._around(name):
                     await step(report, deadline)

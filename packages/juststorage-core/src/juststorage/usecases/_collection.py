@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
@@ -82,13 +82,22 @@ class Deadline:
 
     Args:
         seconds_max: From now on; None for no end.
+        is_paused: Whether it has to end at once.
     """
 
-    def __init__(self, clock: Clock, seconds_max: float | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        seconds_max: float | None = None,
+        is_paused: Callable[[], bool] | None = None,
+    ) -> None:
         self._clock = clock
         self._until = None if seconds_max is None else clock.monotonic() + seconds_max
+        self._is_paused = is_paused
 
     @property
     def is_over(self) -> bool:
         """Whether it has passed. Asked between two pages, so a run goes on for one longer."""
+        if self._is_paused is not None and self._is_paused():
+            return True
         return self._until is not None and self._clock.monotonic() >= self._until

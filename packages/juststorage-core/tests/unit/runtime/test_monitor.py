@@ -147,6 +147,6 @@ async def test_read_only_mode(starts_read_only: bool) -> None:
     config = CONFIG | {"server": {"read_only": starts_read_only}}
     async with open_runtime(config, sheet=table.worker(0)) as one:
         assert one.read_only is starts_read_only
-        one.switch_read_only(on=not starts_read_only)
+        assert await one.switch_read_only(on=not starts_read_only)
         async with open_runtime(config, sheet=table.worker(1)) as other:
             assert other.read_only is one.read_only is not starts_read_only

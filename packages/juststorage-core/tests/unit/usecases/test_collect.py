@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
@@ -12,7 +14,7 @@ from juststorage.domain import BlobKey, StorageClass
 from juststorage.errors import Unavailable
 from juststorage.ports import Content
 from juststorage.testing import audit_metadata
-from juststorage.usecases import CollectionReport
+from juststorage.usecases import CollectGarbage, CollectionReport
 
 
 async def test_garbage_goes_and_is_counted(service: Any) -> None:
@@ -224,3 +226,39 @@ async def test_a_run_ends_in_time(service: Any) -> None:
         while not reports:
             await service.clock.advance(1)
     assert (reports[0].removed, reports[0].more) == (4, True)
+
+
+async def test_a_pause_ends_a_run(service: Any) -> None:
+    """After the page in hand, with no further step; nothing is begun while it lasts."""
+    for number in range(9):
+        await service.deleted(b"%d" % number)
+    steps: list[str] = []
+    asked = 0
+    pauses = True
+
+    @contextmanager
+    def noted(name: str) -> Iterator[None]:
+        steps.append(name)
+        yield
+
+    def is_paused() -> bool:
+        nonlocal asked
+        asked += steps[-1:] == ["remove"]
+        return pauses and asked > 1
+
+    collect = CollectGarbage(
+        service.metadata,
+        service.blobs,
+        service.policy,
+        clock=service.clock,
+        limits=service.at_once,
+        around=noted,
+        is_paused=is_paused,
+    )
+    report = await collect.run()
+    assert (report.removed, report.more) == (service.at_once.batch_size, True)
+    assert steps == ["run", "reap", "remove"]
+    report = await collect.run()
+    assert (report.removed, report.more, steps[3:]) == (0, True, ["run"])
+    pauses = False
+    assert (await collect.run()).removed == 9 - service.at_once.batch_size

@@ -15,7 +15,7 @@ from juststorage.plugins.memory._objects import MemoryObjectRepository
 from juststorage.plugins.memory._rows import Rows
 from juststorage.plugins.memory._tallies import MemoryTallyRepository
 from juststorage.plugins.memory._usage import MemoryUsageRepository
-from juststorage.ports import Clock, MetadataStore
+from juststorage.ports import Clock, MetadataStore, ReadOnlySwitch
 
 __all__ = ["MemoryMetadataStore"]
 
@@ -34,9 +34,19 @@ class MemoryMetadataStore(MetadataStore):
         self.usage = MemoryUsageRepository(self.rows)
         self.backups = MemoryBackupRepository(self.rows, self.api_keys, self.audit)
         self._secrets: dict[str, bytes] = {}
+        self._read_only = ReadOnlySwitch()
 
     async def ping(self) -> None:
         await checkpoint()
+
+    async def read_only(self) -> ReadOnlySwitch:
+        await checkpoint()
+        return self._read_only
+
+    async def turn_read_only(self, *, on: bool) -> ReadOnlySwitch:
+        await checkpoint()
+        self._read_only = ReadOnlySwitch(on=on, turns=self._read_only.turns + 1)
+        return self._read_only
 
     async def secret(self, name: str) -> bytes:
         await checkpoint()

@@ -19,6 +19,7 @@ from juststorage.testing.contracts._metadata_keeping import MetadataKeeping
 from juststorage.testing.contracts._metadata_keys import MetadataKeys
 from juststorage.testing.contracts._metadata_paging import MetadataPaging
 from juststorage.testing.contracts._metadata_sharing import MetadataSharing
+from juststorage.testing.contracts._metadata_switching import MetadataSwitching
 from juststorage.testing.contracts._metadata_uploading import MetadataUploading
 from juststorage.testing.contracts._metadata_usage import MetadataUsage
 
@@ -38,6 +39,7 @@ class MetadataStoreContract(
     MetadataUsage,
     MetadataIdempotency,
     MetadataBackups,
+    MetadataSwitching,
 ):
     """The contract of `MetadataStore`.
 
