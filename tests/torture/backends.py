@@ -179,7 +179,7 @@ def _point_out(name: str) -> None:
 async def _open_postgres(
     options: PostgresOptions, context: OpenContext
 ) -> AsyncIterator[MetadataStore]:
-    for name in ("execute", "fetch", "fetchrow", "fetchval"):
+    for name in ("execute", "executemany", "fetch", "fetchrow", "fetchval"):
         _point_out(name)
     async with POSTGRES.open(options, context) as store:
         yield store

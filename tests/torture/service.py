@@ -49,6 +49,9 @@ class Store:
     blobs: Mapping[str, Any] | None = None
     """The section `[blobs]`, where it is not `localfs` in this folder."""
 
+    spare_url: str = ""
+    """Another PostgreSQL database, with the schema, for what is put back."""
+
     def section(
         self, options: Mapping[str, Any] | None = None, *, pointed: bool = False
     ) -> dict[str, Any]:
@@ -95,9 +98,14 @@ def opened_store(kind: str, folder: Path) -> Iterator[Store]:
         return
     from juststorage_postgres.testing import made_database, migrate, running_server
 
-    with running_server() as server, made_database(server) as url:
+    with (
+        running_server() as server,
+        made_database(server) as url,
+        made_database(server) as spare_url,
+    ):
         migrate(url)
-        yield Store(kind, folder, url)
+        migrate(spare_url)
+        yield Store(kind, folder, url, spare_url=spare_url)
 
 
 def config_of(
