@@ -1,9 +1,10 @@
-"""Stands between a service and its database, and cuts a connection at a chosen moment."""
+"""Stands between a service and its database: cuts a connection at a chosen moment, or is bad."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Self
@@ -33,6 +34,9 @@ class Proxy:
         self._cut: Cut | None = None
         self._answers_to_pass = 0
         self._marker = b""
+        self._silent: frozenset[socket.socket] = frozenset()
+        self.answers_after_s = 0.0
+        """How long every answer is on its way."""
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -61,6 +65,14 @@ class Proxy:
         """
         with self._lock:
             self._cut, self._answers_to_pass, self._marker = when, answers_to_pass, marker
+
+    def silence(self) -> None:
+        """Let the connections that there are say nothing more, on either side, and stay open.
+
+        As where a machine between the two forgets them. New connections are well.
+        """
+        with self._lock:
+            self._silent = frozenset(self._ends)
 
     @property
     def has_cut(self) -> bool:
@@ -91,6 +103,8 @@ class Proxy:
         answers.start()
         with suppress(OSError):
             while request := client.recv(1 << 20):
+                if client in self._silent:
+                    continue
                 if self._loses("before", request):
                     break
                 server.sendall(request)
@@ -99,6 +113,9 @@ class Proxy:
     def _pass_back(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while answer := server.recv(1 << 20):
+                time.sleep(self.answers_after_s)
+                if server in self._silent:
+                    continue
                 if self._loses("after", answer):
                     break
                 client.sendall(answer)

@@ -2,17 +2,20 @@
 
 - PostgreSQL is stopped as by a crash and started again, over and over, under clients: nothing that
   was acknowledged is lost, nothing but 503 is answered, and it works again within 5 s.
-- A proxy cuts a connection at a random answer, or request, of random acts: every outcome is told,
-  or 503, and found out by reading; no transaction and no connection is left over.
+- A proxy cuts a connection at a random answer, or request, of random acts, every other time at a
+  COMMIT: every outcome is told, or 503, and found out by reading; no transaction and no connection
+  is left over.
+- The proxy lets every answer take up to two seconds, while sixteen clients share a pool of four
+  connections, and lets all connections fall silent without a word: it works again in time.
 - The synchronous standby is promoted while clients work: everything acknowledged is on it.
 - The database is restored to an earlier time: what it names is there again, from the trash.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,24 +50,36 @@ from tests.torture.service import Service, Store, config_of, settle, write_confi
 __all__ = ["run"]
 
 RECOVERED_S = 5.0
+CUTS_IN_COMMIT = 500
+RESTARTS, RESTART_EVERY_S = 30, 10
+SPELLS = 20
+"""How much a complete pass does."""
+
+_STATEMENT_TIMEOUT_S = 3
+POOL_SIZE = 4
 _DEEDS = tuple(deed for deed in ACTS if not issubclass(deed, Collect) and deed is not Fsck)
 
 
 def run(run: Run) -> Counts:
-    """A share of the time for each part."""
-    counts: Counts = Counter()
+    """A share of the time for each part, or all of each."""
+    parts = (_cuts, _restore, _failover, _bad_line, _restarts)
     whole_s = run.left_s
-    with own_server() as server, made_database(_of(server)) as url:
-        migrate(url)
-        _cuts(run, server, Store("postgres", _folder(run, "cuts"), url), counts, whole_s * 0.3)
-    with own_server() as server, made_database(_of(server)) as url:
-        migrate(url)
-        _restore(run, server, Store("postgres", _folder(run, "restore"), url), counts)
-    _failover(run, counts)
-    with own_server() as server, made_database(_of(server)) as url:
-        migrate(url)
-        _restarts(run, server, Store("postgres", _folder(run, "restarts"), url), counts)
-    return counts
+    for part in run.each(parts, lambda part: part.__name__) if run.is_complete else parts:
+        if part is _failover:
+            _failover(run, run.counts)
+            continue
+        if part is _bad_line and not run.is_complete and run.left_s < 25:
+            continue
+        with own_server() as server, made_database(_of(server)) as url:
+            migrate(url)
+            store = Store("postgres", _folder(run, part.__name__.strip("_")), url)
+            if part is _cuts:
+                _cuts(run, server, store, run.counts, whole_s * 0.3)
+            elif part is _bad_line:
+                _bad_line(run, server, store, run.counts, whole_s * 0.15)
+            else:
+                part(run, server, store, run.counts)
+    return run.counts
 
 
 def _of(server: LocalServer) -> PostgresServer:
@@ -102,16 +117,19 @@ def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
 
 def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:
     slowest_s = 0.0
+    most = RESTARTS if run.is_complete else math.inf
     with _services(store, 2) as services:
         crowd = _crowd(run, services, 8)
         with working(crowd):
-            while run.left_s > 4:
-                time.sleep(min(run.chance.uniform(0.5, 4), max(0.0, run.left_s - 3)))
+            while run.left_s > 4 and counts["restarts of the database"] < most:
+                pause_s = RESTART_EVERY_S if run.is_complete else run.chance.uniform(0.5, 4)
+                time.sleep(min(pause_s, max(0.0, run.left_s - 3)))
                 server.stop("immediate")
                 time.sleep(run.chance.uniform(0, 0.5))
                 server.start()
                 slowest_s = max(slowest_s, *(_recovery_s(service) for service in services))
                 counts["restarts of the database"] += 1
+                run.tell("restarts")
                 if any(client.problem for client in crowd):
                     break
         if slowest_s > RECOVERED_S:
@@ -178,9 +196,12 @@ def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: 
         with _services(through, 1) as (service,):
             points = Points(store.folder / "points")
             made = Rig(store, service._nursery, points, service._config, service)
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and not run.is_stopped:
+                if run.is_complete and counts["connections cut at a COMMIT"] >= CUTS_IN_COMMIT:
+                    break
                 deed = run.chance.choice(_DEEDS)
                 _cut(run, made, proxy, deed, counts)
+                run.tell("cuts")
                 if counts["connections cut"] % 25 == 0:
                     settle(store, journal=made.journal, service=service)
                     del made.journal.entries[:-60]
@@ -193,9 +214,7 @@ def _cut(run: Run, made: Rig, proxy: Proxy, deed: type[Deed], counts: Counts) ->
     doing = deed(made, run.chance)
     doing.prepare()
     when = run.chance.choice(("before", "after"))
-    marker = run.chance.choice((b"", b"", b"COMMIT\0"))
-    if when == "before" and marker:
-        marker = b""
+    marker = run.chance.choice((b"", b"COMMIT\0"))
     proxy.cut(when, answers_to_pass=0 if marker else run.chance.randrange(4), marker=marker)
     # 404: a delete whose answer was lost, tried again behind the scenes of this very request.
     doing.refusals = (404, 409, 503)
@@ -208,9 +227,49 @@ def _cut(run: Run, made: Rig, proxy: Proxy, deed: type[Deed], counts: Counts) ->
         counts["acts that were over before the cut"] += 1
         return
     counts["connections cut"] += 1
+    if marker:
+        lost = "the COMMIT" if when == "before" else "its answer"
+        counts["connections cut at a COMMIT"] += 1
+        counts[f"connections cut at a COMMIT, {lost} lost"] += 1
     counts["acts that endured a cut" if done else f"acts told {doing.refused} at a cut"] += 1
     if not done and doing.refused is None:
         raise Broken(f"{deed.__name__}, cut {when}: no answer from a server that runs")
+
+
+# -- a bad line -----------------------------------------------------------------------------------
+
+
+def _bad_line(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    directory = store.folder / "p"
+    directory.mkdir()
+    slowest_s = 0.0
+    with Proxy(directory, server.root / ".s.PGSQL.5432") as proxy:
+        through = replace(store, url=store.url.replace(str(server.root), str(directory)))
+        timeouts = {
+            "statement_timeout_s": _STATEMENT_TIMEOUT_S,
+            "idle_in_transaction_timeout_s": _STATEMENT_TIMEOUT_S,
+        }
+        with _services(through, 1, pool_size=POOL_SIZE, **timeouts) as services:
+            crowd = _crowd(run, services, 16)
+            with working(crowd):
+                while time.monotonic() < deadline and not run.is_stopped:
+                    if run.is_complete and counts["spells of slow answers"] >= SPELLS:
+                        break
+                    proxy.answers_after_s = run.chance.choice((0.05, 0.5, 2.0))
+                    time.sleep(4)
+                    proxy.answers_after_s = 0
+                    counts["spells of slow answers"] += 1
+                    proxy.silence()
+                    slowest_s = max(slowest_s, _recovery_s(services[0]))
+                    counts["times all connections fell silent"] += 1
+                    run.tell("a bad line")
+                    if any(client.problem for client in crowd):
+                        break
+            if slowest_s > _STATEMENT_TIMEOUT_S + RECOVERED_S:
+                raise Broken(f"it took {slowest_s:.1f} s until it worked on new connections")
+            _end(store, services, crowd, counts)
+    counts["milliseconds of the slowest recovery from silence"] = int(slowest_s * 1000)
 
 
 # -- another database -----------------------------------------------------------------------------
