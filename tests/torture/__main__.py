@@ -6,11 +6,13 @@ import argparse
 import faulthandler
 import logging
 import random
+import signal
 import sys
 import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
@@ -32,11 +34,24 @@ def find(name: str) -> Experiment:
     return found
 
 
-def show(name: str, counts: Counts, seconds: float) -> None:
+def show(what: str, counts: Counts, seconds: float) -> None:
     """Print what an experiment did."""
-    print(f"== {name}: nothing broken ({seconds:.0f} s)")
-    for what, count in sorted(counts.items()):
-        print(f"{count:>10,} {what}")
+    print(f"== {what} ({seconds:.0f} s)", flush=True)
+    for each, count in sorted(counts.items()):
+        print(f"{count:>10,} {each}", flush=True)
+
+
+def _stop_when_told(run: Run) -> None:
+    """SIGINT and SIGTERM: once, and it ends in order at its next step; twice, and it ends."""
+
+    def stop(signum: int, _: FrameType | None) -> None:
+        run.stop()
+        print("   told to stop: it ends at its next step", flush=True)
+        faulthandler.dump_traceback_later(_OVERTIME_S, exit=True)
+        signal.signal(signum, signal.SIG_DFL)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, stop)
 
 
 def main() -> None:
@@ -44,6 +59,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/torture", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}")
     parser.add_argument("--minutes", type=float, default=10, help="for all together")
+    parser.add_argument(
+        "--all", action="store_true", help="a complete pass of each, however long it takes"
+    )
+    parser.add_argument(
+        "--done", type=Path, help="a file of what complete passes have done, to go on from"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--store", choices=STORES, action="append", help="may be given twice")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
@@ -58,22 +79,31 @@ def main() -> None:
     minutes = given.minutes / len(names)
     chosen = "".join(f" --store {store}" for store in given.store or ())
     for name in names:
-        again = f"scripts/torture --seed {given.seed} --minutes {minutes:g}{chosen} {name}"
+        how_long = "--all" if given.all else f"--minutes {minutes:g}"
+        again = f"scripts/torture --seed {given.seed} {how_long}{chosen} {name}"
         print(f"== {name}\n   repeat with: {again}", flush=True)
         began = time.monotonic()
-        faulthandler.dump_traceback_later(minutes * 60 + _OVERTIME_S, exit=True)
+        if not given.all:
+            faulthandler.dump_traceback_later(minutes * 60 + _OVERTIME_S, exit=True)
         with tempfile.TemporaryDirectory(prefix="juststorage-torture-") as temporary:
             folder = (given.keep or Path(temporary)) / name
             folder.mkdir(parents=True)
+            run = Run(folder, given.seed, minutes * 60, stores, given.all, given.done)
+            _stop_when_told(run)
             try:
-                counts = find(name)(Run(folder, given.seed, minutes * 60, stores))
+                find(name)(run)
             except AssertionError as broken:
+                show(f"{name}, until it broke", run.counts, time.monotonic() - began)
                 sys.exit(f"BROKEN: {broken}\nrepeat with: {again}")
             except Exception:
+                show(f"{name}, until it broke", run.counts, time.monotonic() - began)
                 print(f"an error that nobody expected\nrepeat with: {again}", file=sys.stderr)
                 raise
         faulthandler.cancel_dump_traceback_later()
-        show(name, counts, time.monotonic() - began)
+        stopped = ", stopped" if run.is_stopped else ", complete" if given.all else ""
+        show(f"{name}: nothing broken{stopped}", run.counts, time.monotonic() - began)
+        if run.is_stopped:
+            return
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPException
@@ -79,11 +78,11 @@ _DEEDS: Final[tuple[type[Deed], ...]] = (
 
 def run(run: Run) -> Counts:
     """For as many acts, requests and faults as there is time for, in the order of the seed."""
-    counts: Counts = Counter()
-    stores = run.stores if run.seconds > 60 else run.stores[:1]
+    counts = run.counts
+    stores = run.stores if run.is_complete or run.seconds > 60 else run.stores[:1]
     with running_s3() as server, faulty_proxy(server.endpoint) as line:
         for place, kind in enumerate(stores):
-            share_s = run.left_s / (len(stores) - place)
+            until_left_s = run.until_left_s(place, len(stores))
             blobs = {
                 name: {
                     "backend": "objectstore",
@@ -96,7 +95,9 @@ def run(run: Run) -> Counts:
             with rig(run, kind, bucket=blobs, downloads={"cache_bytes": 0}) as made:
                 if server.root is not None:
                     _damage(made, server.root, run, counts)
-                _on(made, line, run, counts, until_left_s=run.left_s - share_s)
+                (_all if run.is_complete else _on)(
+                    made, line, run, counts, until_left_s=until_left_s
+                )
     return counts
 
 
@@ -132,6 +133,22 @@ class _Try(NamedTuple):
         return self.request.partition(" ")[0]
 
 
+def _all(made: Rig, line: FaultyProxy, run: Run, counts: Counts, *, until_left_s: float) -> None:
+    """Every fault at every request of every act."""
+
+    def name(this: _Try) -> str:
+        which = f"{this.method} after {this.earlier} others"
+        return f"{this.deed.__name__}, {this.fault} at {which} on {made.store.kind}"
+
+    for deed in _DEEDS:
+        if run.left_s <= until_left_s:
+            return
+        todo = _tries(deed, _requests_of(deed, made, line, run.chance))
+        counts[f"faults to try on {made.store.kind}"] += len(todo)
+        for this in run.each(todo, name, until_left_s=until_left_s):
+            _try(made, line, run, counts, this)
+
+
 def _on(made: Rig, line: FaultyProxy, run: Run, counts: Counts, *, until_left_s: float) -> None:
     """Act by act in turns, so that a run that ends early has seen something of each."""
     open_deeds = list(_DEEDS)
@@ -147,13 +164,18 @@ def _on(made: Rig, line: FaultyProxy, run: Run, counts: Counts, *, until_left_s:
             counts[f"acts with all faults on {made.store.kind}"] += 1
             continue
         open_deeds.append(deed)
-        this = todo[deed].pop()
-        try:
-            answered = _fail(made, line, this, run.chance)
-        except Broken as broken:
-            where = f"{deed.__name__}, {this.fault} at {this.request} on {made.store.kind}"
-            raise Broken(f"{where}: {broken}") from broken
-        counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
+        _try(made, line, run, counts, todo[deed].pop())
+
+
+def _try(made: Rig, line: FaultyProxy, run: Run, counts: Counts, this: _Try) -> None:
+    """Let one request fail, and count that."""
+    try:
+        answered = _fail(made, line, this, run.chance)
+    except Broken as broken:
+        where = f"{this.deed.__name__}, {this.fault} at {this.request} on {made.store.kind}"
+        raise Broken(f"{where}: {broken}") from broken
+    counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
+    counts[f"faults on {made.store.kind}"] += 1
 
 
 def _tries(deed: type[Deed], seen: Sequence[str]) -> list[_Try]:

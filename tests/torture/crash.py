@@ -10,7 +10,6 @@ dies goes on when that is back; one that dies itself is run again: all is there,
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 from tests.torture.acts import ACTS, Deed
 from tests.torture.backups import BACKUPS
@@ -28,12 +27,28 @@ _DEEDS = (*ACTS, *IMPORTS, *BACKUPS)
 
 def run(run: Run) -> Counts:
     """Kill at every point for which there is time, in an order that the seed gives."""
-    counts: Counts = Counter()
+    counts = run.counts
     for place, kind in enumerate(run.stores):
-        share_s = run.left_s / (len(run.stores) - place)
+        until_left_s = run.until_left_s(place)
         with rig(run, kind) as made:
-            _on(made, run, counts, until_left_s=run.left_s - share_s)
+            (_all if run.is_complete else _on)(made, run, counts, until_left_s=until_left_s)
     return counts
+
+
+def _all(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
+    """Every act at every point."""
+    kind = made.store.kind
+    for deed in _DEEDS:
+        if run.left_s <= until_left_s:
+            return
+        points = _points_of(deed, made, run.chance)
+        counts[f"all points on {kind}"] += len(points)
+
+        def name(number: int, deed: type[Deed] = deed) -> str:
+            return f"{deed.__name__} at {number} on {kind}"
+
+        for number in run.each(range(1, len(points) + 1), name, until_left_s=until_left_s):
+            _kill(made, run, deed, number, points[number - 1])
 
 
 def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
@@ -56,13 +71,18 @@ def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
             continue
         waiting.append(deed)
         number = todo[deed].pop()
-        where = f"{deed.__name__} at {number} ({points[deed][number - 1]}) on {kind}"
-        try:
-            died = _die(made, deed(made, run.chance), number)
-        except Broken as broken:
-            raise Broken(f"{where}: {broken}") from broken
-        # An act may pass fewer points than the first time, for instance where a directory is made.
-        counts[f"killed and clean on {kind}" if died else f"not reached on {kind}"] += 1
+        _kill(made, run, deed, number, points[deed][number - 1])
+
+
+def _kill(made: Rig, run: Run, deed: type[Deed], number: int, where: str) -> None:
+    """Kill the act at one of its points, and count that."""
+    kind = made.store.kind
+    try:
+        died = _die(made, deed(made, run.chance), number)
+    except Broken as broken:
+        raise Broken(f"{deed.__name__} at {number} ({where}) on {kind}: {broken}") from broken
+    # An act may pass fewer points than the first time, for instance where a directory is made.
+    run.counts[f"killed and clean on {kind}" if died else f"not reached on {kind}"] += 1
 
 
 def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:

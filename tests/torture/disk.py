@@ -14,7 +14,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,16 +33,17 @@ _DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
 
 def run(run: Run) -> Counts:
     """All parts on the first store; the database has its own disk, and its own tests."""
-    counts: Counts = Counter()
+    counts = run.counts
     plain: dict[str, dict[str, object]] = {
         "gc": {"trash_retention_s": 0},
         "downloads": {"cache_bytes": 0},
     }
     with rig(run, run.stores[0], **plain) as made:
-        damage(made, run, counts)
-        misread(made, run, counts)
+        for hurt in run.each((damage, misread), lambda part: part.__name__):
+            hurt(made, run, counts)
         _failures(made, run, counts)
-    _really_full(run, counts)
+    if not run.is_stopped:
+        _really_full(run, counts)
     return counts
 
 
@@ -58,12 +58,14 @@ def _failures(made: Rig, run: Run, counts: Counts) -> None:
         for number in range(1, count + 1)
         for act, lasts in ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
     ]
-    run.chance.shuffle(todo)
     counts["calls to fail"] = len(todo)
-    for deed, number, act, lasts in todo:
-        if run.left_s < 5:
-            break
-        where = f"{deed.__name__} with {act.name} at {number}{' and after' if lasts else ''}"
+
+    def name(this: tuple[type[Deed], int, Act, bool]) -> str:
+        deed, number, act, lasts = this
+        return f"{deed.__name__} with {act.name} at {number}{' and after' if lasts else ''}"
+
+    for deed, number, act, lasts in run.each(todo, name, until_left_s=0 if run.is_complete else 5):
+        where = name((deed, number, act, lasts))
         doing = deed(made, run.chance)
         doing.prepare()
         doing.refusals = (503, 507)

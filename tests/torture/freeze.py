@@ -13,7 +13,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import Counter
 
 from tests.torture.acts import (
     OBJECTS,
@@ -51,14 +50,14 @@ _END_IDLE = (
 
 def run(run: Run) -> Counts:
     """Freeze at every point for which there is time, in the order that the seed gives."""
-    counts: Counts = Counter()
+    counts = run.counts
     metadata = {"sqlite": {"busy_timeout_s": 0.2}, "postgres": {"lock_timeout_s": 0.5}}
     for place, kind in enumerate(run.stores):
-        share_s = run.left_s / (len(run.stores) - place)
+        until_left_s = run.until_left_s(place)
         with rig(run, kind, options=metadata[kind]) as made:
             other = Service(made.nursery, made.config, made.service.log)
             other.start()
-            _on(made, other, run, counts, until_left_s=run.left_s - share_s)
+            _on(made, other, run, counts, until_left_s=until_left_s)
     return counts
 
 
@@ -71,11 +70,12 @@ def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: fl
         doing.act()
         passed = made.points.disarm()
         todo += [(deed, n, where) for n, where in enumerate(passed, 1)]
-    run.chance.shuffle(todo)
     counts[f"all points on {made.store.kind}"] = len(todo)
-    for deed, number, where in todo:
-        if run.left_s < until_left_s:
-            break
+
+    def name(this: tuple[type[Deed], int, str]) -> str:
+        return f"{this[0].__name__} frozen at {this[1]} on {made.store.kind}"
+
+    for deed, number, where in run.each(todo, name, until_left_s=until_left_s):
         doing = deed(made, run.chance)
         doing.prepare()
         deletes = run.chance.random() < 0.5

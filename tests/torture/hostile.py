@@ -41,9 +41,9 @@ _SECTIONS: dict[str, dict[str, object]] = {
 
 def run(run: Run) -> Counts:
     """All kinds at once, as many as there is time for; on the first store."""
-    counts: Counts = Counter()
+    counts = run.counts
     _allow_many_files()
-    scale = min(1.0, run.seconds / 60)
+    scale = 1.0 if run.is_complete else min(1.0, run.seconds / 60)
     with rig(run, run.stores[0], **_SECTIONS) as made:  # type: ignore[arg-type]
         asyncio.run(_attack(made, run, counts, scale))
         _nothing_left(made, counts)

@@ -17,7 +17,7 @@ from tests.torture.clients import Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child, Nursery
-from tests.torture.service import Service, config_of, opened_store, settle, write_config
+from tests.torture.service import STORES, Service, config_of, opened_store, settle, write_config
 
 __all__ = ["run"]
 
@@ -26,6 +26,11 @@ CONTENTS = 12
 SERVERS = 3
 COLLECTORS = 2
 PAUSE_S = 0.06
+KILLS = 10_000
+"""Of a complete pass, on all stores together."""
+
+KILLS_OF_A_ROUND = 500
+"""After so many all that was acknowledged is read and the store audited; then a new one begins."""
 
 
 @dataclass
@@ -87,21 +92,28 @@ class _Killer:
 
 
 def run(run: Run) -> Counts:
-    """Kill on each store for its share of the time."""
-    counts: Counts = Counter()
+    """Kill on each store for its share of the time, or so often as a complete pass has to."""
     for place, kind in enumerate(run.stores):
-        seconds = run.left_s / (len(run.stores) - place)
-        counts += Counter({f"{what} on {kind}": n for what, n in _on(run, kind, seconds).items()})
-    for what in ("services", "collectors"):
-        counts["SIGKILLs"] += sum(
-            n for name, n in counts.items() if name.startswith(f"SIGKILLs of {what}")
-        )
-    return counts
+        until_left_s = run.until_left_s(place)
+        if not run.is_complete:
+            _on(run, kind, until_left_s=until_left_s)
+            continue
+        rounds = range(KILLS // len(STORES) // KILLS_OF_A_ROUND)
+
+        def name(number: int, kind: str = kind) -> str:
+            return f"round {number} of kills on {kind}"
+
+        for number in run.each(rounds, name):
+            run.chance = random.Random(f"{run.seed} {number}")
+            _on(run, kind, until_left_s=until_left_s, kills=KILLS_OF_A_ROUND, name=f"{number}")
+    return run.counts
 
 
-def _on(run: Run, kind: str, seconds: float) -> Counts:
+def _on(
+    run: Run, kind: str, *, until_left_s: float, kills: int | None = None, name: str = ""
+) -> None:
     chance = random.Random(run.chance.random())
-    folder = run.folder / kind
+    folder = run.folder / f"{kind}{name}"
     folder.mkdir()
     with opened_store(kind, folder) as store, Nursery(folder) as nursery:
         config = write_config(folder / "torture.toml", config_of(store))
@@ -117,10 +129,12 @@ def _on(run: Run, kind: str, seconds: float) -> Counts:
             Client(f"c{n}", ports, pool, random.Random(chance.random())) for n in range(CLIENTS)
         ]
         killer = _Killer(servers, collectors, random.Random(chance.random()))
-        deadline = time.monotonic() + seconds
         with working(crowd), killer:
-            while time.monotonic() < deadline and killer.problem is None:
+            while run.left_s > until_left_s and killer.problem is None:
                 if any(client.problem for client in crowd):
+                    break
+                run.tell(f"{sum(killer.counts.values())} SIGKILLs on {kind} in this round")
+                if kills is not None and sum(killer.counts.values()) >= kills:
                     break
                 time.sleep(0.1)
         if killer.problem is not None:
@@ -139,7 +153,9 @@ def _on(run: Run, kind: str, seconds: float) -> Counts:
             client.check_all()
         for server in servers:
             server.stop()
-        return _summed(crowd) + killer.counts
+    run.counts += Counter({f"{what} on {kind}": n for what, n in _summed(crowd).items()})
+    run.counts += Counter({f"{what} on {kind}": n for what, n in killer.counts.items()})
+    run.counts["SIGKILLs"] += sum(killer.counts.values())
 
 
 def _summed(crowd: list[Client]) -> Counts:

@@ -7,9 +7,9 @@ there are collections without any grace, leases that run out, and SIGKILLs betwe
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, takewhile
 from typing import Any
 from urllib.parse import quote
 
@@ -30,11 +30,15 @@ from tests.torture.acts import JSON, PATCH
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Answer, Broken
 from tests.torture.points import Act
-from tests.torture.service import settle
+from tests.torture.service import STORES, settle
 
 __all__ = ["run"]
 
 STEPS = 50
+WALKS = 400
+"""Of a complete pass, on all stores together."""
+
+_WALKS_OF_A_ROUND = 5
 
 _CONTENTS = st.sampled_from([b"", b"a", b"b" * 5000, b"c" * 70_000, b"d" * 300_000])
 _KEYS = st.sampled_from(["k", "k/l", "ü", "k k", "%2e"])
@@ -239,21 +243,30 @@ def _machine(made: Rig, counts: Counts, numbers: Any) -> type[RuleBasedStateMach
     return Machine
 
 
+def _rounds(run: Run, kind: str, *, until_left_s: float) -> Iterator[int]:
+    """While there is time, or as many as a complete pass has."""
+    if run.is_complete:
+        rounds = range(WALKS // len(STORES) // _WALKS_OF_A_ROUND)
+        yield from run.each(rounds, lambda number: f"round {number} of walks on {kind}")
+    else:
+        yield from takewhile(lambda _: run.left_s > until_left_s, count())
+
+
 def run(run: Run) -> Counts:
     """Walk on each store for its share of the time."""
-    counts: Counts = Counter()
+    counts = run.counts
     numbers = count(1)
     for place, kind in enumerate(run.stores):
-        until_left_s = run.left_s - run.left_s / (len(run.stores) - place)
+        until_left_s = run.until_left_s(place)
         with rig(run, kind) as made:
-            while run.left_s > until_left_s:
+            for _ in _rounds(run, kind, until_left_s=until_left_s):
                 machine = hypothesis.seed(run.chance.randrange(2**32))(
                     _machine(made, counts, numbers)
                 )
                 run_state_machine_as_test(  # type: ignore[no-untyped-call]
                     machine,
                     settings=settings(
-                        max_examples=5,
+                        max_examples=_WALKS_OF_A_ROUND,
                         stateful_step_count=STEPS,
                         deadline=None,
                         database=None,

@@ -127,6 +127,7 @@ class Nursery:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
+            start_new_session=True,  # Ctrl-C is for the experiment, which ends in order
             cwd=root,
         )
         self._children: dict[int, Child] = {}

@@ -6,8 +6,8 @@ in the worst way that POSIX allows. The database is taken at its word: what it c
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -233,12 +233,14 @@ class _Machine:
 async def _run(run: Run, counts: Counts) -> None:
     machine = _Machine(run.folder / "machine")
     names = list(ACTS)
-    run.chance.shuffle(names)
+    if not run.is_complete:
+        run.chance.shuffle(names)
+    todo = list(itertools.product(SIZES, ("call", "step"), names))
     while run.left_s > 0:
-        for size in SIZES:
-            for way in ("call", "step"):
-                for name in names:
-                    await _everywhere(machine, run, counts, name=name, way=way, size=size)
+        for size, way, name in todo if not run.is_complete else run.each(todo, str):
+            await _everywhere(machine, run, counts, name=name, way=way, size=size)
+        if run.is_complete:
+            return
 
 
 async def _everywhere(
@@ -262,6 +264,6 @@ async def _everywhere(
 
 def run(run: Run) -> Counts:
     """Cut at every call and step, act by act."""
-    counts: Counts = Counter()
+    counts = run.counts
     anyio.run(_run, run, counts)
     return counts

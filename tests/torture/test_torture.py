@@ -8,6 +8,7 @@ import pytest
 
 from tests.torture.__main__ import EXPERIMENTS, find
 from tests.torture.experiment import Run
+from tests.torture.journal import Broken
 
 SECONDS = {
     "crash": 24,
@@ -30,3 +31,26 @@ def test_a_short_experiment_breaks_no_promise(tmp_path: Path, name: str) -> None
     seed = 1
     print(f"repeat with: scripts/torture --seed {seed} --minutes {SECONDS[name] / 60:g} {name}")
     assert find(name)(Run(tmp_path, seed, SECONDS[name]))
+
+
+def test_a_complete_pass_goes_on(tmp_path: Path) -> None:
+    """Each once and in order; what was interrupted, and what broke, is done again."""
+    done: list[int] = []
+
+    def some(*, stop_at: int = 99, break_at: int = 99) -> None:
+        run = Run(tmp_path, 1, 0, is_complete=True, done=tmp_path / "done")
+        for number in run.each(range(6), str):
+            if number == break_at:
+                raise Broken
+            if number == stop_at:
+                run.stop()
+            else:
+                done.append(number)
+
+    some(stop_at=2)
+    with pytest.raises(Broken):
+        some(break_at=4)
+    assert done == [0, 1, 2, 3]
+    some()
+    some()
+    assert done == [0, 1, 2, 3, 4, 5]
