@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,37 @@ import asyncpg
 import pytest
 
 from juststorage.runtime import make_collector
-from juststorage_postgres.testing import PostgresServer, made_database, migrate, own_server
+from juststorage_postgres.testing import (
+    LocalServer,
+    PostgresServer,
+    made_database,
+    migrate,
+    own_server,
+)
+from scripts.follow_tutorial import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "backup.md"
 
 
-def setting(name: str, **places: str) -> str:
-    """What the page says to set, at our places."""
-    lines = [line.strip() for line in PAGE.read_text().splitlines()]
-    (found,) = [line for line in lines if line.startswith(f"{name} = ")]
-    value = found.partition(" = ")[2].strip("'")
-    for place, ours in places.items():
-        value = value.replace(f"/mnt/{place}", ours)
-    return value
+MARK = ("run by", "tests/backup/test_point_in_time.py")
+
+
+def recipe(server: LocalServer, instant: str) -> list[str]:
+    """The blocks of the recipe in their order, at our places and with our instant."""
+    found = [each for each in blocks(PAGE.read_text()) if each.passed_over == MARK]
+    assert [each.word for each in found] == ["ini", "sh", "ini", "sh"]
+    (told,) = re.findall("^recovery_target_time = '(.*)'$", found[2].text, re.MULTILINE)
+    places = {"/mnt/": f"{server.root}/", "base/2026-11-29": "base", told: instant}
+    texts = [each.text for each in found]
+    for theirs, ours in places.items():
+        texts = [text.replace(theirs, ours) for text in texts]
+    return texts
+
+
+def settings(text: str) -> dict[str, str]:
+    """Lines of postgresql.conf."""
+    pairs = [line.partition(" = ")[::2] for line in text.splitlines()]
+    return {name: value.strip("'") for name, value in pairs}
 
 
 async def ask(url: str, statement: str) -> Any:
@@ -40,10 +60,9 @@ async def test_back_to_an_instant(deploy: Any, contents: dict[str, bytes], grace
     """What was deleted and collected since is there again, bit by bit; what came since is not."""
     with own_server() as server:
         wal, data = server.make_directory("wal"), server.root / "data"
-        archiving = {
-            "archive_mode": setting("archive_mode"),
-            "archive_command": setting("archive_command", wal=str(wal)),
-        }
+        archive, copy, _, _ = recipe(server, "")
+        archiving = settings(archive)
+        assert wal == server.root / "wal"
         server.stop()
         server.start(**archiving)
         with made_database(PostgresServer(server.url(), "own", server)) as url:
@@ -57,10 +76,10 @@ async def test_back_to_an_instant(deploy: Any, contents: dict[str, bytes], grace
             await first.fill({"before the base": b"before"})
             base = server.make_directory("base")
             base.chmod(0o700)
+            program, *words = shlex.split(copy)
             ran = server.spawn(
-                server.binaries / "pg_basebackup",
-                *("--pgdata", base, "--host", server.root, "--username", "postgres"),
-                *("--checkpoint=fast", "--wal-method=stream"),
+                *(server.binaries / program, *words),
+                *("--host", server.root, "--username", "postgres"),
             )
             assert await anyio.to_thread.run_sync(ran.wait) == 0, server.log()
             await first.fill(contents)
@@ -77,17 +96,15 @@ async def test_back_to_an_instant(deploy: Any, contents: dict[str, bytes], grace
             shutil.rmtree(data)
             base.rename(data)
             server.write(data / "recovery.signal", b"")
-            server.start(
-                **archiving,
-                restore_command=setting("restore_command", wal=str(wal)),
-                recovery_target_time=instant,
-                recovery_target_action=setting("recovery_target_action"),
-            )
+            _, _, back, compare = recipe(server, instant)
+            assert instant in back
+            server.start(**archiving, **settings(back))
             with anyio.fail_after(30):
                 while await ask(url, "SELECT pg_is_in_recovery()"):  # noqa: ASYNC110  another process
                     await anyio.sleep(0.05)
-            assert first.run("fsck", "--repair").returncode == 1
-            assert first.done("fsck") == "clean\n"
+            mend, look = (shlex.split(line)[1:] for line in compare.splitlines())
+            assert first.run(*mend).returncode == 1
+            assert first.done(*look) == "clean\n"
             await first.check(contents | {"before the base": b"before"})
             async with first.opened() as runtime:
                 with pytest.raises(AssertionError, match="after"):

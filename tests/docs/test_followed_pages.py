@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,11 +14,34 @@ from pathlib import Path
 import pytest
 
 from juststorage.testing import do_without
+from juststorage_postgres.testing import LocalServer, own_server
 from scripts.follow_tutorial import blocks, follow
+from tests.tracing.receiver import receiving
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 INCIDENTS = sorted(path.stem for path in DOCS.glob("incidents/*.md") if path.stem != "README")
 VOLUME_MIB = 160
+PLAIN = [
+    "README.md",
+    "docs/backup.md",
+    "docs/first-steps.md",
+    "docs/incidents/README.md",
+    "docs/plugins/README.md",
+    "packages/juststorage-core/README.md",
+    "packages/juststorage-localfs/README.md",
+    "packages/juststorage-objectstore/README.md",
+    "packages/juststorage-sqlite/README.md",
+]
+FOLLOWED = {
+    *PLAIN,
+    *(f"docs/incidents/{incident}.md" for incident in INCIDENTS),
+    *("docs/operations/README.md", "docs/operations/upgrade.md"),
+    *("deploy/README.md", "docs/migrations.md", "docs/tracing.md"),
+    *("packages/juststorage-api/README.md", "packages/juststorage-postgres/README.md"),
+    "docs/plugins/tutorial.md",  # by tests/house/test_plugin_tutorial.py
+}
+SECRET = re.compile(r"/run/secrets/([\w/-]+)")
 
 
 @pytest.fixture
@@ -52,15 +77,89 @@ def reader_of_a_small_volume(
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def followed(page: str, directory: Path, port: str) -> None:
-    """Follow a page, on this port."""
-    text = (DOCS / page).read_text(encoding="utf-8").replace("8080", port)
-    follow(text, directory, environment="true")
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
+    """A PostgreSQL server with nothing in it, which its own tools and ours find."""
+    with own_server() as server:
+        monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{server.binaries}")
+        monkeypatch.setenv("PGHOST", str(server.root))
+        monkeypatch.setenv("PGUSER", "postgres")
+        monkeypatch.setenv("DATABASE_URL", server.url("juststorage"))
+        yield server
 
 
-def test_first_steps(tmp_path: Path, reader: str) -> None:
-    """A newcomer can type what it says, and sees what it shows."""
-    followed("first-steps.md", tmp_path, reader)
+def at_home(text: str, directory: Path, port: str) -> str:
+    """A text with our port, and with places that belong to the test alone."""
+    home = rf"{directory}/machine\g<0>"
+    return re.sub(r"(?<![\w.$])/(?:mnt|srv|run/secrets|var/lib)\b", home, text).replace(
+        "8080", port
+    )
+
+
+def followed(page: str, directory: Path, port: str, replaced: dict[str, str] | None = None) -> None:
+    """Follow a page, on this port and in this directory."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for place, ours in (replaced or {}).items():
+        assert place in text
+        text = text.replace(place, ours)
+    follow(at_home(text, directory, port), directory, environment="true")
+
+
+@pytest.mark.parametrize("page", PLAIN)
+def test_what_a_page_says_is_so(tmp_path: Path, reader: str, page: str) -> None:
+    """Its commands do what it says, and its configurations are accepted."""
+    secrets = tmp_path / "machine/run/secrets"
+    for name in sorted({*SECRET.findall((ROOT / page).read_text(encoding="utf-8"))}):
+        (secrets / name).parent.mkdir(parents=True, exist_ok=True)
+        (secrets / name).write_text("the-secret-of-these-tests\n")
+    followed(page, tmp_path, reader)
+
+
+def test_the_interface(tmp_path: Path, reader: str) -> None:
+    """As its README has it: calls, keys, the command line, other servers, tests of applications."""
+    page = "packages/juststorage-api/README.md"
+    followed(page, tmp_path, reader, {"https://storage.internal": "http://127.0.0.1:8080"})
+
+
+def test_a_deployment(
+    tmp_path: Path, reader: str, database: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the very file in `deploy`, on PostgreSQL; Prometheus takes what it is given."""
+    if shutil.which("promtool") is None:
+        do_without("promtool", "promtool is missing: install Debian's package prometheus")
+    settings = (ROOT / "deploy/juststorage.toml").read_text()
+    (tmp_path / "juststorage.toml").write_text(at_home(settings, tmp_path, reader))
+    monkeypatch.setenv("JUSTSTORAGE__SERVER__DRAIN_DELAY_S", "0")
+    followed("deploy/README.md", tmp_path, reader)
+
+
+def test_metadata_in_postgresql(
+    tmp_path: Path, reader: str, database: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an empty server to one that serves, and as its README helps tests."""
+    monkeypatch.setenv("JUSTSTORAGE__BLOBS__HOT__BACKEND", "localfs")
+    followed("packages/juststorage-postgres/README.md", tmp_path, reader)
+
+
+def test_migrations(
+    tmp_path: Path, reader: str, database: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up, and back."""
+    monkeypatch.setenv("JUSTSTORAGE__BLOBS__HOT__BACKEND", "localfs")
+    monkeypatch.setenv("JUSTSTORAGE__METADATA__BACKEND", "postgres")
+    monkeypatch.setenv("JUSTSTORAGE__METADATA__POSTGRES__URL", database.url())
+    followed("docs/migrations.md", tmp_path, reader)
+
+
+def test_traces(tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver is sent the spans of a request, with the header field that it asks for."""
+    monkeypatch.setenv("JUSTSTORAGE__METADATA__BACKEND", "sqlite")
+    monkeypatch.setenv("JUSTSTORAGE__BLOBS__HOT__BACKEND", "localfs")
+    with receiving() as receiver:
+        ours = {"http://collector:4318/v1/traces": receiver.url}
+        followed("docs/tracing.md", tmp_path, reader, ours)
+        assert receiver.named("GET /v1/objects")
+        assert {each["authorization"] for each in receiver.headers} == {"Bearer of-these-tests"}
 
 
 @pytest.mark.parametrize("page", ["README", "upgrade"])
@@ -69,18 +168,18 @@ def test_operations_are_done_as_they_say(tmp_path: Path, reader: str, page: str)
     text = (DOCS / f"operations/{page}.md").read_text(encoding="utf-8")
     assert [each.word for each in blocks(text)].count("sh") == 1
     subprocess.run(["juststorage", "migrate", "up"], cwd=tmp_path, check=True)
-    followed(f"operations/{page}.md", tmp_path, reader)
+    followed(f"docs/operations/{page}.md", tmp_path, reader)
 
 
 @pytest.mark.parametrize("incident", sorted({*INCIDENTS} - {"disk-full"}))
 def test_an_incident_ends_well(tmp_path: Path, reader: str, incident: str) -> None:
     """The loss is made for real, and what the page says mends it."""
-    followed(f"incidents/{incident}.md", tmp_path, reader)
+    followed(f"docs/incidents/{incident}.md", tmp_path, reader)
 
 
 def test_a_full_disk_ends_well(tmp_path: Path, reader_of_a_small_volume: str) -> None:
     """On a filesystem of its own, which is really full."""
-    followed("incidents/disk-full.md", tmp_path, reader_of_a_small_volume)
+    followed("docs/incidents/disk-full.md", tmp_path, reader_of_a_small_volume)
 
 
 @pytest.mark.parametrize("incident", INCIDENTS)
