@@ -100,8 +100,12 @@ def of_values(config: dict[str, Any]) -> dict[str, Any]:
                 annotations=ANY,
             ),
             gateway=table(
-                enabled=FLAG, parentRefs={"type": "array", "items": ANY}, hostnames=strings()
+                enabled=FLAG,
+                parentRefs={"type": "array", "items": ANY},
+                hostnames=strings(),
+                annotations=ANY,
             ),
+            extraObjects={"type": "array", "items": ANY},
             networkPolicy=table(
                 enabled=FLAG,
                 **{"from": {"type": "array", "items": ANY}},

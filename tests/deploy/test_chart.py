@@ -21,11 +21,11 @@ from helm_python.chart import Chart, lint
 from helm_python.errors import HelmError
 
 from juststorage.cli._main import juststorage
+from tests.deploy.custom import CUSTOM, problems
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "juststorage"
 KUBERNETES = "1.37"
-CUSTOM = {"PodMonitor", "ServiceMonitor", "HTTPRoute"}
 
 OBJECTS: dict[str, Any] = {
     "config": {
@@ -44,6 +44,15 @@ EMBEDDED: dict[str, Any] = {
     "config": {"metadata": {"backend": "sqlite", "postgres": None}},
     "secrets": {"metadata.postgres.url": None},
 }
+UNLIMITED: dict[str, Any] = yaml.safe_load(
+    re.search(
+        r"<!-- a policy -->\n```yaml\nextraObjects:\n(.*?)```",
+        (ROOT / "deploy" / "README.md").read_text(),
+        re.DOTALL,
+    )[1]  # type: ignore[index]
+)[0]
+"""The policy that the documentation shows."""
+
 MATRIX: dict[str, dict[str, Any]] = {
     "defaults": {},
     "object store": OBJECTS | {"replicas": 3},
@@ -61,7 +70,13 @@ MATRIX: dict[str, dict[str, Any]] = {
         "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": ["registry"]},
         "plugins": {"packages": ["juststorage-blake3==1"], "pipOptions": ["--no-deps"]},
         "ingress": {"enabled": True, "host": "s.example", "className": "nginx", "tlsSecret": "t"},
-        "gateway": {"enabled": True, "parentRefs": [{"name": "g"}], "hostnames": ["s.example"]},
+        "gateway": {
+            "enabled": True,
+            "parentRefs": [{"name": "g", "sectionName": "https"}],
+            "hostnames": ["s.example"],
+            "annotations": {"konghq.com/request-buffering": "false"},
+        },
+        "extraObjects": [UNLIMITED],
         "networkPolicy": {"from": [{"podSelector": {}}], "egress": [{"ports": [{"port": 5432}]}]},
         "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
         "podAnnotations": {"a": "b"},
@@ -168,9 +183,43 @@ def manifests(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 def test_every_manifest_is_one(manifests: list[dict[str, Any]]) -> None:
     """As Kubernetes' schemas say, without a field that it would drop in silence."""
     for manifest in manifests:
-        if manifest["kind"] not in CUSTOM:
+        if manifest["kind"] in CUSTOM:
+            assert problems(manifest) == []
+        elif manifest["kind"] != UNLIMITED["kind"]:
             kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
         assert manifest["metadata"]["labels"]["app.kubernetes.io/instance"] == "files"
+
+
+def test_custom_kinds_are_checked() -> None:
+    """Each is rendered by a row of the matrix, and its definition notices what is wrong."""
+    manifests = {each["kind"]: each for each in render(MATRIX["everything else"])}
+    assert manifests.keys() >= {"HTTPRoute", "PodMonitor", "ServiceMonitor"} == CUSTOM
+    route, monitor = manifests["HTTPRoute"], manifests["ServiceMonitor"]
+    route["spec"]["rules"][0]["timeouts"]["request"] = "soon"
+    route["spec"]["hostNames"] = []
+    assert sorted(each.partition(":")[0] for each in problems(route)) == [
+        "$.spec",
+        "$.spec.rules[0].timeouts.request",
+    ]
+    del monitor["spec"]["selector"]
+    monitor["spec"]["endpoints"][0]["intervall"] = "1m"
+    assert sorted(each.partition(":")[0] for each in problems(monitor)) == [
+        "$.spec",
+        "$.spec.endpoints[0]",
+    ]
+    manifests["PodMonitor"]["spec"]["podMetricsEndpoints"][0]["interval"] = 30
+    assert len(problems(manifests["PodMonitor"])) == 1
+
+
+def test_a_policy_of_a_gateway() -> None:
+    """It is rendered with the chart's labels, and its names are those of this release."""
+    [policy] = [
+        each for each in render(MATRIX["everything else"]) if each["kind"] == UNLIMITED["kind"]
+    ]
+    [route] = [each for each in render(MATRIX["everything else"]) if each["kind"] == "HTTPRoute"]
+    assert policy["spec"]["targetRef"]["name"] == route["metadata"]["name"]
+    assert policy["spec"]["body"]["maxSize"] == "0"
+    assert route["metadata"]["annotations"] == {"konghq.com/request-buffering": "false"}
 
 
 def test_every_pod_is_confined(manifests: list[dict[str, Any]]) -> None:
