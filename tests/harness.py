@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-__all__ = ["PATIENCE_S", "Server", "poll", "serve"]
+__all__ = ["PATIENCE_S", "Server", "Watched", "on_terminal", "poll", "serve"]
 
 _PATH = Path(__file__).parents[1] / "packages/juststorage-api/tests/integration/serve/conftest.py"
 
@@ -20,5 +20,7 @@ _spec.loader.exec_module(_harness)
 
 PATIENCE_S = _harness.PATIENCE_S
 Server = _harness.Server
+Watched = _harness.Watched
+on_terminal = _harness.on_terminal
 poll = _harness.poll
 serve = _harness.serve

@@ -34,6 +34,7 @@ from juststorage_postgres.testing import (
     postgres_template,
     postgres_url,
 )
+from tests.harness import Watched, on_terminal
 
 __all__ = [
     "empty_postgres_url",
@@ -72,6 +73,10 @@ class Deployment:
             check=False,
             timeout=120,
         )
+
+    def watched(self, *words: str) -> Watched:
+        """Run a command to its end with standard error on a terminal."""
+        return on_terminal(words, cwd=self.directory, env=self.environment)
 
     def done(self, *words: str) -> str:
         """Run a command that succeeds; what it prints."""

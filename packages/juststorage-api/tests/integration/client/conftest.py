@@ -212,6 +212,16 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def watch(environment: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
+    """Runs a command while somebody watches its standard error, or both outputs."""
+
+    def watched(*args: object, stdout_too: bool = False) -> Any:
+        return harness.on_terminal(args, cwd=tmp_path, env=environment, stdout_too=stdout_too)
+
+    return watched
+
+
+@pytest.fixture
 def content() -> bytes:
     """Bytes that take many packets."""
     return bytes(range(251)) * 16_000

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import pty
 import resource
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,25 +189,3 @@ class TestGet:
         assert run("objects", "put", "nothing", "docs/acme/empty").exit_code == 0
         assert run("objects", "get", "docs/acme/empty").exit_code == 0
         assert Path("empty").read_bytes() == b""
-
-    def test_a_bar_on_a_terminal_only(self, start: Any, stored: str) -> None:
-        """Standard error shows progress where it is a terminal, and nothing elsewhere."""
-        assert start("objects", "get", stored, "one").stderr == b""
-        leader, follower = pty.openpty()
-        shown: list[bytes] = []
-
-        def watch() -> None:
-            with contextlib.suppress(OSError):  # how a terminal ends
-                while piece := os.read(leader, 65_536):
-                    shown.append(piece)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        done = start(
-            "objects", "get", stored, "two", capture_output=False, stdout=-3, stderr=follower
-        )
-        os.close(follower)
-        watcher.join()
-        os.close(leader)
-        assert done.returncode == 0
-        assert b"100%" in b"".join(shown) and b"MiB/s" in b"".join(shown)

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import pty
 import queue
 import re
 import signal
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -235,6 +236,51 @@ class Starter:
         assert server.process.stdout.read() == ""
         assert server.lines[0].startswith("juststorage: ")
         return server.lines[0]
+
+
+class Watched(NamedTuple):
+    """A command that ran with standard error, or both outputs, on a terminal."""
+
+    returncode: int
+    stdout: str
+    """Empty where it was on the terminal."""
+    shown: str
+
+    @property
+    def percentages(self) -> list[int]:
+        """What its bar said, one after the other."""
+        return [int(number) for number in re.findall(r"(\d+)%", self.shown)]
+
+
+def on_terminal(
+    words: Sequence[object], *, cwd: Path, env: Mapping[str, str], stdout_too: bool = False
+) -> Watched:
+    """Run `juststorage` with these words while somebody watches, on a pseudo-terminal."""
+    leader, follower = pty.openpty()
+    shown: list[bytes] = []
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while piece := os.read(leader, 65_536):
+                shown.append(piece)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _MAIN, *map(str, words)],
+            cwd=cwd,
+            env={**env, "TERM": "xterm"},
+            stdout=follower if stdout_too else subprocess.PIPE,
+            stderr=follower,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    finally:
+        os.close(follower)
+        watcher.join()
+        os.close(leader)
+    return Watched(done.returncode, (done.stdout or b"").decode(), b"".join(shown).decode())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from click.testing import CliRunner, Result
 
 from juststorage.cli._backup import _counted
 from juststorage.cli._main import juststorage
-from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.usecases import BackupReport, BackupTarget, Damage, RestoreBackup, VerifyBackup
 
 
@@ -138,22 +136,6 @@ def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
     assert result.exit_code == 2 and "backup.contents.backend is not set" in result.stderr
 
 
-def test_a_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """Where nobody watches nothing is drawn; where somebody does, the rate is in it."""
-    with Progress("backup") as bar:
-        bar.expects(10)
-        bar.moved(10)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with Progress("backup") as bar:
-        bar.expects(4096)
-        bar.moved(4096)
-        bar.expects(4096)
-        bar.moved(1)
-    assert "backup" in capsys.readouterr().err
-    with Progress("backup", quiet=True) as bar:
-        bar.expects(4096)
-        bar.moved(4096)
-    assert capsys.readouterr().err == ""
-    assert [readable_bytes(each) for each in (5, 2048, 3 * 2**30)] == ["5 B", "2.0 KiB", "3.0 GiB"]
+def test_how_many_there_are() -> None:
+    """One is one object."""
     assert (_counted({"objects": 1}), _counted({})) == ("1 object", "0 objects")

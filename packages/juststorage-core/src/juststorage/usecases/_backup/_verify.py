@@ -83,6 +83,7 @@ class VerifyBackup:
     async def _page(self, blobs: list[SavedBlob]) -> list[Damage]:
         # The same bytes in two classes are there once.
         sizes = {blob.key.content_hash: blob.size_bytes for blob in blobs}
+        self._watcher.moved(sum(blob.size_bytes for blob in blobs) - sum(sizes.values()))
         damages: list[Damage] = []
 
         async def check(item: tuple[ContentHash, int]) -> None:
