@@ -1,4 +1,4 @@
-"""Build or serve the documentation: `python scripts/site/publish.py build|serve [--port PORT]`."""
+"""Build or serve the documentation, or look at its links: `python scripts/site/publish.py ACT`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import sys
 import threading
 from pathlib import Path
 
+from elsewhere import elsewhere, malformed, unanswered
 from links import complaints
-from tree import ROOT, Unplaced, lay_out
+from tree import ROOT, Unplaced, lay_out, sources
 
 WORK = ROOT / ".site"
 POLL_S = 1.0
@@ -63,6 +64,24 @@ def serve(work: Path, port: int) -> None:
         raise SystemExit(server.returncode)
 
 
+def links(*, external: bool) -> None:
+    """List the links that lead elsewhere, and check their form; `external`: fetch them.
+
+    Raises:
+        SystemExit: Something is wrong; every complaint has been printed.
+    """
+    found = elsewhere(ROOT, sources())
+    wrong = list(malformed(found))
+    if external and not wrong:
+        wrong = unanswered(found)
+    for link, documents in found.items():
+        print(link, *documents, sep="\n    ")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+    said = "answers" if external else "is well formed; nobody was asked: --external does that"
+    print(f"{len(found)} links lead elsewhere, and each {said}")
+
+
 def _generator(act: str) -> list[str]:
     return [sys.executable, "-m", "zensical", act]
 
@@ -77,12 +96,15 @@ def _laid_out(work: Path) -> Path:
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="scripts/docs")
-    parser.add_argument("act", choices=["build", "serve"])
+    parser.add_argument("act", choices=["build", "serve", "links"])
     parser.add_argument("--directory", type=Path, default=WORK, help="where to build it")
     parser.add_argument("--port", type=int, default=8000, help="for serve")
+    parser.add_argument("--external", action="store_true", help="for links: fetch them")
     asked = parser.parse_args()
     if asked.act == "build":
         build(asked.directory.resolve())
+    elif asked.act == "links":
+        links(external=asked.external)
     else:
         serve(asked.directory.resolve(), asked.port)
 
