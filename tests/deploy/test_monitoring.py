@@ -6,14 +6,18 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from juststorage.metrics import SERVICE_FAMILIES
 from juststorage.testing import do_without
+from juststorage_api._meters import _FAMILIES
 from juststorage_postgres.testing import postgres_server, postgres_template
 from tests.harness import poll
 from tests.wire.serving import served
@@ -29,6 +33,8 @@ ALERTS = [
 ]
 PANELS = json.loads((FOLDER / "dashboard.json").read_text())["panels"]
 TARGETS = [(panel["title"], each["expr"]) for panel in PANELS for each in panel["targets"]]
+METRIC = re.compile(r"\b(?:juststorage|http_server)_\w+")
+ON_NO_PANEL: dict[str, str] = {}
 COMPARISON = re.compile(r"\s(?:[<>]=?|==)\s+[\d.* ]+\s*\Z")
 
 
@@ -49,8 +55,8 @@ def scrapes(
     folder = tmp_path_factory.mktemp("monitoring")
     settings = "[metrics]\ncount_interval_s = 0.2\n[gc]\ninterval_s = 0.2\n"
     with served("postgres", request, folder, settings) as service:
-        audit = {"finished_at": 5.0, "findings": 1, "repaired": 1}
-        (folder / "data" / "last-fsck.json").write_text(json.dumps(audit))
+        audit = ["-c", "from juststorage.cli import main; main()", "fsck", "--config"]
+        subprocess.run([sys.executable, *audit, folder / "juststorage.toml"], check=True)
         yield exercised(service)
 
 
@@ -185,7 +191,23 @@ def test_the_alerts_fire_when_they_should(promtool: str) -> None:
 
 
 def test_the_dashboard_is_whole() -> None:
-    """Every panel has a place of its own, and every metric that an operator needs is on one."""
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
-    assert len(set(places)) == len(PANELS) == len({panel["id"] for panel in PANELS})
+    """Each metric of the service is on a panel, or below with the reason why it is on none."""
+    families = {family.name for family in (*_FAMILIES, *SERVICE_FAMILIES) if not family.hidden}
+    text = " ".join(expr for _, expr in TARGETS)
+    named = {re.sub("_(?:bucket|sum|count)$", "", each) for each in METRIC.findall(text)}
+    assert named - families == set(), "no metric of ours"
+    assert families - named == set(ON_NO_PANEL)
+
+
+def test_panels_do_not_cover_each_other() -> None:
+    """Each has an expression, a title of its own, and a place that no other one has."""
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    assert [panel["title"] for panel in PANELS if not panel["targets"]] == []
     assert len({title for title, _ in TARGETS}) == len(PANELS)
+    taken: set[tuple[int, int]] = set()
+    for place in (panel["gridPos"] for panel in PANELS):
+        columns = range(place["x"], place["x"] + place["w"])
+        cells = set(product(columns, range(place["y"], place["y"] + place["h"])))
+        assert columns.stop <= 24
+        assert not taken & cells
+        taken |= cells

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +149,47 @@ def test_the_text_is_what_prometheus_reads(service: Service) -> None:
             assert name is not None
             assert re.sub("_(bucket|sum|count)$", "", name[0]) in {current, name[0]}
             assert name[0].startswith(current)
+
+
+def test_what_an_audit_found_is_told_by_the_service(
+    service: Service, tmp_path: Path, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """A file is damaged on the disk, `juststorage fsck` finds it, and any worker tells so."""
+
+    def audited(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", "from juststorage.cli import main; main()", "fsck", *words]
+        ran = subprocess.run(
+            [*command, "--data-dir", "data"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def told() -> tuple[float | None, float | None]:
+        found = service.scrape()
+        assert ("juststorage_fsck_last_run_time_seconds" in found) is (
+            "juststorage_fsck_findings" in found
+        )
+        return found.get("juststorage_fsck_findings"), found.get("juststorage_fsck_repaired")
+
+    target = "/v1/objects/by-key/docs/acme/damaged"
+    content = os.urandom(100_000)
+    assert service.call("PUT", target, content)[0] == 201
+    assert told() == (None, None), "nobody has looked yet"
+    assert audited("--deep") == (0, "clean\n")
+    eventually(lambda: told() == (0, 0), "the service tells of the first audit")
+    [blob] = (tmp_path / "data/hot").glob(f"??/??/{hashlib.sha256(content).hexdigest()}")
+    blob.chmod(0o600)
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    code, said = audited("--deep")
+    assert code == 1, said
+    assert blob.name in said
+    eventually(lambda: told() == (1, 0), "the service tells of the second audit")
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        service.call("GET", target)
+    assert service.call("PUT", target, content)[0] == 200, "the same bytes heal what a read found"
+    assert audited("--deep") == (0, "clean\n")
+    eventually(lambda: told() == (0, 0), "the service tells of the third audit")

@@ -74,7 +74,13 @@ async def _audit(config: Config, deep: bool, bytes_s: int, repair: bool, as_json
                 for line in _lines(finding):
                     click.echo(line)
         finished_at = runtime.clock.now().timestamp()
-    FsckResult(finished_at=finished_at, findings=found, repaired=repaired).keep(config.data_dir)
+    result = FsckResult(finished_at=finished_at, findings=found, repaired=repaired)
+    if not result.keep(config.data_dir):
+        click.echo(
+            f"juststorage: {config.data_dir} cannot be written, so no metric will show this result;"
+            " name the service's own directory with --data-dir",
+            err=True,
+        )
     return found
 
 

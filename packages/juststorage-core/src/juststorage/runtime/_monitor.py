@@ -46,12 +46,14 @@ class FsckResult(msgspec.Struct, frozen=True, kw_only=True):
     findings: int
     repaired: int
 
-    def keep(self, data_dir: Path) -> None:
-        """Leave it for the service, if the data directory is there and can be written."""
+    def keep(self, data_dir: Path) -> bool:
+        """Leave it for the service. False where there is no data directory that can be written."""
         new = data_dir / f"{_FSCK_FILE}.{os.getpid()}"
         with suppress(OSError):
             new.write_bytes(msgspec.json.encode(self))
             new.replace(data_dir / _FSCK_FILE)
+            return True
+        return False
 
     @classmethod
     def last(cls, data_dir: Path) -> Self | None:

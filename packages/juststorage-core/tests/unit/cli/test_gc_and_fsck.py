@@ -52,6 +52,16 @@ def test_fsck_of_a_clean_store_exits_0(config: str) -> None:
     assert (quiet.exit_code, quiet.stdout) == (0, "")
 
 
+def test_a_result_that_no_metric_will_show_says_so(config: str, tmp_path: Path) -> None:
+    """Where the service's own directory is not there, as on another machine."""
+    command = ["fsck", "--config", config, "--data-dir"]
+    result = CliRunner().invoke(juststorage, [*command, str(tmp_path / "none")])
+    assert (result.exit_code, result.stdout) == (0, "clean\n")
+    assert "no metric will show this result" in result.stderr
+    result = CliRunner().invoke(juststorage, [*command, str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_a_finding_names_who_suffers_and_counts_the_rest() -> None:
     """Ten objects are named, with tenant, namespace and key; the others are a number."""
     named = [

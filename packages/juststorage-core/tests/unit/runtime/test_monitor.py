@@ -129,14 +129,14 @@ async def test_the_last_audit(tmp_path: Path) -> None:
 def test_an_audit_is_kept_in_one_piece(tmp_path: Path) -> None:
     """It takes the place of the one before, and leaves nothing beside it."""
     for findings in (3, 0):
-        FsckResult(finished_at=5.0, findings=findings, repaired=0).keep(tmp_path)
+        assert FsckResult(finished_at=5.0, findings=findings, repaired=0).keep(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["last-fsck.json"]
     assert FsckResult.last(tmp_path) == FsckResult(finished_at=5.0, findings=0, repaired=0)
 
 
 def test_an_audit_that_cannot_be_kept(tmp_path: Path) -> None:
     """A data directory that is not there is no reason for `fsck` to fail."""
-    FsckResult(finished_at=5.0, findings=3, repaired=1).keep(tmp_path / "none")
+    assert not FsckResult(finished_at=5.0, findings=3, repaired=1).keep(tmp_path / "none")
     assert FsckResult.last(tmp_path / "none") is None
 
 
