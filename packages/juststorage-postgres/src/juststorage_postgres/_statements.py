@@ -19,6 +19,10 @@ That the row is there, so that a count down never inserts, is what the foreign k
 estimates. Ids are looked up by `= ANY`, other keys in a LATERAL that cannot be flattened; a status
 is compared inside CASE, where the planner does not see that some partial index would fit: on an
 empty table it would rather walk along that one than find a row by its id.
+
+**Durability** (docs/adr/0030). What answers no client does not wait for the disk: a statement that
+only begins or reserves commits asynchronously, by `_RELAXED`. It is set for the statement's own
+transaction, so that no round trip is spent on it and no pool of connections can leak it.
 """
 
 from __future__ import annotations
@@ -47,6 +51,12 @@ _NEW_ARRAYS: Final = """
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::boolean[], $9::float8[]"""
 
+_RELAXED: Final = "(SELECT set_config('synchronous_commit', 'off', true) AS value) AS relaxed"
+"""Read by a statement, it lets the commit return before its log is on the disk.
+
+The log is written in order, so whatever commits after it, and waits, takes it along.
+"""
+
 BEGIN: Final = f"""
 INSERT INTO objects (
     id, namespace, tenant_id, key, status, storage_class, content_type, metadata,
@@ -55,7 +65,8 @@ INSERT INTO objects (
 SELECT
     id::uuid, namespace, tenant_id, key, 'WRITING', storage_class, content_type, metadata::json,
     now(), now(), claims_key, now() + make_interval(secs => lease_s), 1
-FROM unnest({_NEW_ARRAYS}) AS i {_NEW})
+FROM {_RELAXED}, unnest({_NEW_ARRAYS}) AS i {_NEW})
+WHERE relaxed.value IS NOT NULL
 ORDER BY tenant_id COLLATE "C", namespace COLLATE "C", key COLLATE "C"
 ON CONFLICT DO NOTHING
 RETURNING id::text, created_at"""  # noqa: S608 - every part is ours
@@ -79,7 +90,8 @@ held AS (
 
 # An object whose blob is stored is COMMITTED as it is inserted: for that the blob must be locked
 # before, or a collector could claim it in between. A blob that appears only after our snapshot
-# makes a WRITING object with a locator: the caller commits it without placing anything.
+# makes a WRITING object with a locator: the caller commits it without placing anything. One object
+# that is COMMITTED, and its whole statement waits for the disk.
 BEGIN_RESERVED: Final = f"""
 WITH i AS (
     SELECT * FROM unnest({_NEW_ARRAYS}, $10::text[], $11::bigint[])
@@ -113,7 +125,12 @@ WITH i AS (
     RETURNING id, status, content_hash, storage_class, size_bytes, created_at
 ), {_HELD_BLOBS}
 SELECT made.id::text, made.status, made.created_at, held.locator
-FROM made JOIN held USING (content_hash, storage_class)"""  # noqa: S608
+FROM (
+    SELECT CASE WHEN bool_or(status = 'COMMITTED') THEN 'as set'
+        ELSE set_config('synchronous_commit', 'off', true) END AS value
+    FROM made
+) AS relaxed, made JOIN held USING (content_hash, storage_class)
+WHERE relaxed.value IS NOT NULL"""  # noqa: S608
 
 RESERVE: Final = f"""
 WITH made AS (
@@ -126,7 +143,9 @@ WITH made AS (
         AND o.blob_hash IS NULL
     RETURNING o.id, o.content_hash, o.storage_class, o.size_bytes
 ), {_HELD_BLOBS}
-SELECT made.id::text, held.locator FROM made JOIN held USING (content_hash, storage_class)"""  # noqa: S608
+SELECT made.id::text, held.locator
+FROM {_RELAXED}, made JOIN held USING (content_hash, storage_class)
+WHERE relaxed.value IS NOT NULL"""  # noqa: S608
 
 # A PUT whose key is held is left to the careful way, which moves the holder aside. (EXISTS would be
 # the word, but may be answered from a hash of all holders there are.)
