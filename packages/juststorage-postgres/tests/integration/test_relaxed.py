@@ -69,6 +69,7 @@ def logged(server: LocalServer, url: str) -> Callable[[], AbstractAsyncContextMa
 async def test_a_new_small_upload_waits_for_the_disk_once(
     open_store: OpenStore, url: str, logged: Callable[[], AbstractAsyncContextManager[Log]]
 ) -> None:
+    """Its reservation does not wait, its commit does, and takes the reservation along."""
     async with open_store(url) as store, logged() as log:
         await log.flush()
         reserved = await store.objects.begin_reserved(make_intent(), make_content("s"), lease_s=60)
@@ -81,6 +82,7 @@ async def test_a_new_small_upload_waits_for_the_disk_once(
 async def test_a_large_upload_waits_for_the_disk_once(
     open_store: OpenStore, url: str, logged: Callable[[], AbstractAsyncContextManager[Log]]
 ) -> None:
+    """Neither when it begins nor when it reserves; when it commits."""
     async with open_store(url) as store, logged() as log:
         await log.flush()
         lease = await store.objects.begin(make_intent("large"), lease_s=60)
@@ -123,9 +125,7 @@ async def test_a_reservation_that_a_crash_has_lost_is_told(
     async with open_store(url) as store:
         async with logged() as log:
             await log.flush()
-            reserved = await store.objects.begin_reserved(
-                make_intent("lost"), content, lease_s=60
-            )
+            reserved = await store.objects.begin_reserved(make_intent("lost"), content, lease_s=60)
             assert await log.waits()
             # One of its processes killed, the server forgets what was in memory, and recovers.
             os.kill(log.writer, signal.SIGKILL)
