@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,35 @@ def test_compose_gives_the_service_what_its_configuration_asks_for(compose: dict
     mounts = {volume.partition(":")[2] for volume in server["volumes"]}
     assert set(re.findall(r'root = "([^"]+)"', toml)) <= mounts
     assert {name: server[name] for name in RESTRICTED} == RESTRICTED
+
+
+def written_to() -> set[str]:
+    """Each directory that the service is configured to write to."""
+    config = tomllib.loads((ROOT / "deploy/juststorage.toml").read_text())
+    roots = {config["blobs"][name]["localfs"]["root"] for name in ("hot", "cold")}
+    return {config["data_dir"], *roots}
+
+
+def test_whatever_the_service_writes_to_is_a_volume(compose: dict[str, Any]) -> None:
+    """The root filesystem is read-only: what is no volume cannot be written."""
+    assert {
+        each.partition(":")[2] for each in compose["services"]["server"]["volumes"]
+    } == written_to()
+    for service in ("server", "migrate"):
+        assert compose["services"][service]["read_only"] is True
+
+
+def test_the_image_has_a_directory_of_its_user_for_each_volume() -> None:
+    """A volume takes over the owner of the directory that it is mounted on."""
+    [made] = [text for word, text in instructions(1) if word == "RUN" and "install --dir" in text]
+    options, _, directories = made.partition("install --directory")[2].partition("--mode=0750")
+    assert "--owner=juststorage --group=juststorage" in " ".join(options.split())
+    assert written_to() < set(directories.split())
+    [variables] = [text for word, text in instructions(1) if word == "ENV"]
+    data_dir = re.search(r"JUSTSTORAGE__DATA_DIR=(\S+)", variables)
+    config = tomllib.loads((ROOT / "deploy/juststorage.toml").read_text())
+    assert data_dir is not None
+    assert data_dir[1] == config["data_dir"], "the variable would win over the file"
 
 
 def test_the_image_is_of_this_version(compose: dict[str, Any]) -> None:

@@ -99,6 +99,13 @@ def test_a_damaged_file_is_not_served(serve: Callable[[], Any]) -> None:
 
 
 def test_ready_names_every_part(serve: Callable[[], Any]) -> None:
-    """Database and volumes are asked."""
+    """Database, migrations, volumes and free space are asked; each says how long it took."""
     parts = serve().client.get("/health/ready").json()["parts"]
-    assert {"metadata", "blobs.hot", "blobs.cold"} <= {part["name"] for part in parts}
+    asked = {part["name"] for part in parts if part["latency_ms"] is not None}
+    assert {
+        "metadata",
+        "metadata/migrations",
+        "blobs.hot",
+        "blobs.hot/space",
+        "blobs.cold",
+    } <= asked

@@ -64,6 +64,10 @@ class PostgresMetadataStore(MetadataStore):
                 " run `juststorage migrate up`"
             )
 
+    async def answers(self) -> None:
+        async with self._pool.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
     async def now(self) -> datetime:
         async with self._pool.connection() as connection:
             now: datetime = await connection.fetchval("SELECT clock_timestamp()")

@@ -205,6 +205,7 @@ async def test_a_schema_that_is_taken_away_under_a_service(
     await anyio.to_thread.run_sync(migrator.down, "base")
     with pytest.raises(Unavailable, match="no schema: run `juststorage migrate up`"):
         await store.ping()
+    await store.answers()
     await anyio.to_thread.run_sync(migrator.up)
     await store.ping()
 

@@ -34,6 +34,7 @@ async def test_a_schema_that_is_taken_away_under_a_service(
     SqliteMigrator(how).down("base")
     with pytest.raises(Unavailable, match=r"no schema.*juststorage migrate up"):
         await store.ping()
+    await store.answers()
     SqliteMigrator(how).up()
     await store.ping()
 

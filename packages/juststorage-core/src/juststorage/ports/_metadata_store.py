@@ -58,6 +58,17 @@ class MetadataStore(ABC):
             Unavailable: It does not, or its schema is missing or older; the detail says which.
         """
 
+    async def answers(self) -> None:
+        """Prove that the database answers, whatever schema it has.
+
+        Readiness tells so apart from `ping`: a database that is away, and one whose migrations are
+        still to be run. Concrete, so that a store needs it only where there is a difference.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        await self.ping()
+
     async def now(self) -> datetime | None:
         """The time of day by the clock that this store records with, in UTC.
 

@@ -20,7 +20,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part: a backend that was pinged, or its background work.
 
     Args:
-        name: The instance, or `instance/job` for background work.
+        name: The instance; `instance/what` for its migrations, its space or its background work.
         ok: Whether it can do its work.
         degraded: Whether it can do only a part of it: where there is no room, what is stored is
             read and deleted as ever, and nothing new is taken.

@@ -91,7 +91,7 @@ class Runtime:
 
     async def readiness(self) -> list[Part]:
         """Ask every part whether it can work now. Takes 2 s at most, and raises nothing."""
-        pings = {"metadata": self.metadata.ping}
+        pings = {"metadata": self.metadata.answers, "metadata/migrations": self.metadata.ping}
         pings |= {f"blobs.{name}": store.ping for name, store in self.blobs.items()}
         pings |= {
             f"blobs.{name}/space": partial(need_space, store) for name, store in self.blobs.items()

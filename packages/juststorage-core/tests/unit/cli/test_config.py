@@ -106,6 +106,7 @@ class TestConfig:
         assert result.exit_code == 0
         assert result.output.splitlines() == [
             "metadata: ready",
+            "metadata/migrations: ready",
             "blobs.hot: ready",
             "blobs.hot/space: ready",
         ]
@@ -143,6 +144,7 @@ class TestConfig:
         assert result.exit_code == 1
         assert result.output.splitlines() == [
             "metadata: ready",
+            "metadata/migrations: ready",
             "blobs.hot: the drive is empty",
             "blobs.hot/space: ready",
         ]
@@ -170,7 +172,7 @@ class TestConfig:
         opened = json.loads(run("config", "check", "--config", file, "--open", "--json").stdout)
         assert opened.keys() == told.keys() and opened["backends"] == told["backends"]
         names = [each["name"] for each in opened["parts"]]
-        assert names == ["metadata", "blobs.hot", "blobs.hot/space"]
+        assert names == ["metadata", "metadata/migrations", "blobs.hot", "blobs.hot/space"]
 
     def test_all_mistakes_are_in_one_document(self, run: Run, file: str) -> None:
         """A sentence each, as on standard error, with the code that all of them have."""

@@ -16,7 +16,7 @@ class TestReadiness:
         """Every store is asked, in order, and its time is told."""
         async with open_runtime(config, plugins=[story], discover=False) as runtime:
             parts = await runtime.readiness()
-        stores = ["metadata", "blobs.hot", "blobs.cold"]
+        stores = ["metadata", "metadata/migrations", "blobs.hot", "blobs.cold"]
         assert [part.name for part in parts] == [*stores, "blobs.hot/space", "blobs.cold/space"]
         assert all(part.ok and part.detail is None for part in parts)
         assert all(part.latency_ms is not None and part.latency_ms >= 0 for part in parts)
@@ -36,7 +36,8 @@ class TestReadiness:
             cast("Any", unwrap(runtime.metadata)).ping = raiser(OSError("/x"))
             details = {part.name: part.detail for part in await runtime.readiness()}
         assert details == {
-            "metadata": "metadata: ping failed unexpectedly",
+            "metadata": "metadata: answers failed unexpectedly",
+            "metadata/migrations": "metadata: ping failed unexpectedly",
             "blobs.hot": "the volume is read-only",
             "blobs.cold": "no answer within 0.01 s",
             "blobs.hot/space": None,
