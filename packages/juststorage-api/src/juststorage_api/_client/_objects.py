@@ -144,8 +144,8 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     epilog="\b\nExamples:\n  juststorage objects put report.pdf docs/acme/2026/report.pdf\n"
     "  pg_dump db | juststorage objects put - docs/acme/db.sql --storage-class cold\n"
     "  juststorage objects put new.json docs/acme/state.json --if-match sha256:1b4f...\n\n"
-    "A file is sent again when the connection breaks, and stored once all the same; what comes\n"
-    f"from a pipe cannot be sent again.\n\n{EXIT_CODES}"
+    "A file is sent again, as a whole, when the connection breaks, and stored once all the same;\n"
+    f"what comes from a pipe cannot be sent again.\n\n{EXIT_CODES}"
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("target", metavar="NAMESPACE/TENANT/KEY", type=TARGET)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
@@ -13,6 +15,7 @@ import msgspec
 from juststorage import errors
 from juststorage.cli import fail
 from juststorage.errors import (
+    BlobMissing,
     Conflict,
     Denied,
     Invalid,
@@ -78,12 +81,26 @@ def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
     if request_id := response.headers.get("x-request-id"):
         detail += f" (request {_readable(request_id)})"
     kind = _kind(_KINDS.get(status, Invalid if status < 500 else JustStorageError), said)
-    wait = response.headers.get("retry-after", "")
-    return kind(detail, retry_after_s=int(wait) if wait.isdigit() else None)
+    return kind(detail, retry_after_s=_seconds(response.headers.get("retry-after", "")))
+
+
+def _seconds(retry_after: str) -> float | None:
+    """What `Retry-After` says, in either of its forms (RFC 9110); None where it says nothing."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        until = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
 def _kind(family: type[JustStorageError], said: dict[str, Any]) -> type[JustStorageError]:
     """The error of a family that has the code which the server says; else the family itself."""
+    if family is JustStorageError:  # which all of them are
+        return BlobMissing if said.get("code") == BlobMissing.code else family
     for name in errors.__all__:
         each: type[JustStorageError] = getattr(errors, name)
         if issubclass(each, family) and family.code != each.code == said.get("code"):

@@ -51,7 +51,7 @@ class Patience:
         self._turns = 0
 
     def wait(self, error: JustStorageError) -> None:
-        """Wait before the next try.
+        """Wait before the next try: as long as the server says, and longer from try to try.
 
         Raises:
             JustStorageError: `error`, where there should be none: it has taken too long, or the
@@ -59,7 +59,8 @@ class Patience:
         """
         self.tries += 1
         pause = min(_PAUSE_MAX_S, _PAUSE_S * 2**self._turns) * random.uniform(0.5, 1)  # noqa: S311
-        pause = max(pause, float(error.fields.get("retry_after_s") or 0))
+        # Later than it was told, by a little: others were told the same.
+        pause += float(error.fields.get("retry_after_s") or 0)
         self._turns += 1
         if not self._known() or time.monotonic() + pause > self._until or self._stop.wait(pause):
             raise error

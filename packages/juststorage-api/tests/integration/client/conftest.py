@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Network:
         address: Of the server.
         plan: For each connection in turn, the bytes of answers after which it is cut; those beyond
             the plan hold. 0 cuts a connection when it begins.
+        uploads: The same for the bytes of requests.
+        lose: An answer with these bytes never arrives, once: its connection is cut instead.
         on_cut: Called before each cut.
         on_first: Called once, when the first answer has left the server and has not yet arrived.
         damage: Which byte of each connection's answers is turned on the way.
@@ -47,16 +49,22 @@ class Network:
         address: tuple[str, int],
         plan: list[int],
         *,
+        uploads: Sequence[int] = (),
+        lose: bytes | None = None,
         on_cut: Callable[[], object] = lambda: None,
         on_first: Callable[[], object] | None = None,
         damage: int | None = None,
     ) -> None:
         self._address = address
         self._plan = plan
+        self._uploads = uploads
+        self._lose = lose
         self._on_cut = on_cut
         self._on_first = on_first
         self._damage = damage
         self.connections = 0
+        self.sent: list[int] = []
+        """The bytes of requests of each connection that came to the server."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -69,21 +77,27 @@ class Network:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            limit = self._plan[self.connections] if self.connections < len(self._plan) else None
+            number = self.connections
+            limit = self._plan[number] if number < len(self._plan) else None
+            sent_limit = self._uploads[number] if number < len(self._uploads) else None
             self.connections += 1
+            self.sent.append(0)
             server = socket.create_connection(self._address, timeout=PATIENCE_S)
             client.settimeout(PATIENCE_S)
             self._open += [client, server]
-            for source, sink, end in ((client, server, None), (server, client, limit)):
+            for source, sink, end in ((client, server, sent_limit), (server, client, limit)):
+                of = number if sink is server else None
                 thread = threading.Thread(
-                    target=self._carry, args=(source, sink, end, sink is client), daemon=True
+                    target=self._carry, args=(source, sink, end, of), daemon=True
                 )
                 self._threads.append(thread)
                 thread.start()
 
     def _carry(
-        self, source: socket.socket, sink: socket.socket, limit: int | None, answers: bool
+        self, source: socket.socket, sink: socket.socket, limit: int | None, number: int | None
     ) -> None:
+        """Carry one direction: requests of the connection with this number, or answers."""
+        answers = number is None
         carried = 0
         try:
             while limit is None or carried < limit:
@@ -98,8 +112,14 @@ class Network:
                     data = (
                         data[:at] + bytes(255 - byte for byte in data[at : at + 1]) + data[at + 1 :]
                     )
+                if answers and self._lose is not None and self._lose in data:
+                    self._lose = None
+                    self._on_cut()
+                    break
                 sink.sendall(data)
                 carried += len(data)
+                if number is not None:
+                    self.sent[number] = carried
             else:
                 self._on_cut()
         except OSError:
@@ -130,6 +150,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     finally:
         for each in starter.servers:
             each.end()
+
+
+@pytest.fixture(name="harness")
+def servers() -> Any:
+    """What starts servers."""
+    return harness
 
 
 @pytest.fixture
