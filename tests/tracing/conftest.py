@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from juststorage.testing.fixtures import *  # noqa: F403
+from juststorage_objectstore.testing import s3_bucket, s3_server
 from juststorage_postgres.testing import *  # noqa: F403
 from tests.harness import serve
 from tests.tracing.receiver import Receiver, receiving
 
-__all__ = ["receiver", "serve"]
+__all__ = ["receiver", "s3_bucket", "s3_server", "serve"]
 
 
 @pytest.fixture

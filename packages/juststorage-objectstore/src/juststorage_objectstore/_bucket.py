@@ -16,6 +16,7 @@ import obstore
 
 from juststorage.domain import Locator
 from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage_objectstore._calls import Call, Calls
 from juststorage_objectstore._errors import DRIVER_ERRORS, translate
 from juststorage_objectstore._settings import Store
 
@@ -31,8 +32,9 @@ _ABORT_S = 10.0
 class Bucket:
     """Objects by name. Raises `NotFound`, `StorageFull` and `Unavailable`, nothing else."""
 
-    def __init__(self, store: Store, *, deadline_s: float) -> None:
+    def __init__(self, store: Store, calls: Calls, *, deadline_s: float) -> None:
         self._store = store
+        self._calls = calls
         self._deadline_s = deadline_s
 
     @contextmanager
@@ -46,9 +48,15 @@ class Bucket:
         except DRIVER_ERRORS as error:
             raise translate(error) from error
 
+    @contextmanager
+    def call(self, what: Call) -> Iterator[None]:
+        """The limits of a call that begins something at the store, and a span of it."""
+        with self._calls(what), self.limits():
+            yield
+
     async def put(self, name: str, data: bytes) -> None:
         """Write an object in one request."""
-        with self.limits():
+        with self.call("put"):
             await obstore.put_async(self._store, name, data, use_multipart=False)
 
     def writer(self, name: str, *, part_bytes: int, parts_at_once: int) -> Writer:
@@ -61,19 +69,19 @@ class Bucket:
     async def size(self, name: str) -> int | None:
         """The size of an object, None for none."""
         try:
-            with self.limits():
+            with self.call("head"):
                 return (await obstore.head_async(self._store, name))["size"]
         except NotFound:
             return None
 
     async def get(self, name: str, start: int, end: int) -> GetResult:
         """The beginning of an answer with these bytes, or with fewer where the object ends."""
-        with self.limits():
+        with self.call("get"):
             return await obstore.get_async(self._store, name, options={"range": (start, end)})
 
     async def get_whole(self, name: str) -> GetResult:
         """The beginning of an answer with all bytes."""
-        with self.limits():
+        with self.call("get"):
             return await obstore.get_async(self._store, name)
 
     async def pieces(self, result: GetResult, piece_bytes: int) -> AsyncIterator[bytes]:
@@ -90,7 +98,7 @@ class Bucket:
     async def delete(self, names: Sequence[str]) -> None:
         """Delete objects in as few requests as the store knows. Absent ones are fine."""
         try:
-            with self.limits():
+            with self.call("delete"):
                 await obstore.delete_async(self._store, list(names))
         except NotFound:
             if len(names) > 1:  # of the others nobody knows
@@ -111,7 +119,7 @@ class Bucket:
         stream = obstore.list(self._store, prefix, offset=after, chunk_size=page)
         begin, last = after or "", ""
         while True:
-            with self.limits():
+            with self.call("list"):
                 try:
                     found = await anext(stream)
                 except StopAsyncIteration:
@@ -140,7 +148,7 @@ class Writer:
         """Send what is left, and make the object."""
         assert self._file is not None, "closed"
         file, self._file = self._file, None
-        with self._bucket.limits():
+        with self._bucket.call("complete"):
             await file.close()
 
     async def abort(self) -> None:

@@ -12,7 +12,7 @@ import itertools
 import os
 import ssl
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
@@ -24,6 +24,7 @@ import anyio.to_thread
 
 from juststorage.domain import Locator
 from juststorage.errors import NotFound, Unavailable
+from juststorage_objectstore._calls import Call, Calls
 from juststorage_objectstore._errors import Refused
 from juststorage_objectstore._options import ObjectStoreOptions
 from juststorage_objectstore._settings import environment_credentials, parse_url, trusted
@@ -58,7 +59,9 @@ class Multiparts:
         timeout_s: float,
         retries: int,
         tls: ssl.SSLContext | None,
+        calls: Calls | None = None,
     ) -> None:
+        self._calls = calls
         self._url = urlsplit(base)
         self._prefix = f"{prefix}/" if prefix else ""
         self._region = region
@@ -86,23 +89,31 @@ class Multiparts:
 
     async def _page(self, query: dict[str, str]) -> bytes:
         try:
-            return await self._send("GET", "", query)
+            return await self._send("list_uploads", "GET", "", query)
         except _Rejected:
             # versitygw gives a marker of uploads that it does not take back.
             if "upload-id-marker" not in query:
                 raise
             del query["upload-id-marker"]
-            return await self._send("GET", "", query)
+            return await self._send("list_uploads", "GET", "", query)
 
     async def abort(self, locator: Locator, upload: str) -> None:
         """Drop the parts of an upload; one that is completed or absent stays as it is."""
         try:
-            await self._send("DELETE", self._prefix + locator, {"uploadId": upload})
+            query = {"uploadId": upload}
+            await self._send("abort_upload", "DELETE", self._prefix + locator, query)
         except NotFound:
             return
 
-    async def _send(self, method: str, key: str, query: dict[str, str]) -> bytes:
-        send = partial(self._exchange, method, key, query)
+    async def _send(self, call: Call, method: str, key: str, query: dict[str, str]) -> bytes:
+        if self._calls is None:
+            return await self._attempts(partial(self._exchange, method, key, query, {}))
+        with self._calls(call):
+            # The signature does not cover them.
+            send = partial(self._exchange, method, key, query, self._calls.headers())
+            return await self._attempts(send)
+
+    async def _attempts(self, send: Callable[[], bytes]) -> bytes:
         # Both calls may be repeated: a list asks, and an abort has the same end. A server answers
         # 500 where a part of a dead client arrives while its upload is being dropped.
         for attempt in itertools.count():
@@ -117,7 +128,9 @@ class Multiparts:
                 await anyio.sleep(_PAUSE_S * 2**attempt)
         raise AssertionError("there is always another attempt, or an end")
 
-    def _exchange(self, method: str, key: str, query: dict[str, str]) -> bytes:
+    def _exchange(
+        self, method: str, key: str, query: dict[str, str], more: Mapping[str, str]
+    ) -> bytes:
         host = self._url.netloc
         path = quote(f"{self._url.path.rstrip('/')}/{key}", safe="/-_.~")
         headers = signed_headers(
@@ -131,7 +144,7 @@ class Multiparts:
         )
         connection = self._connection(host)
         try:
-            connection.request(method, f"{path}?{query_string(query)}", headers=headers)
+            connection.request(method, f"{path}?{query_string(query)}", headers={**headers, **more})
             answer = connection.getresponse()
             body = answer.read(_ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
@@ -185,7 +198,7 @@ def _parsed(body: bytes) -> tuple[list[tuple[str, str, datetime]], tuple[str, st
     return uploads, (key, upload)
 
 
-def find_multiparts(options: ObjectStoreOptions) -> Multiparts | None:
+def find_multiparts(options: ObjectStoreOptions, calls: Calls | None = None) -> Multiparts | None:
     """What lists and aborts, where the store is S3 and the access key is known."""
     place = parse_url(options.url)
     if place.scheme != "s3":
@@ -213,6 +226,7 @@ def find_multiparts(options: ObjectStoreOptions) -> Multiparts | None:
         credentials=credentials,
         timeout_s=options.timeout_s,
         retries=options.retries,
+        calls=calls,
         tls=ssl.create_default_context(cadata=trusted(options)) if "https" in base[:5] else None,
     )
 

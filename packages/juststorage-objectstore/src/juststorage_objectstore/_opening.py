@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from juststorage.errors import Misconfigured, StorageFull, Unavailable
 from juststorage.plugins import OpenContext
 from juststorage_objectstore._bucket import Bucket
+from juststorage_objectstore._calls import Calls
 from juststorage_objectstore._errors import NoBucket, Refused
 from juststorage_objectstore._multiparts import find_multiparts
 from juststorage_objectstore._options import ObjectStoreOptions
@@ -31,10 +32,11 @@ async def open_store(
     where = f"{context.instance}: {options.url}"
     try:
         client = make_store(options)
-        multiparts = find_multiparts(options)
+        calls = Calls(options, context)
+        multiparts = find_multiparts(options, calls)
     except Misconfigured as error:
         raise Misconfigured(f"{context.instance}: {error}") from error.__cause__
-    bucket = Bucket(client, deadline_s=options.deadline_s)
+    bucket = Bucket(client, calls, deadline_s=options.deadline_s)
     store = ObjectBlobStore(bucket, multiparts, options, context.storage_class, context.clock)
     try:
         await store.probe()

@@ -199,8 +199,8 @@ async def test_more_uploads_than_a_page(
     assert multiparts is not None
     send = multiparts._send
 
-    async def send_small(method: str, key: str, query: dict[str, str]) -> bytes:
-        return await send(method, key, {**query, "max-uploads": "2"})
+    async def send_small(call: Any, method: str, key: str, query: dict[str, str]) -> bytes:
+        return await send(call, method, key, {**query, "max-uploads": "2"})
 
     monkeypatch.setattr(multiparts, "_send", send_small)
     uploads = [await store.stage(ObjectId.new()) for _ in range(5)]

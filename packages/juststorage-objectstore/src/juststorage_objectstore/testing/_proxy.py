@@ -47,7 +47,8 @@ class _Request:
 class FaultyProxy:
     """Passes on what no rule is for. Made by `faulty_proxy`; may be told at any time.
 
-    `seen` has a line for each request, such as `PUT /bucket/key`.
+    `seen` has a line for each request, such as `PUT /bucket/key`, and `fields` its header
+    fields, by lower-case names.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -56,6 +57,7 @@ class FaultyProxy:
         self._rules: list[_Rule] = []
         self._late: list[_Request] = []
         self.seen: list[str] = []
+        self.fields: list[dict[str, str]] = []
         self.held = threading.Event()
         self.endpoint = ""
 
@@ -128,6 +130,7 @@ class FaultyProxy:
         """The rule that this request meets; it is used up by that."""
         with self._lock:
             self.seen.append(f"{request.method} {request.path}")
+            self.fields.append({name.lower(): value for name, value in request.headers})
             for rule in self._rules:
                 if rule.method != request.method or not rule.match.search(request.path):
                     continue
