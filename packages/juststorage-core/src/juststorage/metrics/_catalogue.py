@@ -49,7 +49,7 @@ SERVICE_FAMILIES: Final = (
         name="juststorage_monitor_due_seconds",
         text="When the next look is due, on the monotonic clock of the machine.",
         kind="gauge",
-        labels=(("what", ("space", "totals", "read_only")),),
+        labels=(("what", ("space", "totals", "stored", "read_only")),),
         common=True,
         hidden=True,
     ),
@@ -104,7 +104,14 @@ SERVICE_FAMILIES: Final = (
         "juststorage_dedup_ratio",
         "Logical by physical bytes; below 1 while garbage waits to be collected.",
     ),
-    _gauge("juststorage_counted_time_seconds", "When objects and bytes were counted, since 1970."),
+    _gauge(
+        "juststorage_counted_time_seconds",
+        "When objects and logical bytes were counted, since 1970.",
+    ),
+    _gauge(
+        "juststorage_stored_counted_time_seconds",
+        "When contents and physical bytes were counted, since 1970; exact as of then.",
+    ),
     _gauge("juststorage_volume_total_bytes", "Size of the volume of a storage class.", _CLASS),
     _gauge(
         "juststorage_volume_free_bytes",

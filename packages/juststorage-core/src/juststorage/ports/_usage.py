@@ -135,7 +135,8 @@ class UsageRepository(ABC):
         """What all tenants have together: for those who run the service, not for clients.
 
         Exact, as `of` is. Without `physical` it costs as much as there are tenants and namespaces,
-        however many objects there are; with it, every blob row is looked at.
+        however many objects there are; with it, every blob row is looked at, in the background and
+        by one process at a time: a store gives that as long as it takes, 10 minutes at most.
         """
 
     @abstractmethod

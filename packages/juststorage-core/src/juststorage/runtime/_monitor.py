@@ -7,7 +7,6 @@ Of several workers one asks for what is the whole instance's, whoever comes firs
 from __future__ import annotations
 
 import logging
-import math
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -31,6 +30,9 @@ _TICK_S: Final = 1.0
 _SPACE_S: Final = 10.0
 _REST: Final = 20
 """A count of the whole store is followed by a pause of this many times what it took."""
+
+_COUNT_S_MAX: Final = 900.0
+"""For how long nobody else begins to count every content: more than a store gives it."""
 
 _DAMAGE: Final = "juststorage_damage_found_total"
 _LAG: Final = "juststorage_event_loop_lag_seconds"
@@ -100,13 +102,27 @@ class Monitor:
             if self._takes("space", _SPACE_S):
                 await self._look_at_space()
                 self._look_at_fsck()
-            if self._interval_s and self._takes("totals", self._interval_s):
-                began = clock.monotonic()
-                await self._count()
-                self._postpone("totals", max(self._interval_s, _REST * (clock.monotonic() - began)))
             due = clock.monotonic() + _TICK_S
             await clock.sleep(_TICK_S)
             self._note_lag(max(0.0, clock.monotonic() - due))
+
+    async def count_forever(self) -> NoReturn:
+        """Count, again and again; apart from the looks, because that of every content lasts.
+
+        What somebody counts, nobody else counts meanwhile: of the workers, one.
+        """
+        clock = self._clock
+        while True:
+            for what, count, alone_s in (
+                ("totals", self._count, self._interval_s),
+                ("stored", self._count_stored, _COUNT_S_MAX),
+            ):
+                if self._interval_s and self._takes(what, max(self._interval_s, alone_s)):
+                    began = clock.monotonic()
+                    await count()
+                    took_s = clock.monotonic() - began
+                    self._postpone(what, max(self._interval_s, _REST * took_s))
+            await clock.sleep(_TICK_S)
 
     # -- whose turn it is -----------------------------------------------------------------------
 
@@ -154,32 +170,40 @@ class Monitor:
         self._sheet.set_common("juststorage_fsck_findings", result.findings)
         self._sheet.set_common("juststorage_fsck_repaired", result.repaired)
 
-    async def _totals(self) -> Totals | None:
-        for physical in (True, False):
-            try:
-                return await self._metadata.usage.totals(physical=physical)
-            except JustStorageError as error:
-                # Too many contents to look at each in a statement's time; or no database.
-                _log.debug("totals_unknown", extra={"physical": physical}, exc_info=error)
+    async def _totals(self, *, physical: bool) -> Totals | None:
+        try:
+            return await self._metadata.usage.totals(physical=physical)
+        except JustStorageError as error:
+            # No database; or too many contents to look at each in the time that there is for it.
+            _log.debug("totals_unknown", extra={"physical": physical}, exc_info=error)
         return None
 
-    async def _count(self) -> None:
-        totals = await self._totals()
+    async def _count_stored(self) -> None:
+        """Count every content. What cannot be counted stays as it was, with the time it was so."""
+        totals = await self._totals(physical=True)
         if totals is None:
             return
         put: Callable[..., Any] = self._sheet.set_common
-        logical, physical = 0, 0.0
+        logical = physical = 0
+        for part in totals.parts:
+            if part.blobs is None or part.physical_bytes is None:
+                return
+            put("juststorage_blobs", part.blobs, part.storage_class)
+            put("juststorage_physical_bytes", part.physical_bytes, part.storage_class)
+            logical += part.logical_bytes
+            physical += part.physical_bytes
+        # Of one moment, both.
+        put("juststorage_dedup_ratio", logical / physical if physical else 1.0)
+        put("juststorage_stored_counted_time_seconds", self._clock.now().timestamp())
+
+    async def _count(self) -> None:
+        totals = await self._totals(physical=False)
+        if totals is None:
+            return
+        put: Callable[..., Any] = self._sheet.set_common
         for part in totals.parts:
             put("juststorage_objects", part.objects, part.storage_class)
             put("juststorage_logical_bytes", part.logical_bytes, part.storage_class)
-            # NaN: not shown. A count that is out of date would look like one that is not.
-            blobs = math.nan if part.blobs is None else part.blobs
-            stored = math.nan if part.physical_bytes is None else part.physical_bytes
-            put("juststorage_blobs", blobs, part.storage_class)
-            put("juststorage_physical_bytes", stored, part.storage_class)
-            logical += part.logical_bytes
-            physical += stored
-        put("juststorage_dedup_ratio", logical / physical if physical else 1.0)
         put("juststorage_tenants", totals.tenants)
         now = self._clock.now()
         since = totals.garbage_since

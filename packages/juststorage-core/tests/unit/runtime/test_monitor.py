@@ -65,14 +65,15 @@ async def test_what_is_stored(tmp_path: Path) -> None:
 
 
 async def test_contents_that_are_too_many_to_be_looked_at() -> None:
-    """What is cheap to count is shown all the same, and what is not is not shown as it was."""
+    """What is cheap to count goes on; the rest stays as it was, with the time of that."""
     table, clock = Table(SERVICE_FAMILIES), FakeClock()
     config = CONFIG | {"metrics": {"count_interval_s": 5}}
     async with open_runtime(config, clock=clock, sheet=table.worker(0)) as runtime:
         await store_object(runtime.metadata, make_intent("a"), make_content("12345"))
         for _ in range(6):
             await until_looked(clock)
-        assert values(table)['juststorage_blobs{storage_class="hot"}'] == 1
+        before = values(table)
+        assert before['juststorage_blobs{storage_class="hot"}'] == 1
         usage = cast("Any", unwrap(runtime.metadata)).usage
         whole = usage.totals
 
@@ -87,8 +88,46 @@ async def test_contents_that_are_too_many_to_be_looked_at() -> None:
             await until_looked(clock)
         found = values(table)
     assert found['juststorage_objects{storage_class="hot"}'] == 2
-    assert 'juststorage_blobs{storage_class="hot"}' not in found
-    assert "juststorage_dedup_ratio" not in found
+    for name in (
+        'juststorage_blobs{storage_class="hot"}',
+        'juststorage_physical_bytes{storage_class="hot"}',
+        "juststorage_dedup_ratio",
+        "juststorage_stored_counted_time_seconds",
+    ):
+        assert found[name] == before[name]
+    assert found["juststorage_counted_time_seconds"] > before["juststorage_counted_time_seconds"]
+
+
+async def test_a_count_that_lasts_holds_nothing_up() -> None:
+    """Neither the looks of the monitor nor the cheap counts; and no other worker begins one."""
+    table, clock = Table(SERVICE_FAMILIES, workers=2), FakeClock()
+    config = CONFIG | {"metrics": {"count_interval_s": 5}}
+    asked, done = 0, anyio.Event()
+    async with open_runtime(config, clock=clock, sheet=table.worker(0)) as runtime:
+        usage = cast("Any", unwrap(runtime.metadata)).usage
+        whole = usage.totals
+
+        async def totals(*, physical: bool) -> Any:
+            nonlocal asked
+            if physical:
+                asked += 1
+                await done.wait()
+            return await whole(physical=physical)
+
+        usage.totals = totals
+        async with open_runtime(config, clock=clock, sheet=table.worker(1)) as other:
+            cast("Any", unwrap(other.metadata)).usage.totals = totals
+            await store_object(runtime.metadata, make_intent("a"), make_content("12345"))
+            for _ in range(30):
+                await until_looked(clock)
+            found = values(table)
+            assert asked == 1
+            assert found['juststorage_objects{storage_class="hot"}'] == 1
+            assert found["juststorage_event_loop_lag_seconds_count"] >= 29
+            assert "juststorage_stored_counted_time_seconds" not in found
+            done.set()
+            await until_looked(clock)
+            assert "juststorage_stored_counted_time_seconds" in values(table)
 
 
 async def test_collections_are_counted() -> None:
