@@ -167,6 +167,22 @@ def test_what_compose_names_is_there(compose: dict[str, Any]) -> None:
     assert (COMPOSE.parent / build["context"] / build["dockerfile"]).resolve() == DOCKERFILE
 
 
+def test_every_image_can_be_given_a_digest(compose: dict[str, Any]) -> None:
+    """By the names that the documentation has, and the tags are the same wherever they are."""
+    [tag] = re.findall(r"^ARG PYTHON=(\S+)$", DOCKERFILE.read_text(), re.M)
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.M)
+    assert bases == ["${PYTHON}", "${PYTHON}"]
+    assert compose["services"]["server"]["build"]["args"] == {"PYTHON": f"${{PYTHON_IMAGE:-{tag}}}"}
+    named = {each["image"] for each in compose["services"].values() if "build" not in each}
+    [postgres] = named
+    found = re.fullmatch(r"\$\{POSTGRES_IMAGE:-(postgres:\S+)\}", postgres)
+    assert found is not None
+    text = (ROOT / "deploy" / "README.md").read_text()
+    for name, image in (("PYTHON_IMAGE", tag), ("POSTGRES_IMAGE", found[1])):
+        assert f"export {name}={image}@$(digest {image})" in text
+    assert '--build-arg PYTHON="$PYTHON_IMAGE"' in text
+
+
 def test_compose_gives_the_service_what_its_configuration_asks_for(compose: dict[str, Any]) -> None:
     """Each secret file of juststorage.toml is mounted, and each volume's root; nothing else."""
     toml = (ROOT / "deploy" / "juststorage.toml").read_text()

@@ -22,7 +22,7 @@ GENERATED = {
 }
 # Added to only by somebody who has tried to have it run.
 NOT_RUN = {
-    "deploy/README.md": 1,
+    "deploy/README.md": 2,
     "docs/plugins/publishing.md": 1,
     "docs/plugins/versions.md": 1,
     "docs/reliability.md": 1,
