@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
@@ -107,21 +107,26 @@ class Monitor:
             self._note_lag(max(0.0, clock.monotonic() - due))
 
     async def count_forever(self) -> NoReturn:
-        """Count, again and again; apart from the looks, because that of every content lasts.
+        """Count what costs the same however many there are, again and again."""
+        await self._repeat("totals", self._count, self._interval_s)
+
+    async def count_stored_forever(self) -> NoReturn:
+        """Count every content, again and again; apart from all else, because that lasts.
 
         What somebody counts, nobody else counts meanwhile: of the workers, one.
         """
+        await self._repeat("stored", self._count_stored, max(self._interval_s, _COUNT_S_MAX))
+
+    async def _repeat(
+        self, what: str, count: Callable[[], Awaitable[None]], alone_s: float
+    ) -> NoReturn:
         clock = self._clock
         while True:
-            for what, count, alone_s in (
-                ("totals", self._count, self._interval_s),
-                ("stored", self._count_stored, _COUNT_S_MAX),
-            ):
-                if self._interval_s and self._takes(what, max(self._interval_s, alone_s)):
-                    began = clock.monotonic()
-                    await count()
-                    took_s = clock.monotonic() - began
-                    self._postpone(what, max(self._interval_s, _REST * took_s))
+            if self._interval_s and self._takes(what, alone_s):
+                began = clock.monotonic()
+                await count()
+                took_s = clock.monotonic() - began
+                self._postpone(what, max(self._interval_s, _REST * took_s))
             await clock.sleep(_TICK_S)
 
     # -- whose turn it is -----------------------------------------------------------------------

@@ -275,7 +275,8 @@ class Opening:
         logger = logging.getLogger("juststorage.monitor")
         supervisor = Supervisor(_MONITOR, self._tasks, self.clock, logger, self._fatal)
         supervisor("look at the service", monitor.run)
-        supervisor("count what is stored", monitor.count_forever)
+        supervisor("count objects", monitor.count_forever)
+        supervisor("count what is stored", monitor.count_stored_forever)
         self._supervisors[_MONITOR] = supervisor
         supervisor.start()
 
