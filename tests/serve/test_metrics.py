@@ -104,6 +104,8 @@ def test_what_is_stored(
         assert service.call("PUT", f"/v1/objects/by-key/ns/t{number}/k", b"same")[0] == 201
     hot = 'juststorage_{}{{storage_class="hot"}}'
     eventually(lambda: service.scrape().get(hot.format("objects")) == 5, "they are counted")
+    # Apart, because it takes longer where there are many.
+    eventually(lambda: service.scrape().get("juststorage_dedup_ratio") == 5, "and their contents")
     found = service.scrape()
     assert found[hot.format("logical_bytes")] == 20
     assert found[hot.format("blobs")] == 1
@@ -123,7 +125,7 @@ def test_read_only_mode_of_all_workers(
     connection = http.client.HTTPConnection(*service.server.address, timeout=30)
     fields = {"X-API-Key": service.key, "Content-Type": "application/json"}
     connection.request("POST", "/v1/admin/read-only", body=b'{"read_only": true}', headers=fields)
-    assert connection.getresponse().read() == b'{"read_only":true}'
+    assert connection.getresponse().read() == b'{"read_only":true,"everywhere":true}'
     connection.close()
     assert {put() for _ in range(20)} == {503}
     os.kill(service.server.children()[0], signal.SIGKILL)
