@@ -35,12 +35,15 @@ class Client:
         ports: Servers that it may talk to.
         pool: The contents that all clients choose from.
         chance: Its own, for repeatable choices.
+        may_expire: Whether an upload may be told that it has expired: the database may crash and
+            forget a reservation, which nobody was promised.
     """
 
     name: str
     ports: Sequence[int]
     pool: Sequence[bytes]
     chance: random.Random
+    may_expire: bool = False
     journal: Journal = field(default_factory=Journal)
     counts: Counter[str] = field(default_factory=Counter)
     problem: BaseException | None = None
@@ -138,6 +141,8 @@ class Client:
             self.counts[f"{what}s"] += 1
         elif answer[0] == 503:
             self.counts[f"{what}s answered 503"] += 1
+        elif self.may_expire and answer[0] == 409 and b"upload_expired" in answer[1]:
+            self.counts[f"{what}s told that they have expired"] += 1
         else:
             raise Broken(f"{what} answers {answer[0]}: {answer[1][:300]!r}")
 

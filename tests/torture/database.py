@@ -108,7 +108,8 @@ def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
     pool = contents(run.chance, 12)
     ports = [service.port for service in services]
     return [
-        Client(f"c{n}", ports, pool, random.Random(run.chance.random())) for n in range(clients)
+        Client(f"c{n}", ports, pool, random.Random(run.chance.random()), may_expire=True)
+        for n in range(clients)
     ]
 
 
