@@ -122,7 +122,7 @@ def _die(made: Rig, doing: Deed, number: int) -> bool:
     if not doing.act():
         raise Broken(f"it does not work afterwards: {made.logged()}")
     settle(made.store, journal=made.journal, service=made.service)
-    _forget(made, keep=12)
+    _forget(made, keep=4)
     return died
 
 
