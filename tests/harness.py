@@ -19,6 +19,7 @@ _harness = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_harness)
 
 PATIENCE_S = _harness.PATIENCE_S
+SECRETS = _harness.SECRETS
 Server = _harness.Server
 Watched = _harness.Watched
 on_terminal = _harness.on_terminal

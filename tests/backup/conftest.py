@@ -35,6 +35,7 @@ from juststorage_postgres.testing import (
     postgres_url,
 )
 from tests.harness import Watched, on_terminal
+from tests.harness import SECRETS
 
 __all__ = [
     "empty_postgres_url",
@@ -64,7 +65,7 @@ class Deployment:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
+        ran = subprocess.run(
             [*_COMMAND, *words],
             cwd=self.directory,
             env=self.environment,
@@ -73,6 +74,9 @@ class Deployment:
             check=False,
             timeout=120,
         )
+        if words[0] != "keys":  # which show a new one, once
+            assert SECRETS.search(ran.stdout + ran.stderr) is None, words
+        return ran
 
     def watched(self, *words: str) -> Watched:
         """Run a command to its end with standard error on a terminal."""

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from juststorage_postgres.testing import empty_postgres_url, postgres_databases, postgres_server
+
+__all__ = ["empty_postgres_url", "postgres_databases", "postgres_server"]
 
 MEMBERS = {"timestamp", "level", "target", "message", "fields"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -69,3 +79,99 @@ def test_a_part_of_the_access_lines(serve: Any, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in server.lines]
     statuses = [line["fields"]["status"] for line in lines if line["target"].endswith(".access")]
     assert (statuses.count(200), statuses.count(404)) == (10, 3)
+
+
+def of_lines(text: str) -> list[dict[str, Any]]:
+    """Each line, which is a line of the log and nothing else."""
+    lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+    assert lines
+    assert all(line.keys() - {"exception"} == MEMBERS for line in lines)
+    return lines
+
+
+def command(before: str, *words: str) -> list[str]:
+    """A command in a process that does something of its own first."""
+    return [sys.executable, "-c", f"{before}\nfrom juststorage.cli import main; main()", *words]
+
+
+def test_lines_of_alembic_and_sqlalchemy(empty_postgres_url: str, tmp_path: Path) -> None:
+    """`migrate up` and `down` on PostgreSQL: what both log is in the form that is promised.
+
+    SQLAlchemy says something of its own accord only when it is asked to.
+    """
+    variables = {
+        "PATH": os.environ["PATH"],
+        "JUSTSTORAGE__METADATA__BACKEND": "postgres",
+        "JUSTSTORAGE__METADATA__POSTGRES__URL": empty_postgres_url,
+        "JUSTSTORAGE__BLOBS__HOT__BACKEND": "localfs",
+    }
+    talkative = "import logging, sqlalchemy; logging.getLogger('sqlalchemy').setLevel('INFO')"
+    for words in (["up"], ["down", "base", "--yes"]):
+        done = subprocess.run(
+            command(talkative, "migrate", *words),
+            cwd=tmp_path,
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = of_lines(done.stderr)
+        steps = [each for each in lines if each["target"] == "alembic.runtime.migration"]
+        assert any("Running " in each["message"] for each in steps)
+        statements = [each for each in lines if each["target"].startswith("sqlalchemy.engine")]
+        assert any("juststorage_version" in each["message"] for each in statements)
+
+
+def test_lines_of_granian(serve: Any, tmp_path: Path) -> None:
+    """Its own line at start, which we otherwise leave out, comes out as one of ours would."""
+    (tmp_path / "talkative").mkdir()
+    (tmp_path / "talkative/sitecustomize.py").write_text(
+        "import juststorage_api._serve._granian_log as ours\nours.quiet_granian = lambda: None\n"
+    )
+    settings = {"PYTHONPATH": str(tmp_path / "talkative")}
+    server = serve("--data-dir", "data", environment=settings)
+    assert server.stop() == 0
+    lines = of_lines("\n".join(server.lines))
+    [granian] = [each for each in lines if "granian" in each["target"]]
+    assert (granian["level"], granian["message"]) == ("WARN", "Embedded server is experimental!")
+
+
+def test_what_fails_below_a_request_has_its_ids(serve: Any, tmp_path: Path) -> None:
+    """A statement fails in the database: the line with the driver's error is the request's."""
+    settings = {"JUSTSTORAGE__LOG__LEVEL": "info"}
+    server = serve("--data-dir", "data", environment=settings)
+    key = (tmp_path / "data" / "admin.key").read_text().strip()
+    with closing(sqlite3.connect(tmp_path / "data/metadata.sqlite3")) as database:
+        database.execute("ALTER TABLE objects RENAME TO gone")
+    ids = {"X_Request_Id": "request-3", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    assert call(server, key, "GET", "/v1/objects?tenant_id=acme", **ids) in {500, 503}
+    server.stop()
+    lines = of_lines("\n".join(server.lines))
+    of_request = [each for each in lines if each["fields"].get("request_id") == "request-3"]
+    targets = {each["target"] for each in of_request}
+    assert {"juststorage.access", "juststorage.api"} <= targets
+    assert {each["fields"]["trace_id"] for each in of_request} == {TRACE}
+    assert {each["fields"]["tenant_id"] for each in of_request} == {"acme"}
+    [failure] = [each for each in of_request if each["target"] == "juststorage.api"]
+    assert "OperationalError: no such table: objects" in failure["message"]
+
+
+def test_lines_of_a_collector(
+    tmp_path: Path, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """A process without requests logs as a server does."""
+    variables = {"PATH": os.environ["PATH"], "JUSTSTORAGE__LOG__LEVEL": "debug"}
+    subprocess.run(command("", "migrate", "up"), cwd=tmp_path, env=variables, check=True)
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen(
+            command("", "gc", "worker"), cwd=tmp_path, env=variables, stderr=log
+        )
+    try:
+        said = (tmp_path / "log").read_text
+        eventually(lambda: "collecting; end with" in said(), "it says that it runs")
+    finally:
+        worker.terminate()
+        assert worker.wait(60) == 0
+    lines = of_lines(said())
+    assert {"timestamp", "level"} < lines[0].keys()
+    assert {each["target"] for each in lines} >= {"juststorage.gc", "asyncio"}

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import SECRETS
 from tests.torture.__main__ import EXPERIMENTS, find
 from tests.torture.experiment import Run
+from tests.torture.service import API_KEY
 from tests.torture.journal import Broken
 
 SECONDS = {
@@ -31,6 +33,35 @@ def test_a_short_experiment_breaks_no_promise(tmp_path: Path, name: str) -> None
     seed = 1
     print(f"repeat with: scripts/torture --seed {seed} --minutes {SECONDS[name] / 60:g} {name}")
     assert find(name)(Run(tmp_path, seed, SECONDS[name]))
+    assert_nothing_secret_is_in(tmp_path)
+
+
+def assert_nothing_secret_is_in(folder: Path) -> None:
+    """Look through all that servers, collectors and commands of an experiment wrote.
+
+    That is whatever the nursery sends to a file: both outputs of each process, of one that was
+    killed as well.
+    """
+    logs = list(folder.rglob("*.log"))
+    assert logs, "nobody wrote anything, so nothing was looked at"
+    for log in logs:
+        text = log.read_text(errors="replace")
+        assert API_KEY not in text, log
+        assert SECRETS.search(text) is None, log
+
+
+def test_a_secret_in_a_log_of_the_torture_is_found(tmp_path: Path) -> None:
+    """The key of an experiment, and one that a service issued, in any file of any process."""
+    with pytest.raises(AssertionError, match="nothing was looked at"):
+        assert_nothing_secret_is_in(tmp_path)
+    log = tmp_path / "sqlite" / "torture.log"
+    log.parent.mkdir()
+    for secret in (API_KEY, f"js_{12 * 'a'}_{43 * 'b'}", "postgresql://u:password@/db"):
+        log.write_text(f"before\n{secret}\n")
+        with pytest.raises(AssertionError, match=r"torture\.log"):
+            assert_nothing_secret_is_in(tmp_path)
+    log.write_text("nothing\n")
+    assert_nothing_secret_is_in(tmp_path)
 
 
 def test_a_complete_pass_goes_on(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from juststorage.runtime._metrics_server import MetricsServer
 
 __all__ = ["command"]
+
+_log = logging.getLogger("juststorage.gc")
 
 
 @click.group(name="gc", epilog="\b\nExample:\n  juststorage gc run --dry-run")
@@ -51,7 +54,11 @@ def run(
 
     Safe beside a running service and other collectors, with any grace. Refused in read-only mode.
     """
-    report = anyio.run(_run, source.load(), dry_run, grace_s)
+    from juststorage.runtime import logging_to_stderr
+
+    config = source.load()
+    with logging_to_stderr(config.log):
+        report = anyio.run(_run, config, dry_run, grace_s)
     _print(report, as_json=as_json)
     ctx.exit(1 if report.errors else 0)
 
@@ -94,7 +101,12 @@ def worker(ctx: click.Context, source: ConfigSource) -> None:
 
     With `gc.metrics_port` it answers GET /metrics and GET /health there.
     """
-    ctx.exit(anyio.run(_work, source.load()))
+    from juststorage.runtime import logging_to_stderr
+
+    config = source.load()
+    with logging_to_stderr(config.log):
+        code = anyio.run(_work, config)
+    ctx.exit(code)
 
 
 async def _run(config: Config, dry_run: bool, grace_s: float | None) -> CollectionReport:
@@ -133,7 +145,7 @@ async def _work(config: Config) -> int:
                     if server is not None:
                         _show(runtime, server)
                         tasks.start_soon(_beat_forever, server)
-                    click.echo("collecting; end with SIGTERM", err=True)
+                    _log.info("collecting; end with SIGTERM")
                     await ended.wait()
             except Exception as error:  # noqa: BLE001  raised again, where no group wraps it
                 failure = error

@@ -28,14 +28,15 @@ def up(source: ConfigSource, as_json: bool) -> None:
 
     Without a configuration it makes the data directory, as `serve` would.
     """
-    from juststorage.runtime import make_data_dir, make_migrator
+    from juststorage.runtime import logging_to_stderr, make_data_dir, make_migrator
 
     config = source.load()
     migrator = make_migrator(config)
     if config.embedded_default:
         make_data_dir(config.data_dir)
     before = _status(migrator)
-    migrator.up()
+    with logging_to_stderr(config.log):
+        migrator.up()
     _say(before, migrator.status(), as_json)
 
 
@@ -49,11 +50,14 @@ def down(source: ConfigSource, revision: str, yes: bool, as_json: bool) -> None:
 
     What only the newer schema can hold is lost, so back up first, and say so with --yes.
     """
+    from juststorage.runtime import logging_to_stderr
+
     migrator = _migrator(source)
     before = _status(migrator)
     if before.current not in {None, revision} and not yes:
         raise Misconfigured(f"{_loss(before.current, revision)}; back up, then repeat with --yes")
-    migrator.down(revision)
+    with logging_to_stderr(source.load().log):
+        migrator.down(revision)
     _say(before, migrator.status(), as_json)
 
 

@@ -18,6 +18,7 @@ from juststorage.runtime._logging import (
     line_handler,
     log_fields,
     log_line,
+    logging_to_stderr,
     make_handler,
     set_up_logging,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "line_handler",
     "log_fields",
     "log_line",
+    "logging_to_stderr",
     "make_auditor",
     "make_backup",
     "make_collector",

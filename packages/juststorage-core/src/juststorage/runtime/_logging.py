@@ -11,7 +11,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO, TypeAlias
@@ -27,6 +28,7 @@ __all__ = [
     "line_handler",
     "log_fields",
     "log_line",
+    "logging_to_stderr",
     "make_handler",
     "set_up_logging",
 ]
@@ -63,6 +65,24 @@ def set_up_logging(log: Log, stream: TextIO | None = None) -> None:
     """
     logging.basicConfig(handlers=[make_handler(log, stream)], level=log.level.upper(), force=True)
     logging.captureWarnings(True)
+
+
+@contextmanager
+def logging_to_stderr(log: Log) -> Iterator[None]:
+    """As `set_up_logging` for the time of a command, whoever runs it in a process of theirs."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    handler = make_handler(log)
+    root.handlers = [handler]
+    root.setLevel(log.level.upper())
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        handler.flush()
+        root.handlers = before[0]
+        root.setLevel(before[1])
 
 
 def make_handler(log: Log, stream: TextIO | None = None) -> logging.Handler:
