@@ -34,8 +34,7 @@ from juststorage_postgres.testing import (
     postgres_template,
     postgres_url,
 )
-from tests.harness import Watched, on_terminal
-from tests.harness import SECRETS
+from tests.harness import SECRETS, Watched, on_terminal
 
 __all__ = [
     "empty_postgres_url",
