@@ -141,7 +141,7 @@ def test_stopped_and_started(service: Any, server: LocalServer) -> None:
         assert is_unavailable(ready)
         assert "metadata" in ready.problem["detail"]
         failing = [part["name"] for part in ready.problem["parts"] if not part["ok"]]
-        assert failing == ["metadata"]
+        assert failing == ["metadata", "metadata/migrations"]
         assert ask(service, "GET", "/health").status == 200
         for name, answer in call_all(service, object_id).items():
             assert is_unavailable(answer, has_body=name != "head"), (name, answer)
