@@ -338,6 +338,75 @@ def test_probes_ask_what_there_is() -> None:
     assert spec["terminationGracePeriodSeconds"] > 5 + 60 + 10
 
 
+def only(kind: str, manifests: list[dict[str, Any]], name: str = "") -> Any:
+    """The one manifest of a kind, or of a name too."""
+    [found] = [
+        each
+        for each in manifests
+        if each["kind"] == kind and each["metadata"]["name"].endswith(name)
+    ]
+    return found
+
+
+def test_what_guards_the_pods_is_about_the_pods() -> None:
+    """Disruption budget, autoscaler and network policy mean the server's pods, by their labels."""
+    manifests = render(OBJECTS | {"autoscaling": {"enabled": True}})
+    server = only("Deployment", manifests, "files-juststorage")
+    labels = server["spec"]["template"]["metadata"]["labels"].items()
+    budget = only("PodDisruptionBudget", manifests)["spec"]
+    assert budget["selector"]["matchLabels"].items() <= labels
+    assert budget["maxUnavailable"] == 1
+    policy = only("NetworkPolicy", manifests)["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels
+    scaler = only("HorizontalPodAutoscaler", manifests)["spec"]
+    assert scaler["scaleTargetRef"]["kind"] == "Deployment"
+    assert scaler["scaleTargetRef"]["name"] == server["metadata"]["name"]
+    assert 1 < scaler["minReplicas"] < scaler["maxReplicas"]
+    assert "replicas" not in server["spec"], "an upgrade would undo what the autoscaler did"
+
+
+def test_volumes_belong_to_one_pod() -> None:
+    """Hot and cold: claims of a pod alone, of the sizes in the values, where the backends look."""
+    manifests = render({"storage": {"hot": {"size": "1Gi", "storageClass": "fast"}}})
+    stateful = only("StatefulSet", manifests)["spec"]
+    claims = {each["metadata"]["name"]: each["spec"] for each in stateful["volumeClaimTemplates"]}
+    assert {each["accessModes"][0] for each in claims.values()} == {"ReadWriteOnce"}
+    assert claims["hot"]["resources"]["requests"]["storage"] == "1Gi"
+    assert claims["hot"]["storageClassName"] == "fast"
+    config = tomllib.loads(only("ConfigMap", manifests, "-juststorage")["data"]["juststorage.toml"])
+    for container in stateful["template"]["spec"]["containers"]:
+        mounts = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+        for name in claims:
+            root = config["blobs"][name]["localfs"]["root"]
+            assert root.startswith(mounts[name] + "/"), container["name"]
+
+
+def test_proxies_do_not_limit_bodies() -> None:
+    """Neither their size nor their time, and they are passed on as they come."""
+    manifests = render(MATRIX["everything else"])
+    told = only("Ingress", manifests)["metadata"]["annotations"]
+    of_nginx = "nginx.ingress.kubernetes.io/proxy-"
+    assert told[f"{of_nginx}body-size"] == "0"
+    assert told[f"{of_nginx}request-buffering"] == told[f"{of_nginx}buffering"] == "off"
+    [rule] = only("HTTPRoute", manifests)["spec"]["rules"]
+    assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+    own = render({"ingress": MATRIX["everything else"]["ingress"] | {"annotations": {"a": "b"}}})
+    assert only("Ingress", own)["metadata"]["annotations"][f"{of_nginx}body-size"] == "0"
+
+
+def test_packages_are_there_before_what_needs_them() -> None:
+    """Each kind of pod installs them first, and finds them where they were put."""
+    pods = pod_specs(render(MATRIX["everything else"]))
+    assert len(pods) == 3
+    for name, spec in pods:
+        [installer] = spec["initContainers"]
+        assert installer["args"] == ["--no-deps", "juststorage-blake3==1"]
+        target = installer["command"][-1]
+        for container in spec["containers"]:
+            assert {"name": "PYTHONPATH", "value": target} in container["env"], name
+            assert target in [each["mountPath"] for each in container["volumeMounts"]], name
+
+
 @pytest.mark.parametrize("kind", [{}, OBJECTS], ids=["in the server's pod", "in its own"])
 def test_the_collector_can_be_seen(kind: dict[str, Any]) -> None:
     """By the kubelet and by Prometheus, at the port at which its configuration has it listen."""

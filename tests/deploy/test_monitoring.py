@@ -146,6 +146,20 @@ def test_the_metrics_follow_the_conventions(promtool: str, scrapes: tuple[str, s
         assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+def test_the_pool_of_a_real_database_is_told(scrapes: tuple[str, str]) -> None:
+    """Open connections, those in use, and calls that wait to be gathered."""
+    of_database = {
+        name: float(value)
+        for name, value in re.findall(
+            r'^juststorage_backend_(\w+)\{backend="metadata"\} (\S+)$', scrapes[1], re.MULTILINE
+        )
+    }
+    assert of_database.keys() == {"connections", "connections_in_use", "waiting"}
+    assert 1 <= of_database["connections"] <= 50
+    assert 0 <= of_database["connections_in_use"] <= of_database["connections"]
+    assert of_database["waiting"] >= 0
+
+
 def test_every_panel_shows_something(
     promtool: str, scrapes: tuple[str, str], tmp_path: Path
 ) -> None:

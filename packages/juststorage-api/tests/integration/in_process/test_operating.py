@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 
 from juststorage.domain import StorageClass
@@ -16,6 +17,7 @@ from juststorage.plugins import BlobCapabilities, BlobStoreBackend, NoOptions, O
 from juststorage.plugins.memory._blob_store import MemoryBlobStore
 from juststorage.ports import BlobStore, Space
 from juststorage.runtime import Runtime, open_runtime
+from juststorage_api._meters import note_start, table
 
 KEY = "k" * 32
 OBJECTS = "/v1/objects/by-key/ns/t"
@@ -147,6 +149,8 @@ class Filling:
     async def _open(self, options: NoOptions, context: OpenContext) -> AsyncIterator[BlobStore]:
         assert context.storage_class is StorageClass.HOT
         self.stores.append(_FullStore(context.clock))
+        for gauge, number in (("connections", 5), ("connections_in_use", 3), ("waiting", 7)):
+            context.gauge(gauge, lambda number=number: number)  # type: ignore[misc,arg-type]
         yield self.stores[-1]
 
     @hookimpl
@@ -187,6 +191,49 @@ async def test_start_up(app: Any) -> None:
     """Once all workers are ready, with the time since when."""
     status, document = await ask(app, "GET", "/health/startup")
     assert (status, document["status"], document["workers"]) == (200, "started", 1)
+
+
+async def test_start_up_that_goes_on(started: Any) -> None:
+    """503 that says how far it is, until the last worker is ready."""
+    sheet = table(2).worker(0)
+
+    @asynccontextmanager
+    async def one_of_two() -> AsyncIterator[Runtime]:
+        async with open_runtime(configured(), sheet=sheet) as runtime:
+            yield runtime
+
+    async with started(one_of_two) as app:
+        status, problem = await ask(app, "GET", "/health/startup")
+        assert (status, problem["code"]) == (503, "unavailable")
+        assert problem["detail"] == "starting: 1 of 2 workers are ready"
+        note_start(sheet.table.worker(1), 1.0)
+        status, document = await ask(app, "GET", "/health/startup")
+        assert (status, document["workers"]) == (200, 2)
+
+
+async def test_what_backends_report_of_themselves(started: Any) -> None:
+    """Connections, calls that wait and room on the disk are told as they are."""
+    sheet = table(1).worker(0)
+    config = configured(blobs={"hot": {"backend": "filling"}})
+
+    @asynccontextmanager
+    async def watched() -> AsyncIterator[Runtime]:
+        async with open_runtime(config, plugins=[Filling()], sheet=sheet) as runtime:
+            yield runtime
+
+    async with started(watched) as app:
+        lines: set[str] = set()
+        with anyio.fail_after(10):
+            while not any(each.startswith("juststorage_volume_free_bytes") for each in lines):
+                lines = set((await ask(app, "GET", "/metrics"))[1].decode().splitlines())
+                await anyio.sleep(0.01)
+    assert {
+        'juststorage_backend_connections{backend="blobs.hot"} 5',
+        'juststorage_backend_connections_in_use{backend="blobs.hot"} 3',
+        'juststorage_backend_waiting{backend="blobs.hot"} 7',
+        'juststorage_volume_free_bytes{storage_class="hot"} 10',
+        'juststorage_volume_total_bytes{storage_class="hot"} 10',
+    } <= lines
 
 
 async def test_metrics_of_a_program_that_opened_the_runtime_itself(app: Any) -> None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import anyio
 import click
@@ -304,13 +304,19 @@ async def _restore(
                 return await restoring.run(manifest)
 
 
-def _run(work: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R:
+def _run(
+    work: Callable[Concatenate[Config, P], Awaitable[R]],
+    config: Config,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
     """Run it; SIGTERM ends it as Ctrl-C does, so that it lets go of what it holds."""
+    from juststorage.runtime import logging_to_stderr
 
     async def main() -> R:
-        return await work(*args, **kwargs)
+        return await work(config, *args, **kwargs)
 
-    with _sigterm_as_interrupt():
+    with logging_to_stderr(config.log), _sigterm_as_interrupt():
         return anyio.run(main)
 
 

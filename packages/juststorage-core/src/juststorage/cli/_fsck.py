@@ -49,8 +49,12 @@ def command(
     Runs beside a service in use, in constant memory, without false alarms: what looks wrong is
     looked at again. Repair is idempotent.
     """
+    from juststorage.runtime import logging_to_stderr
+
     try:
-        found = anyio.run(_audit, source.load(), deep, deep_mib_s * 2**20, repair, as_json)
+        config = source.load()
+        with logging_to_stderr(config.log):
+            found = anyio.run(_audit, config, deep, deep_mib_s * 2**20, repair, as_json)
     except JustStorageError as error:
         fail(ctx, error)
         ctx.exit(2)

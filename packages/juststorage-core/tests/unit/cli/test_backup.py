@@ -55,6 +55,24 @@ def test_nothing_is_there(run: Any) -> None:
     assert run("list").stdout.split() == ["ID", "TAKEN", "AT", "OBJECTS", "BLOBS", "DAMAGED"]
 
 
+@pytest.mark.usefixtures("kept")
+def test_its_log_has_the_form_of_a_server_s(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hold that could not be released is a line of JSON with its traceback, as `[log]` says."""
+    from juststorage.errors import Unavailable
+    from juststorage.plugins.memory._backups import MemoryBackupRepository
+
+    async def release(*_: Any) -> None:
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(MemoryBackupRepository, "release", release)
+    result = run("create")
+    assert result.exit_code == 0, result.output
+    [line] = [json.loads(each) for each in result.stderr.splitlines()]
+    assert (line["level"], line["target"]) == ("WARN", "juststorage.backup")
+    assert line["message"] == "hold_not_released"
+    assert "the database is away" in line["exception"]
+
+
 def test_all_of_nothing(run: Any, kept: list[Any]) -> None:
     """Created, listed, verified and restored; as text and as JSON."""
     created = run("create")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -50,6 +52,20 @@ def test_fsck_of_a_clean_store_exits_0(config: str) -> None:
     assert (result.exit_code, result.stdout) == (0, "clean\n")
     quiet = CliRunner().invoke(juststorage, ["fsck", "--json", "--config", config])
     assert (quiet.exit_code, quiet.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("level", ["warning", "error"])
+def test_the_log_of_fsck_has_the_form_of_a_server_s(config: str, site: Any, level: str) -> None:
+    """A warning is a line of JSON, unless `log.level` leaves it out."""
+    site.add("acme-bad", {"bad": "raise RuntimeError('no driver')"})
+    importlib.invalidate_caches()
+    file = Path(config)
+    file.write_text(f'{file.read_text()}log.level = "{level}"\n')
+    result = CliRunner().invoke(juststorage, ["fsck", "--config", config])
+    assert (result.exit_code, result.stdout) == (0, "clean\n")
+    lines = [json.loads(each) for each in result.stderr.splitlines()]
+    assert [each["level"] for each in lines] == (["WARN"] if level == "warning" else [])
+    assert all("no driver" in each["message"] for each in lines)
 
 
 def test_a_result_that_no_metric_will_show_says_so(config: str, tmp_path: Path) -> None:

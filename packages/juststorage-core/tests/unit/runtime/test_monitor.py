@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +13,9 @@ from juststorage.domain import StorageClass, TenantId
 from juststorage.errors import Unavailable
 from juststorage.metrics import SERVICE_FAMILIES, Table
 from juststorage.runtime import FsckResult, open_runtime, unwrap
+from juststorage.runtime._monitor import collected
 from juststorage.testing import FakeClock, make_content, make_intent, store_object
+from juststorage.usecases import CollectionReport
 
 CONFIG: dict[str, Any] = {
     "metadata": {"backend": "memory"},
@@ -150,6 +152,44 @@ async def test_collections_are_counted() -> None:
     assert found["juststorage_gc_removed_blobs_total"] == 1
     assert found["juststorage_gc_removed_bytes_total"] == 3
     assert found["juststorage_gc_last_run_time_seconds"] == clock.now().timestamp()
+
+
+def test_each_count_of_a_collection_has_its_metric() -> None:
+    """And no other one: those that no quiet run has anything to say of, too."""
+    table, began = Table(SERVICE_FAMILIES), datetime(2026, 1, 1, tzinfo=UTC)
+    report = CollectionReport(
+        dry_run=False,
+        started_at=began,
+        finished_at=began + timedelta(seconds=9),
+        reaped=1,
+        claimed=2,
+        removed=3,
+        bytes_removed=4,
+        restored=5,
+        purged=6,
+        swept=7,
+        errors=8,
+    )
+    for _ in range(2):
+        collected(table.worker(0), report)
+    found = values(table)
+    assert {name: found[f"juststorage_{name}_total"] for name in _OF_A_REPORT} == _OF_A_REPORT
+    runs = [found[f'juststorage_gc_runs_total{{outcome="{each}"}}'] for each in ("done", "failed")]
+    assert runs == [0, 2]
+
+
+_OF_A_REPORT = {
+    "upload_leases_reaped": 2,
+    "gc_claimed_blobs": 4,
+    "gc_removed_blobs": 6,
+    "gc_removed_bytes": 8,
+    "gc_restored_blobs": 10,
+    "gc_purged_blobs": 12,
+    "gc_swept_entries": 14,
+    "gc_errors": 16,
+    "gc_seconds": 18,
+}
+"""After two of those reports."""
 
 
 async def test_the_last_audit(tmp_path: Path) -> None:
