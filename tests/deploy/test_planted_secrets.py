@@ -14,7 +14,9 @@ from tests.deploy.test_same_options import OPTIONS, PLANTED
 SECRETS = [option for option in OPTIONS if option.secret]
 COMMANDS = (
     *("config show", "config show --json", "config check", "config check --open", "plugins check"),
-    *("doctor", "doctor --json", "migrate status", "gc run", "fsck", "backup list", "serve"),
+    *("doctor", "doctor --json", "migrate status", "migrate sql", "migrate up", "fsck", "serve"),
+    *("gc run", "gc status", "gc worker", "keys list", "backup list", "backup create"),
+    *("backup verify", "backup restore"),
 )
 
 
@@ -22,6 +24,7 @@ COMMANDS = (
 def test_no_command_says_a_secret(words: str, tmp_path: Path) -> None:
     """Whether it works or fails: most fail here, because nothing is where the options say."""
     variables = {
+        "JUSTSTORAGE__LOG__LEVEL": "debug",
         "JUSTSTORAGE__TRACING__HEADERS": f'{{"authorization": "{PLANTED}"}}',
         **{"JUSTSTORAGE__" + "__".join(option.path).upper(): PLANTED for option in SECRETS},
         # Chosen, so that it is told of what it cannot work with.
