@@ -72,6 +72,39 @@ async def test_one_statement_for_many(
         assert all(statement.id in calls[member].links for member in statement.links)
 
 
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        ("postgres", [["statements"], ["transaction"]]),
+        ("sqlite", [["read statements"], ["read statements", "write transaction"]]),
+    ],
+)
+async def test_what_is_not_gathered(
+    receiver: Receiver,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    backend: str,
+    expected: list[list[str]],
+) -> None:
+    """A list, or a change that looks before it acts, has spans of what it has the database do."""
+    where = {"path": str(tmp_path / "db")}
+    if backend == "postgres":
+        where = {"url": request.getfixturevalue("postgres_url")}
+    metadata = {"backend": backend, backend: where}
+    async with opened(receiver, tmp_path / "blobs", metadata) as runtime:
+        await runtime.metadata.objects.scan(after=None, limit=10)  # in no trace
+        with tracer_of(runtime).span("request", begins=True):
+            await runtime.metadata.objects.scan(after=None, limit=10)
+            await runtime.metadata.secret("of this test")
+    calls = [receiver.one("metadata.objects.scan"), receiver.one("metadata.secret")]
+    assert [receiver.below(call) for call in calls] == expected
+    parents = {call.id for call in calls}
+    system = {"postgres": "postgresql"}.get(backend, backend)
+    for span in receiver.spans:
+        if span.parent in parents:
+            assert (span.kind, span.attributes["db.system.name"]) == (CLIENT, system)
+
+
 async def test_a_collection_and_its_steps(receiver: Receiver, tmp_path: Path) -> None:
     """A run begins a trace; its steps lie below it, and the calls of the stores below them."""
     metadata = {"backend": "sqlite", "sqlite": {"path": str(tmp_path / "db")}}

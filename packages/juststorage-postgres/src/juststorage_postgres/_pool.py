@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from time import monotonic
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -19,11 +19,11 @@ import msgspec
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from juststorage.errors import JustStorageError
-from juststorage.ports import acting
+from juststorage.ports import Tracer, acting
 from juststorage_postgres._errors import is_answer, is_passing, translated
 from juststorage_postgres._silence import Silence
 
-__all__ = ["ATTEMPTS_MAX", "Connection", "Pool", "pause_s"]
+__all__ = ["ATTEMPTS_MAX", "Connection", "Pool", "TracedPool", "pause_s"]
 
 ATTEMPTS_MAX: Final = 10
 """Attempts at one transaction that deadlocks, waits too long or loses a key that was free."""
@@ -32,6 +32,7 @@ _PAUSE_S: Final = 0.004
 _PAUSE_MAX_S: Final = 0.1
 """Pause before the second attempt, at most; it doubles with every further one, up to the other."""
 
+_POSTGRES: Final = {"db.system.name": "postgresql"}
 _ACT: Final = "SELECT set_config('juststorage.actor', $1, true)"
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -150,6 +151,41 @@ class Pool:
                 raise
             with anyio.CancelScope(shield=True):
                 await connection.execute("COMMIT")
+
+
+class TracedPool(Pool):
+    """The same pool with a span around each use, for whatever is not gathered.
+
+    A class of its own, so that one without tracing has not even a question in its way.
+    """
+
+    def __init__(self, pool: Pool, tracer: Tracer) -> None:
+        vars(self).update(vars(pool))
+        self._tracer = tracer
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """As `Pool.connection`."""
+        with self._span("statements"):
+            async with super().connection() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """As `Pool.transaction`."""
+        with self._span("transaction"):
+            async with super().transaction() as connection:
+                yield connection
+
+    async def attempt(
+        self, run: Callable[[Connection], Awaitable[ResultT]], *, single: bool = False
+    ) -> ResultT:
+        """As `Pool.attempt`; one span, however many attempts it takes."""
+        with self._span("statements" if single else "transaction"):
+            return await super().attempt(run, single=single)
+
+    def _span(self, name: str) -> AbstractContextManager[object]:
+        return self._tracer.span(name, _POSTGRES, kind="client")
 
 
 def pause_s(attempt: int) -> float:

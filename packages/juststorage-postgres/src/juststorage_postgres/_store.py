@@ -22,7 +22,7 @@ from juststorage_postgres._idempotency import PostgresIdempotencyRepository
 from juststorage_postgres._migrations import REVISIONS
 from juststorage_postgres._objects import PostgresObjectRepository
 from juststorage_postgres._options import PostgresOptions
-from juststorage_postgres._pool import Connection, Pool
+from juststorage_postgres._pool import Connection, Pool, TracedPool
 from juststorage_postgres._tallies import PostgresTallyRepository
 from juststorage_postgres._usage import PostgresUsageRepository
 
@@ -106,4 +106,6 @@ async def opened_store(
         lane = FastLane(pool, options, context.tracer)
         async with lane.opened():
             context.gauge("waiting", lambda: lane.depth)
-            yield PostgresMetadataStore(pool, lane, options)
+            # The lane has spans of its own, of statements that many share.
+            rest = pool if context.tracer is None else TracedPool(pool, context.tracer)
+            yield PostgresMetadataStore(rest, lane, options)

@@ -8,14 +8,16 @@ from typing import Final, TypeVar
 
 import anyio
 
+from juststorage.ports import Tracer
 from juststorage_sqlite._errors import our_errors
 from juststorage_sqlite._thread import DatabaseThread
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "TracedReader"]
 
 ResultT = TypeVar("ResultT")
 
 _INTERRUPT_EVERY_S: Final = 0.01
+_SQLITE: Final = {"db.system.name": "sqlite"}
 
 
 class Reader:
@@ -56,6 +58,28 @@ class Reader:
                 raise
             finally:
                 self._free.append(worker)
+
+
+class TracedReader(Reader):
+    """A reader with a span around each read.
+
+    A class of its own, so that one without tracing has not even a question in its way.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[tuple[DatabaseThread, sqlite3.Connection]],
+        tracer: Tracer,
+        *,
+        shared: bool = False,
+    ) -> None:
+        super().__init__(workers, shared=shared)
+        self._tracer = tracer
+
+    async def run(self, read: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        """As `Reader.run`."""
+        with self._tracer.span("read statements", _SQLITE, kind="client"):
+            return await super().run(read)
 
 
 async def _stop(thread: DatabaseThread, connection: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import Gatherer, OpenContext
-from juststorage.ports import Clock, MetadataStore, ReadOnlySwitch
+from juststorage.ports import Clock, MetadataStore, ReadOnlySwitch, Tracer
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
 from juststorage_sqlite._audit import Acting, SqliteAuditRepository
 from juststorage_sqlite._backups import SqliteBackupRepository
@@ -24,7 +24,7 @@ from juststorage_sqlite._idempotency import SqliteIdempotencyRepository
 from juststorage_sqlite._lookups import look_up
 from juststorage_sqlite._objects import SqliteObjectRepository
 from juststorage_sqlite._prepare import current_revision, prepare
-from juststorage_sqlite._reader import Reader
+from juststorage_sqlite._reader import Reader, TracedReader
 from juststorage_sqlite._revisions import REVISIONS
 from juststorage_sqlite._tallies import SqliteTallyRepository
 from juststorage_sqlite._thread import DatabaseThread
@@ -200,12 +200,23 @@ async def open_store(
         yield SqliteMetadataStore(
             context.clock,
             writer,
-            reader=Reader(page_workers),
+            reader=_reader(page_workers, context.tracer),
             # What every request may need must not wait behind listings.
-            quick=Reader([lookup_worker], shared=True),
+            quick=_reader([lookup_worker], context.tracer, shared=True),
             lookups=lookups,
             how=how,
         )
+
+
+def _reader(
+    workers: Sequence[tuple[DatabaseThread, sqlite3.Connection]],
+    tracer: Tracer | None,
+    *,
+    shared: bool = False,
+) -> Reader:
+    if tracer is None:
+        return Reader(workers, shared=shared)
+    return TracedReader(workers, tracer, shared=shared)
 
 
 async def _connection(
