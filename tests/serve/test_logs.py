@@ -14,6 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from juststorage_postgres.testing import empty_postgres_url, postgres_databases, postgres_server
 
 __all__ = ["empty_postgres_url", "postgres_databases", "postgres_server"]
@@ -175,3 +177,30 @@ def test_lines_of_a_collector(
     lines = of_lines(said())
     assert {"timestamp", "level"} < lines[0].keys()
     assert {each["target"] for each in lines} >= {"juststorage.gc", "asyncio"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["gc", "status"],
+        ["keys", "list"],
+        ["config", "check", "--open"],
+        ["doctor"],
+        ["fsck"],
+    ],
+    ids=" ".join,
+)
+def test_lines_of_a_command(words: list[str], tmp_path: Path) -> None:
+    """What libraries log while an operator's command runs has the same form."""
+    variables = {"PATH": os.environ["PATH"], "JUSTSTORAGE__LOG__LEVEL": "debug"}
+    subprocess.run(command("", "migrate", "up"), cwd=tmp_path, env=variables, check=True)
+    done = subprocess.run(
+        command("", *words),
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "asyncio" in {each["target"] for each in of_lines(done.stderr)}

@@ -42,6 +42,7 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool, as_json: bool
     known backend is an error here; a server only warns.
     """
     from juststorage.errors import Misconfigured
+    from juststorage.runtime import logging_to_stderr
     from juststorage.runtime._plan import make_plan, selection_problems, unknown_tables
 
     config = source.load()
@@ -52,7 +53,8 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool, as_json: bool
     plan = make_plan(config, host)
     for warning in host.warnings:
         click.echo(f"warning: {warning}", err=True)
-    parts = anyio.run(_readiness, config) if opening else None
+    with logging_to_stderr(config.log):
+        parts = anyio.run(_readiness, config) if opening else None
     backends = [_backend(choice) for choice in plan.choices()]
     if as_json:
         print_json({"backends": backends, "parts": parts, "warnings": host.warnings})

@@ -11,6 +11,7 @@ from juststorage.cli._json import json_option, print_json
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.errors import Misconfigured
+from juststorage.runtime import logging_to_stderr
 from juststorage.runtime._checkup import Checked, check_all, configuration_problem
 
 __all__ = ["command"]
@@ -51,7 +52,8 @@ def _look(source: ConfigSource) -> list[Checked]:
     if problems:
         # With a setting left out, the rest might be another service than the one that was meant.
         return [configuration_problem(problem) for problem in problems]
-    return anyio.run(check_all, config)
+    with logging_to_stderr(config.log):
+        return anyio.run(check_all, config)
 
 
 def _print(found: Sequence[Checked]) -> None:

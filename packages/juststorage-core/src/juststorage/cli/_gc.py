@@ -71,9 +71,12 @@ def run(
 @json_option()
 def status(source: ConfigSource, as_json: bool) -> None:
     """Show what a run would collect now, and what it would with a grace of 0."""
+    from juststorage.runtime import logging_to_stderr
+
     config = source.load()
-    due = anyio.run(_run, config, True, None)
-    all_ = anyio.run(_run, config, True, 0.0)
+    with logging_to_stderr(config.log):
+        due = anyio.run(_run, config, True, None)
+        all_ = anyio.run(_run, config, True, 0.0)
     shown = {
         "enabled": config.gc.enabled,
         "policy": config.gc.policy,

@@ -223,7 +223,11 @@ def _run(
     *,
     create: bool = False,
 ) -> ResultT:
-    return anyio.run(_with_keys, source.load(), work, create)
+    from juststorage.runtime import logging_to_stderr
+
+    config = source.load()
+    with logging_to_stderr(config.log):
+        return anyio.run(_with_keys, config, work, create)
 
 
 async def _with_keys(
