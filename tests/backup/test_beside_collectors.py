@@ -24,7 +24,8 @@ AT_ONCE = CollectionLimits(
 )
 """No grace and no trash: the hold is all that there is."""
 
-SECONDS = 4
+ENOUGH_S = 120
+"""For a machine that has much else to do."""
 
 
 class Load:
@@ -83,8 +84,8 @@ async def test_backups_under_load(deploy: Any, backups: Path, metadata: str) -> 
             tasks.start_soon(load.run, seed)
         tasks.start_soon(load.collect, runtime)
         taken = missing = damaged = 0
-        with anyio.move_on_after(SECONDS):
-            while True:
+        with anyio.fail_after(ENOUGH_S):
+            while not (taken >= 3 and load.uploads > 50 and load.deletions > 50):
                 async with open_backup_place(runtime.config, backups, create=True) as place:
                     with anyio.CancelScope(shield=True):
                         report = await make_backup(runtime, place, Unwatched(), jobs=2).run()
@@ -102,7 +103,6 @@ async def test_backups_under_load(deploy: Any, backups: Path, metadata: str) -> 
             await load.has_collected.wait()
         tasks.cancel_scope.cancel()
     assert (missing, damaged) == (0, 0)
-    assert taken >= 2 and load.uploads > 50 and load.deletions > 50
 
 
 async def _contents(place: Any) -> Any:

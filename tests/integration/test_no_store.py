@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,12 @@ def test_there_is_no_store(tmp_path: Path, words: list[str], exists: bool) -> No
     if exists:
         data.mkdir()
     result = invoke(words, data)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == (
-        f"juststorage: there is no store in {data};"
-        f" make one with: juststorage serve --data-dir {data}\n"
-    )
+    told = f"there is no store in {data}; make one with: juststorage serve --data-dir {data}"
+    assert (result.exit_code, result.stderr) == (2, f"juststorage: {told}\n")
+    if "--json" in words:
+        assert json.loads(result.stdout)["error"]["detail"] == told
+    else:
+        assert result.stdout == ""
     assert [path.name for path in tmp_path.rglob("*")] == (["data"] if exists else [])
 
 
