@@ -201,7 +201,11 @@ def run(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyP
     return invoke
 
 
-_MAIN = "from juststorage.cli import main; main()"
+# A shell that runs the tests in its background has them, and what they start, ignore SIGINT.
+_MAIN = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from juststorage.cli import main; main()"
+)
 
 
 @pytest.fixture
