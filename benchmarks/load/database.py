@@ -40,15 +40,16 @@ _MADE_UP = "substr(content_hash, 8, 32) = substr(content_hash, 40, 32)"
 
 _OBJECTS = """
 WITH held AS (
-    SELECT content_hash, size_bytes, row_number() OVER () - 1 AS place, count(*) OVER () AS many
-    FROM blobs WHERE {which}
+    SELECT content_hash, size_bytes, row_number() OVER () - 1 AS place FROM blobs WHERE {which}
+), numbered AS (
+    SELECT n, n % (SELECT count(*) FROM held) AS place FROM generate_series(1, {count}) AS n
 )
 INSERT INTO objects (id, namespace, tenant_id, key, status, storage_class, content_hash,
     size_bytes, content_type, metadata, created_at, updated_at, blob_hash, claims_key, lease_epoch)
 SELECT gen_random_uuid(), 'bench', 'bench', 'k/{mark}/' || lpad(n::text, 8, '0'), 'COMMITTED',
     'hot', content_hash, size_bytes, 'application/octet-stream', '{{}}',
     now() - n * interval '1 ms', now(), content_hash, false, 1
-FROM generate_series(1, {count}) AS n JOIN held ON place = n % many
+FROM numbered JOIN held USING (place)
 """
 
 _HASHED = "SET enable_nestloop = off"
