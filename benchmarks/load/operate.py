@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.load import limits
+from benchmarks.load import large, limits
 from benchmarks.load.report import Row, table
 from benchmarks.load.server import Server
 
@@ -64,7 +64,7 @@ def _moved(folder: Path, size: int, runs: int) -> list[Row]:
     for run in range(runs):
         place = folder / str(run)
         (place / "backup").mkdir(parents=True)
-        with tempfile.TemporaryDirectory(dir=_memory()) as memory:
+        with tempfile.TemporaryDirectory(dir=large.memory()) as memory:
             moved = _fill(Path(memory), size)
             with Server(place / "data") as server:
                 told = {
@@ -150,12 +150,6 @@ def _run(words: Sequence[str], environment: dict[str, str]) -> _Ran:
     if process.returncode:
         raise SystemExit(f"juststorage {' '.join(words)} ended with code {process.returncode}")
     return _Ran(time.perf_counter() - started, peak_mib)
-
-
-def _memory() -> str | None:
-    """Where reading costs the disk nothing, where there is such a place."""
-    memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() else None
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> None:
 def _measure(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) -> list[Row]:
     folder.mkdir()
     ids = folder / "ids"
-    with running_database() as database, tempfile.TemporaryDirectory(dir=_memory()) as memory:
+    with running_database() as database, tempfile.TemporaryDirectory(dir=large.memory()) as memory:
         limits = rows.measured_limits(folder / "limits", database, effort)
         found = limits.rows()
         with Server(folder / "data", workers=workers, environment=database.environment()) as server:
@@ -90,12 +90,6 @@ def _measure(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) 
                 database.write_ids(ids, _FILLED, stored=True)
                 found += rows.crowds(server, database, ids, sources, effort)
     return found
-
-
-def _memory() -> str | None:
-    """Where the client's file costs the disk nothing, where there is such a place."""
-    memory = Path("/dev/shm")
-    return str(memory) if memory.is_dir() else None
 
 
 if __name__ == "__main__":

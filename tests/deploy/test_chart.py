@@ -2,6 +2,8 @@
 
 The configuration that it renders is given to `juststorage config check`, so that a pod never starts
 with a wrong setting that the chart let through.
+
+Longer than most: the matrix of values is what all of these tests render.
 """
 
 from __future__ import annotations

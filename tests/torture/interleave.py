@@ -8,6 +8,8 @@ had, and the other goes on.
 
 At the end of each order: no error but those that an act may end with, every invariant, everything
 that was acknowledged, nothing left over (`World.check`).
+
+Longer than most: walk, explorer and turns know each other's steps.
 """
 
 from __future__ import annotations

@@ -12,7 +12,13 @@ import anyio
 
 from juststorage.errors import JustStorageError, Unavailable
 from juststorage.ports import Clock, GCPolicy, MetadataStore
-from juststorage.usecases._collection import CollectionLimits, CollectionReport, Deadline, Stores
+from juststorage.usecases._collection import (
+    CollectionLimits,
+    CollectionReport,
+    Deadline,
+    Stores,
+    never,
+)
 from juststorage.usecases._purge_trash import PurgeTrash
 from juststorage.usecases._remove_garbage import RemoveGarbage
 from juststorage.usecases._sweep import Sweep
@@ -21,10 +27,6 @@ from juststorage.usecases._tidy import TidyRows
 __all__ = ["CollectGarbage"]
 
 _log: Final = logging.getLogger("juststorage.gc")
-
-
-def _never() -> bool:
-    return False
 
 
 class CollectGarbage:
@@ -50,7 +52,7 @@ class CollectGarbage:
         limits: CollectionLimits,
         on_report: Callable[[CollectionReport], None] | None = None,
         around: Callable[[str], AbstractContextManager[object]] = nullcontext,
-        is_paused: Callable[[], bool] = _never,
+        is_paused: Callable[[], bool] = never,
     ) -> None:
         self._is_paused = is_paused
         self._on_report = on_report

@@ -11,7 +11,7 @@ import msgspec
 from juststorage.domain import StorageClass
 from juststorage.ports import BlobStore, Clock
 
-__all__ = ["CollectionLimits", "CollectionReport", "Deadline", "Stores"]
+__all__ = ["CollectionLimits", "CollectionReport", "Deadline", "Stores", "never"]
 
 Stores: TypeAlias = Mapping[StorageClass, BlobStore]
 """The blob store of each class that is offered here."""
@@ -77,6 +77,11 @@ class CollectionReport(msgspec.Struct, kw_only=True):
     more: bool = False
 
 
+def never() -> bool:
+    """The pause of those who are never told to pause."""
+    return False
+
+
 class Deadline:
     """When a run has to come to its end, with what is left for the next one.
 
@@ -89,7 +94,7 @@ class Deadline:
         self,
         clock: Clock,
         seconds_max: float | None = None,
-        is_paused: Callable[[], bool] | None = None,
+        is_paused: Callable[[], bool] = never,
     ) -> None:
         self._clock = clock
         self._until = None if seconds_max is None else clock.monotonic() + seconds_max
@@ -98,6 +103,6 @@ class Deadline:
     @property
     def is_over(self) -> bool:
         """Whether it has passed. Asked between two pages, so a run goes on for one longer."""
-        if self._is_paused is not None and self._is_paused():
+        if self._is_paused():
             return True
         return self._until is not None and self._clock.monotonic() >= self._until
