@@ -31,7 +31,7 @@ _READ_BYTES = 1024
 
 def among_uploads(
     server: Server, ids: Path, source: Path, *, seconds: float, runs: int
-) -> list[Row]:
+) -> Iterator[Row]:
     """p99 of small downloads while four large uploads run, and without."""
 
     @contextmanager
@@ -54,7 +54,7 @@ def among_uploads(
 
 def among_collections(
     server: Server, database: Database, ids: Path, *, seconds: float, runs: int, garbage: int
-) -> list[Row]:
+) -> Iterator[Row]:
     """p99 of small downloads while a collector runs, and without."""
 
     @contextmanager
@@ -83,12 +83,11 @@ def _beside(
     *,
     seconds: float,
     runs: int,
-) -> list[Row]:
+) -> Iterator[Row]:
     """At a steady pace, and as much as the server can take: what is there to share differs."""
-    return [
-        _compared(_Gets(server, ids, seconds, pause_ms), busy, f"{name}, {pace}, p99", must, runs)
-        for pace, pause_ms in (("steady", _THOUGHT_MS), ("flood", 0))
-    ]
+    for pace, pause_ms in (("steady", _THOUGHT_MS), ("flood", 0)):
+        gets = _Gets(server, ids, seconds, pause_ms)
+        yield _compared(gets, busy, f"{name}, {pace}, p99", must, runs)
 
 
 class _Gets(NamedTuple):

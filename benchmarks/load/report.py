@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Report", "Row", "Series", "number", "table"]
+__all__ = ["HEADING", "Report", "Row", "Series", "line", "number", "table"]
+
+HEADING = "| figure | median | spread | limit in this run | ratio | |\n|---|---|---|---|---|---|"
+"""What stands above the lines of a table."""
 
 
 class Row(NamedTuple):
@@ -71,18 +74,14 @@ class Report:
             }
         )
 
-    def add(self, section: str, rows: Sequence[Row]) -> None:
-        """Add the rows of a section."""
-        self._sections[section] = list(rows)
+    def add(self, section: str, row: Row) -> None:
+        """Add a row to a section."""
+        self._sections.setdefault(section, []).append(row)
 
     @property
     def is_void(self) -> bool:
         """Whether a request failed in what was measured."""
         return any("VOID" in row.note for rows in self._sections.values() for row in rows)
-
-    def table(self, section: str) -> str:
-        """One section as Markdown."""
-        return f"## {section}\n\n{table(self._sections[section])}\n"
 
     def growth(self) -> str:
         """The series as Markdown: a line each, first point to last."""
@@ -107,19 +106,18 @@ class Report:
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
-    lines = [
-        "| figure | median | spread | limit in this run | ratio | |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        spread = f"{number(min(row.figures))} .. {number(max(row.figures))}"
-        limit = f"{number(row.limit)} {row.limit_name}" if row.limit else ""
-        ratio = f"{row.median / row.limit:.2f}" if row.limit else ""
-        lines.append(
-            f"| {row.name} | {number(row.median)} {row.unit} | {spread} | {limit} | {ratio} "
-            f"| {row.note} |"
-        )
-    return "\n".join(lines)
+    return "\n".join([HEADING, *map(line, rows)])
+
+
+def line(row: Row) -> str:
+    """One row as a line of Markdown."""
+    spread = f"{number(min(row.figures))} .. {number(max(row.figures))}"
+    limit = f"{number(row.limit)} {row.limit_name}" if row.limit else ""
+    ratio = f"{row.median / row.limit:.2f}" if row.limit else ""
+    return (
+        f"| {row.name} | {number(row.median)} {row.unit} | {spread} | {limit} | {ratio} "
+        f"| {row.note} |"
+    )
 
 
 def number(value: float) -> str:

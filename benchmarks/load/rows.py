@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -124,7 +125,7 @@ _HOTTEST = {"get", "stored", "new"}
 
 def smalls(
     server: Server, database: Database, ids: Path, found: Limits, effort: Effort
-) -> list[Row]:
+) -> Iterator[Row]:
     """Small requests of every kind; `ids` names objects that can be downloaded."""
     limit = {
         "stored": (found.inserts, "pgbench, insert"),
@@ -133,7 +134,6 @@ def smalls(
         "list": (found.selects, "pgbench, select"),
         "pages": (found.selects, "pgbench, select"),
     }
-    rows = []
     for kind in _SMALL:
         doomed = ids.with_name("doomed")
         rates = []
@@ -153,10 +153,9 @@ def smalls(
                     database=database,
                 )
             )
-        rows.append(_row(kind, rates[1:], *limit.get(kind.what, (found.bare, "bare ASGI"))))
+        yield _row(kind, rates[1:], *limit.get(kind.what, (found.bare, "bare ASGI")))
         if kind.what in _HOTTEST:
-            rows.append(_cost_row(kind, rates[1:]))
-    return rows
+            yield _cost_row(kind, rates[1:])
 
 
 def _cost_row(kind: _Small, rates: list[small.Rate]) -> Row:
@@ -179,37 +178,33 @@ def _row(kind: _Small, rates: list[small.Rate], limit: float, limit_name: str) -
     return Row(kind.name, [rate.per_s for rate in rates], "/s", limit, limit_name, note)
 
 
-def larges(server: Server, sources: tuple[Path, Path], found: Limits, effort: Effort) -> list[Row]:
+def larges(
+    server: Server, sources: tuple[Path, Path], found: Limits, effort: Effort
+) -> Iterator[Row]:
     """Large bodies up and down, one client and four; `sources` are the files that they send."""
     slower = min(found.sha, found.write)
-    rows = []
     for clients, source in zip((1, 4), sources, strict=True):
         size = source.stat().st_size
         mib = f"{clients} x {size // MIB} MiB"
         up = [large.upload(server, source, clients=clients) for _ in range(effort.runs)]
         large.download(server, up[-1].object_ids, size)  # warm-up
         down = [large.download(server, up[-1].object_ids, size) for _ in range(effort.runs)]
-        rows.append(
-            Row(
-                f"PUT {mib}",
-                [moved.mb_s for moved in up],
-                "MB/s",
-                slower,
-                "slower of disk and SHA-256",
-                f"must: >= 0.9 of it; {_cost(up)}",
-            )
+        yield Row(
+            f"PUT {mib}",
+            [moved.mb_s for moved in up],
+            "MB/s",
+            slower,
+            "slower of disk and SHA-256",
+            f"must: >= 0.9 of it; {_cost(up)}",
         )
-        rows.append(
-            Row(
-                f"GET {mib}",
-                [moved.mb_s for moved in down],
-                "MB/s",
-                found.send.get(clients, 0.0),
-                "nginx sendfile",
-                f"must: >= 0.75 of it; {_cost(down)}",
-            )
+        yield Row(
+            f"GET {mib}",
+            [moved.mb_s for moved in down],
+            "MB/s",
+            found.send.get(clients, 0.0),
+            "nginx sendfile",
+            f"must: >= 0.75 of it; {_cost(down)}",
         )
-    return rows
 
 
 def _cost(moved: list[large.Transfer]) -> str:
@@ -223,18 +218,15 @@ def crowds(
     ids: Path,
     sources: tuple[Path, Path],
     effort: Effort,
-) -> list[Row]:
+) -> Iterator[Row]:
     """What others cost a small download, and what many cost in memory."""
     (whole, quarter), seconds, runs = sources, effort.seconds, effort.runs
     moved = large.upload(server, whole)
-    rows = crowd.among_uploads(server, ids, quarter, seconds=seconds, runs=runs)
-    rows += crowd.among_collections(
+    yield from crowd.among_uploads(server, ids, quarter, seconds=seconds, runs=runs)
+    yield from crowd.among_collections(
         server, database, ids, seconds=seconds, runs=runs, garbage=effort.garbage
     )
-    rows.append(
-        crowd.slow_readers(
-            server, moved.object_ids[0], readers=effort.readers, seconds=max(2, effort.seconds)
-        )
+    yield crowd.slow_readers(
+        server, moved.object_ids[0], readers=effort.readers, seconds=max(2, effort.seconds)
     )
-    rows.append(crowd.many_uploads(server, whole, clients=effort.many))
-    return rows
+    yield crowd.many_uploads(server, whole, clients=effort.many)

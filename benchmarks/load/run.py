@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.load import growth, large, rows, small
 from benchmarks.load.database import running_database
-from benchmarks.load.report import Report, Row
+from benchmarks.load.report import HEADING, Report, Row, line
 from benchmarks.load.server import Server
 
 __all__ = ["main"]
@@ -40,8 +41,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="juststorage-bench-") as folder:
         for workers in arguments.workers or [1, 2]:
             told = f"{workers} worker" + ("s" if workers > 1 else "")
-            report.add(told, _measure(Path(folder) / str(workers), effort, workers, parts))
-            print(report.table(told), flush=True)
+            print(f"## {told}\n\n{HEADING}", flush=True)
+            for row in _measured(Path(folder) / str(workers), effort, workers, parts):
+                report.add(told, row)
+                print(line(row), flush=True)
+            print(flush=True)
         if "growth" in parts:
             series = growth.measure(
                 Path(folder) / "growth",
@@ -61,35 +65,33 @@ def main() -> None:
         sys.exit("a request failed: what is marked as void means nothing")
 
 
-def _measure(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) -> list[Row]:
+def _measured(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) -> Iterator[Row]:
+    """Each row as soon as it is known: an hour that is cut short has told what it found."""
     folder.mkdir()
     ids = folder / "ids"
     with running_database() as database, tempfile.TemporaryDirectory(dir=large.memory()) as memory:
         limits = rows.measured_limits(folder / "limits", database, effort)
-        found = limits.rows()
+        yield from limits.rows()
         with Server(folder / "data", workers=workers, environment=database.environment()) as server:
-            found.append(
-                Row("RSS of a worker, idle", [server.rss_mib()], "MiB", note="must: <= 120")
-            )
+            yield Row("RSS of a worker, idle", [server.rss_mib()], "MiB", note="must: <= 120")
             small.fill(server, _FILLED, ids)
             database.add(effort.objects - _FILLED, sharing=True)
             database.write_ids(ids, effort.objects, stored=True)
             if "small" in parts:
                 server.forget_peak()
-                found += rows.smalls(server, database, ids, limits, effort)
+                yield from rows.smalls(server, database, ids, limits, effort)
                 peak = server.rss_mib("VmHWM")
-                found.append(Row("RSS under small requests", [peak], "MiB", note="must: <= 180"))
+                yield Row("RSS under small requests", [peak], "MiB", note="must: <= 180")
             (Path(memory) / "quarter").mkdir()
             sources = (
                 large.source(Path(memory), effort.large),
                 large.source(Path(memory) / "quarter", effort.large // 4),
             )
             if "large" in parts:
-                found += rows.larges(server, sources, limits, effort)
+                yield from rows.larges(server, sources, limits, effort)
             if "crowd" in parts:
                 database.write_ids(ids, _FILLED, stored=True)
-                found += rows.crowds(server, database, ids, sources, effort)
-    return found
+                yield from rows.crowds(server, database, ids, sources, effort)
 
 
 if __name__ == "__main__":
