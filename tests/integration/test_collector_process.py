@@ -16,7 +16,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from click.testing import CliRunner
 
+from juststorage.cli._main import juststorage
 from juststorage.domain import (
     Namespace,
     NewObject,
@@ -59,6 +61,12 @@ async def stored(runtime: Runtime, content: bytes) -> StoredObject:
     cases = await UseCases.of(runtime)
     new = NewObject(id=ObjectId.new(), namespace=NAMESPACE, tenant_id=TENANT)
     return (await cases.upload.whole(UploadIntent(new=new), content)).object
+
+
+async def made(data: Path) -> None:
+    """A store with nothing in it."""
+    async with open_runtime(configured(data)):
+        pass
 
 
 async def fill(runtime: Runtime, garbage: int, *, kept: int) -> list[StoredObject]:
@@ -167,6 +175,23 @@ async def test_a_scrape_tells_what_was_collected(tmp_path: Path) -> None:
             each.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOPPED_S) == 0
+
+
+def test_it_gives_way_to_those_who_serve(tmp_path: Path) -> None:
+    """A process of its own is nice; a caller's own process is left as it is."""
+    anyio.run(made, tmp_path)
+    port = free_port()
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with worker(tmp_path, metrics_port=port) as process:
+        assert ask(port, "/health")[0] == 200
+        threads = [int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir()]
+        assert {os.getpriority(os.PRIO_PROCESS, each) for each in threads} == {max(before, 10)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUSTSTORAGE__METADATA__BACKEND", "sqlite")
+        patch.setenv("JUSTSTORAGE__BLOBS__HOT__BACKEND", "localfs")
+        done = CliRunner().invoke(juststorage, ["gc", "run", "--data-dir", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 async def test_metrics_that_ask_for_a_key_are_not_told(tmp_path: Path) -> None:

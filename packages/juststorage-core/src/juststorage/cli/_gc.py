@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +14,7 @@ import click
 import msgspec
 
 from juststorage.cli._json import json_option, print_json
+from juststorage.cli._main import OWN_PROCESS
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.config import Config
 from juststorage.errors import ReadOnly
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _log = logging.getLogger("juststorage.gc")
+
+_NICE = 10
+"""What a collector of its own gives way by: it has time, and those who download have not."""
 
 
 @click.group(name="gc", epilog="\b\nExample:\n  juststorage gc run --dry-run")
@@ -57,6 +62,7 @@ def run(
     from juststorage.runtime import logging_to_stderr
 
     config = source.load()
+    _give_way(ctx)
     with logging_to_stderr(config.log):
         report = anyio.run(_run, config, dry_run, grace_s)
     _print(report, as_json=as_json)
@@ -107,9 +113,16 @@ def worker(ctx: click.Context, source: ConfigSource) -> None:
     from juststorage.runtime import logging_to_stderr
 
     config = source.load()
+    _give_way(ctx)
     with logging_to_stderr(config.log):
         code = anyio.run(_work, config)
     ctx.exit(code)
+
+
+def _give_way(ctx: click.Context) -> None:
+    """Let every other process of the machine go first; nothing, where others share this one."""
+    if ctx.find_root().obj == OWN_PROCESS:
+        os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 async def _run(config: Config, dry_run: bool, grace_s: float | None) -> CollectionReport:

@@ -40,6 +40,9 @@ _OWN: Mapping[str, tuple[str, str]] = {
 }
 """Core's own commands: name -> (summary, target)."""
 
+OWN_PROCESS = "a process of its own"
+"""The root context's object where the command is all that its process does."""
+
 _EPILOG = """\b
 Examples:
   juststorage plugins
@@ -169,4 +172,4 @@ def juststorage() -> None:
 
 def main() -> None:
     """Run the command line; the entry point of the script `juststorage`."""
-    juststorage(prog_name="juststorage")
+    juststorage(prog_name="juststorage", obj=OWN_PROCESS)
