@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -38,7 +38,10 @@ class LocalFSStagedBlob(StagedBlob):
         await self._jobs.run(self._create)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        await self._jobs.run(self._write, data)
+        await self._jobs.run(self._write, [data])
+
+    async def write_parts(self, parts: Sequence[bytes]) -> None:
+        await self._jobs.run(self._write, parts)
 
     async def finish(self) -> None:
         await self._jobs.run(self._finish)
@@ -61,13 +64,14 @@ class LocalFSStagedBlob(StagedBlob):
             self._name, self._fd = self._volume.create(self._upload_id)
         self._writer = FileWriter(self._volume, self._fd)
 
-    def _write(self, data: bytes | bytearray | memoryview) -> None:
+    def _write(self, parts: Sequence[bytes | bytearray | memoryview]) -> None:
         if self._writer is None:
             raise Unavailable("the staged bytes are closed")
         with self._discarding(), translated():
-            self._writer.write(data)
-            self.size_bytes += len(data)
-            self._not_checked += len(data)
+            for data in parts:
+                self._writer.write(data)
+                self.size_bytes += len(data)
+                self._not_checked += len(data)
             if self._not_checked >= ROOM_CHECK_BYTES:
                 self._not_checked = 0
                 self._volume.need_room(0)

@@ -238,6 +238,10 @@ class _StagedBlobGuard(_Closing, StagedBlob):
         await self._call("write", data)
         self._written += size_bytes
 
+    async def write_parts(self, parts: Sequence[bytes]) -> None:
+        await self._call("write_parts", parts)
+        self._written += sum(map(len, parts))
+
     async def finish(self) -> None:
         await self._call("finish")
         if self._inner.size_bytes != self._written:

@@ -101,6 +101,14 @@ class StagedBlob(ABC):
             Unavailable: The store failed; nothing more can be written here.
         """
 
+    async def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Append all parts in their order, or raise as `write` does.
+
+        A body arrives in parts. A store that copies what it is given anyway overrides this, and
+        spares the copy that joins them.
+        """
+        await self.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
     @abstractmethod
     async def finish(self) -> None:
         """Make what was written durable. Called once, after the last `write`.

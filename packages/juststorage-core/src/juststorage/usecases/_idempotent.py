@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from juststorage.domain import ContentHash, IdempotencyKey, TenantId
@@ -61,6 +63,10 @@ class Nowhere(StagedBlob):
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Count, and forget."""
         self.size_bytes += len(data)
+
+    async def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Count, and forget."""
+        self.size_bytes += sum(map(len, parts))
 
     async def finish(self) -> None:
         """There is nothing to make durable."""

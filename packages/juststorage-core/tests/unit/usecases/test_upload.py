@@ -109,6 +109,24 @@ class TestRefusals:
             await service.upload().stream(service.intent(), stuck())
         await nothing_left(service)
 
+    async def test_each_wait_is_counted_from_its_own_beginning(self, service: Any) -> None:
+        """Many short waits are no long one, and the long one after them is."""
+        service.limits = msgspec.structs.replace(service.limits, idle_s=0.2)
+        sent = 0
+
+        async def hesitant() -> AsyncIterator[bytes]:
+            nonlocal sent
+            for _ in range(6):
+                await anyio.sleep(0.05)
+                yield b"a"
+                sent += 1
+            await anyio.sleep_forever()
+
+        with pytest.raises(TooSlow, match="no byte arrived"):
+            await service.upload().stream(service.intent(), hesitant())
+        assert sent == 6
+        await nothing_left(service)
+
     async def test_a_body_that_creeps_is_too_slow(self, service: Any) -> None:
         """A client below the minimum rate is refused once the idle time is over."""
 

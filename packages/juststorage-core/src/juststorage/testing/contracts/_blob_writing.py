@@ -101,6 +101,18 @@ class BlobWriting(BlobTests):
             await staged.write(memoryview(b"defg"))
             assert staged.size_bytes == 7
 
+    async def test_parts_are_written_in_their_order(self, store: BlobStore) -> None:
+        """`write_parts` is `write` of the parts joined: of one, of many, and of an empty one."""
+        data = pattern(3_000_000)
+        parts = [data[:1], b"", data[1:2_500_000], data[2_500_000:]]
+        async with await store.stage(ObjectId.new()) as staged:
+            await staged.write_parts(parts[:1])
+            await staged.write_parts(parts[1:])
+            assert staged.size_bytes == len(data)
+            await staged.finish()
+            locator = await store.place(staged, hash_of(data))
+        assert await read(store, locator) == data
+
     async def test_a_placed_blob_reads_back(self, store: BlobStore) -> None:
         """What was placed is at the locator, once, and nothing stays staged."""
         locator = await place(store, b"hello")
