@@ -1,10 +1,11 @@
-"""What holds for every test of this repository: no secret of any of them is ever logged."""
+"""What holds for every test of this repository: nothing that is said there is a secret."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -17,15 +18,43 @@ _SECRETS: Final = re.compile(
     r"|k{32}"
     r"|postgres(?:ql)?://[^\s:/@]+:[^\s:/@]+@"
 )
-_LOGGED: Final = ("Captured log", "Captured stderr")
+_SAID: Final = ("Captured log", "Captured stderr", "Captured stdout")
+
+_heard: list[str] = []
+"""What processes said to the test that runs, through pipes that it read itself."""
+
+
+def pytest_configure() -> None:
+    """Listen to what tests read from processes: pytest captures none of it."""
+    communicate = subprocess.Popen.communicate
+
+    def heard(process: subprocess.Popen[Any], *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        output, errors = communicate(process, *args, **kwargs)
+        # The one command that is there to tell a secret, once, to whom it is for.
+        tells = {"keys", "create"} <= set(map(str, process.args if _are_words(process) else ()))
+        _heard.extend(
+            said if isinstance(said, str) else said.decode(errors="replace")
+            for said in ((errors,) if tells else (output, errors))
+            if said
+        )
+        return output, errors
+
+    subprocess.Popen.communicate = heard  # type: ignore[method-assign]
+
+
+def _are_words(process: subprocess.Popen[Any]) -> bool:
+    return isinstance(process.args, (list, tuple))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
-    """Look through what each test made the code log, and fail it where that has a secret."""
+    """Look through what each test and its processes said, and fail it where that has a secret."""
     report: pytest.TestReport = yield  # type: ignore[misc,assignment]
-    for title, text in report.sections:
-        found = _SECRETS.search(text) if title.startswith(_LOGGED) else None
+    said = [(title, text) for title, text in report.sections if title.startswith(_SAID)]
+    said += [("output of a process", text) for text in _heard]
+    _heard.clear()
+    for title, text in said:
+        found = _SECRETS.search(text)
         if found is not None and report.passed:
             report.outcome = "failed"
             report.longrepr = f"{title}: it has a secret: {found[0][:8]}..."

@@ -146,7 +146,7 @@ def config_of(
             "staging_grace_s": 2,
             "tombstone_retention_s": 1,
         },
-        "log": {"level": "warning"},
+        "log": {"level": "info"},  # whether it says a secret is looked for in all that it says
     }
     for name, values in sections.items():
         config[name] = {**config.get(name, {}), **values}
