@@ -82,7 +82,7 @@ KINDS = (
     ),
     Kind(
         name="blob_store",
-        ports=("_blob_store",),
+        ports=("_blob_store", "_staged_blob"),
         also=((HASH, "ContentHash"),),
         contract="BlobStoreContract",
     ),

@@ -59,7 +59,7 @@ _STAGES: Final = (
     ("answer out", r"_data/_sending|_dto\.py|Exchange\.(answer|start|send_body)"),
     ("headers, queries, conditions", r"juststorage_api/_http"),
     ("use cases and domain", r"juststorage/(usecases|domain)"),
-    ("guards of plugins", r"plugins/_guards"),
+    ("guards of plugins", r"plugins/_(guards|guarding|blob_guards)"),
     ("data handlers", r"juststorage_api/_data"),
     ("framework (Litestar)", r"litestar"),
     ("event loop", r"_serve/_(run|worker|command)\.py"),

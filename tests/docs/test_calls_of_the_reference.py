@@ -20,6 +20,8 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/http.md").read_text(encoding
 CALLS = [block for block in blocks(PAGE) if block.word == "sh"]
 EXAMPLE_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 END = re.compile(r'(?<="expires_at": ")\d{4}')
+TICKET = re.compile(r"(?<=/v1/uploads/)[A-Za-z0-9_-]+")
+FILE = "content"
 BY_KEY = "/v1/objects/by-key/models/acme/bert/weights.bin"
 
 
@@ -41,6 +43,14 @@ def made(service: Service, method: str, target: str, body: Any) -> str:
     return found
 
 
+def ticket(service: Service) -> str:
+    """Of an upload that has no byte yet."""
+    target = "/v1/uploads?namespace=models&tenant_id=acme"
+    answer = service.ask("POST", target, f"Upload-Length: {len(FILE)}", body=b"")
+    assert answer.status == 201
+    return answer.headers["location"].rpartition("/")[2]
+
+
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"line-{call.line}")
 def test_a_command_of_the_reference_does_it(service: Service, tmp_path: Path, call: Block) -> None:
     """On an object and a key that are there, whatever the calls before it have deleted."""
@@ -55,7 +65,8 @@ def test_a_command_of_the_reference_does_it(service: Service, tmp_path: Path, ca
     )
     ours = ids["/v1/api-keys/" in call.text]
     command = END.sub("9999", EXAMPLE_ID.sub(ours, call.text))
-    (tmp_path / "file").write_text("content")
+    command = TICKET.sub(ticket(service), command)
+    (tmp_path / "file").write_text(FILE)
     variables = {"KEY": KEY, "URL": f"http://127.0.0.1:{service.port}", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         ["bash", "-c", command.replace("curl -i", "curl -sS -i")],

@@ -40,6 +40,7 @@ BEYOND = {
     "createObject": "digests are those of the body, and metadata are JSON in a header",
     "putObjectByKey": "digests are those of the body, and metadata are JSON in a header",
     "changeObject": "metadata have a size and a depth, and text has no NUL",
+    "appendToUpload": "numbers have no more than 18 digits",
     "copyObject": "keys are counted in bytes, and text has no NUL",
     # Entity tags have a pattern, which its values at the edges do not keep to (`If-Match: 0`).
     "deleteObject": "a list of entity tags has quotes",
@@ -51,9 +52,19 @@ BEYOND = {
 }
 
 
+HOOKS = """\
+import schemathesis
+
+# A media type of tus, whose bodies are bytes as any others.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+"""
+
+
 def configured(key: str, directory: Path) -> Path:
     """The configuration: whose key, and what is right."""
-    lines = ["[auth.openapi.apiKey]", f'api_key = "{key}"', "[checks.positive_data_acceptance]"]
+    (directory / "hooks.py").write_text(HOOKS)
+    lines = [f'hooks = "{directory / "hooks.py"}"']
+    lines += ["[auth.openapi.apiKey]", f'api_key = "{key}"', "[checks.positive_data_acceptance]"]
     lines += [f"expected-statuses = {json.dumps(RIGHT)}"]
     lines += ["[checks.negative_data_rejection]", f"expected-statuses = {json.dumps(WRONG)}"]
     for name in BEYOND:
@@ -63,6 +74,15 @@ def configured(key: str, directory: Path) -> Path:
             "[operations.checks.positive_data_acceptance]",
             f"expected-statuses = {json.dumps(['400', *RIGHT])}",
         ]
+    # A content may be larger than there is room for, or than is allowed: its length says so.
+    lines += [
+        "[[operations]]",
+        'include-operation-id = "createUpload"',
+        "[operations.checks.positive_data_acceptance]",
+        f"expected-statuses = {json.dumps(['400', '413', '507', *RIGHT])}",
+        "[operations.checks.not_a_server_error]",
+        'expected-statuses = ["2xx", "3xx", "4xx", "507"]',
+    ]
     file = directory / "schemathesis.toml"
     file.write_text("\n".join(lines) + "\n")
     return file

@@ -7,8 +7,9 @@ import http.client
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -49,15 +50,26 @@ class Service:
         self._ballast = disk / "ballast"
 
     def call(self, method: str, target: str, body: bytes | None = None) -> tuple[int, bytes]:
-        """A request on a connection of its own."""
+        """A request: status and body."""
+        is_json = body is not None and method == "POST"
+        fields = {"Content-Type": "application/json"} if is_json else {}
+        status, _, answer = self.ask(method, target, body, fields)
+        return status, answer
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        fields: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, dict[str, str], bytes]:
+        """A request on a connection of its own: status, fields, body."""
         connection = http.client.HTTPConnection(*self._address, timeout=60)
-        fields = {"X-API-Key": KEY}
-        if body is not None and method == "POST":
-            fields["Content-Type"] = "application/json"
         try:
-            connection.request(method, target, body=body, headers=fields)
+            connection.request(method, target, body=body, headers={"X-API-Key": KEY, **fields})
             response = connection.getresponse()
-            return response.status, response.read()
+            told = {name.lower(): value for name, value in response.getheaders()}
+            return response.status, told, response.read()
         finally:
             connection.close()
 
@@ -170,3 +182,29 @@ def test_nothing_is_free_at_all(start: Callable[[int], Service]) -> None:
     assert service.readiness() == (200, "ready")
     assert service.call("GET", "/v1/objects/by-key/ns/t/kept")[0] == found
     assert service.call("GET", "/v1/objects/by-key/ns/t/new")[0] == 200
+
+
+def test_a_resumable_upload_waits_for_room(start: Callable[[int], Service]) -> None:
+    """What came before the disk was full is kept, and only the rest is sent once there is room."""
+    service = start(RESERVE)
+    data = os.urandom(40 * MIB)
+    target = "/v1/uploads?namespace=ns&tenant_id=t&key=large&replace=true"
+    status, fields, _ = service.ask("POST", target, None, {"Upload-Length": str(len(data))})
+    assert status == 201
+    url = fields["location"]
+
+    def patch(offset: int) -> int:
+        about = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": str(offset)}
+        status, _, body = service.ask("PATCH", url, data[offset:], about)
+        assert status == 204 or json.loads(body)["code"] == "storage_full"
+        return status
+
+    service.fill(leave=RESERVE + 20 * MIB)
+    assert patch(0) == 507
+    offset = int(service.ask("HEAD", url)[1]["upload-offset"])
+    assert 8 * MIB <= offset < len(data)
+    assert patch(offset) == 507
+    service.empty()
+    offset = int(service.ask("HEAD", url)[1]["upload-offset"])
+    assert patch(offset) == 204
+    assert service.call("GET", "/v1/objects/by-key/ns/t/large") == (200, data)

@@ -26,12 +26,13 @@ class AuditLog:
     and `peer`. Outcomes:
 
     - `done`: the change that `action` names (`object.created`, `object.replaced`, `object.changed`,
-      `object.deleted`, `api_key.created`, `api_key.changed`, `api_key.revoked`) is durable, also
-      where its answer did not arrive, or read-only mode was switched (`service.read_only`). What
-      was changed is in further fields.
+      `object.deleted`, `upload.given_up`, `api_key.created`, `api_key.changed`, `api_key.revoked`)
+      is durable, also where its answer did not arrive, or read-only mode was switched
+      (`service.read_only`). What was changed is in further fields.
     - `refused`: nothing happened; `code` says why. 401, 403 and 429 of any call, every 4xx of calls
       about API keys, and changes in read-only mode.
-    - `unknown`: a change was asked for, and failed in the service (5xx) or was broken off.
+    - `unknown`: a change was asked for, and failed in the service (5xx) or was broken off. 501 is
+      neither: what the service cannot do it did not begin.
 
     Args:
         enabled: False writes nothing.
@@ -58,7 +59,7 @@ class AuditLog:
             or exchange.code == ReadOnly.code
         ):
             self._event(exchange, "request", "refused", _request(exchange))
-        elif (status == 0 or status >= 500) and _is_change(exchange):
+        elif (status == 0 or status >= 500) and status != 501 and _is_change(exchange):
             self._event(exchange, "request", "unknown", _request(exchange))
 
     def _event(

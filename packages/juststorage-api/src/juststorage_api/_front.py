@@ -15,20 +15,40 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
-from juststorage.errors import Invalid, JustStorageError, NotFound, ReadOnly, Unavailable
+from juststorage.errors import (
+    Invalid,
+    JustStorageError,
+    NotFound,
+    ReadOnly,
+    Unavailable,
+    UnsupportedOperation,
+)
 from juststorage.ports import Actor, acting
 from juststorage.runtime import log_fields
 from juststorage_api._access import told
 from juststorage_api._access_log import AccessLog
 from juststorage_api._asgi import Application, Message, Receive, Scope, Send
 from juststorage_api._audit_log import AuditLog
-from juststorage_api._data import Deletes, Downloads, Pages, Uploads
+from juststorage_api._data import (
+    Deletes,
+    Downloads,
+    Pages,
+    ResumableUploads,
+    Uploads,
+    UploadsUnderWay,
+)
 from juststorage_api._deadlines import Deadlines
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.headers import fields_of
-from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, logged, raw_path
+from juststorage_api._http.path import (
+    BY_KEY_PREFIX,
+    OBJECTS_PREFIX,
+    UPLOADS_PREFIX,
+    logged,
+    raw_path,
+)
 from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
-from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, HttpMeters
+from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, UPLOAD, UPLOADS, HttpMeters
 from juststorage_api._read_only import READING, refusal
 from juststorage_api._request_id import RequestIds, add_trace
 from juststorage_api._services import Services
@@ -40,6 +60,11 @@ _log = logging.getLogger("juststorage.api")
 Handler: TypeAlias = Callable[[Exchange], Awaitable[None]]
 
 _OF_MANY: Final = frozenset({b"/v1/objects/delete", b"/v1/objects/search"})
+
+_CHANGED: Final = (b"/v1/objects", b"/v1/uploads")
+
+_TOLD: Final = (ReadOnly, UnsupportedOperation)
+"""What is a refusal, whatever its status is, and no failure."""
 
 _LINGER_S: Final = 2.0
 _LINGER_IDLE_S: Final = 0.5
@@ -74,7 +99,9 @@ class Front:
         self._bounds = services.runtime.config.limits
         self._deadlines = Deadlines(self._bounds.request_timeout_s, self._refuse_overdue)
         self.run = self._deadlines.run
-        uploads, downloads = Uploads(services), Downloads(services)
+        under_way = UploadsUnderWay(services)
+        uploads, downloads = Uploads(services, under_way), Downloads(services)
+        resumable = ResumableUploads(services, under_way)
         deletes, pages = Deletes(services), Pages(services)
         self._collection: Mapping[str, Handler] = {"GET": pages.page, "POST": uploads.post}
         self._by_id: Mapping[str, Handler] = {
@@ -90,6 +117,15 @@ class Front:
             "HEAD": downloads.by_key,
             "PUT": uploads.put,
             "DELETE": deletes.by_key,
+        }
+        self._uploads: Mapping[str, Handler] = {
+            "POST": resumable.post,
+            "OPTIONS": resumable.options,
+        }
+        self._upload: Mapping[str, Handler] = {
+            "HEAD": resumable.head,
+            "PATCH": resumable.patch,
+            "DELETE": resumable.delete,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,10 +195,26 @@ class Front:
             handlers = self._collection
             exchange.route = COLLECTION
         else:
-            return await self._route(exchange)
+            return await self._serve_others(exchange)
         handler = handlers.get(exchange.method)
         if handler is None:
             raise self._unanswered(path, handlers)
+        return await handler(exchange)
+
+    async def _serve_others(self, exchange: Exchange) -> None:
+        """What is asked less often: uploads in turns, and all that the framework has."""
+        path = exchange.path
+        if path == b"/v1/uploads":
+            handlers = self._uploads
+            exchange.route = UPLOADS
+        elif _is_upload(path):
+            handlers = self._upload
+            exchange.route = UPLOAD
+        else:
+            return await self._route(exchange)
+        handler = handlers.get(exchange.method)
+        if handler is None:
+            raise MethodNotAllowed(", ".join(handlers))
         return await handler(exchange)
 
     def _before_change(self, exchange: Exchange) -> None:
@@ -239,7 +291,7 @@ class Front:
             challenge=self._authentication.challenge,
         )
         exchange.code = problem.code
-        if problem.status >= 500 and not isinstance(error, ReadOnly):
+        if problem.status >= 500 and not isinstance(error, _TOLD):
             self._log_failure(exchange, error, problem.status)
         if exchange.started:
             # Half an answer must not look like a whole one. Servers close the connection when the
@@ -268,7 +320,13 @@ class Front:
 
 def _changes_objects(path: bytes) -> bool:
     """Whether a call with this path does, if it is one that could."""
-    return path.startswith(b"/v1/objects") and path != b"/v1/objects/search"
+    return path.startswith(_CHANGED) and path != b"/v1/objects/search"
+
+
+def _is_upload(path: bytes) -> bool:
+    """Whether it names a resumable upload."""
+    name = path[len(UPLOADS_PREFIX) :]
+    return path.startswith(UPLOADS_PREFIX) and name != b"" and b"/" not in name
 
 
 def _is_http1(exchange: Exchange) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 from juststorage.metrics import BUILD_INFO, SERVICE_FAMILIES, Family, Sheet, Table
 from juststorage_api._exchange import Exchange
-from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX
+from juststorage_api._http.path import BY_KEY_PREFIX, OBJECTS_PREFIX, UPLOADS_PREFIX
 from juststorage_api._http.problem import PROBLEMS
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "METHODS",
     "ROUTES",
     "UNMATCHED",
+    "UPLOAD",
+    "UPLOADS",
     "UPLOADS_IN_FLIGHT",
     "HttpMeters",
     "note_start",
@@ -28,6 +30,8 @@ __all__ = [
 COLLECTION: Final = "/v1/objects"
 BY_ID: Final = "/v1/objects/{id}"
 BY_KEY: Final = "/v1/objects/by-key/{namespace}/{tenant_id}/{key}"
+UPLOADS: Final = "/v1/uploads"
+UPLOAD: Final = "/v1/uploads/{upload}"
 
 UNMATCHED: Final = "unmatched"
 ROUTES: Final = (
@@ -39,6 +43,8 @@ ROUTES: Final = (
     "/v1/objects/{id}/copy",
     "/v1/objects/delete",
     "/v1/objects/search",
+    UPLOADS,
+    UPLOAD,
     "/v1/usage",
     "/v1/api-keys",
     "/v1/api-keys/{id}",
@@ -119,6 +125,9 @@ def template_of(path: bytes) -> str:
         if not slash and object_id:
             return BY_ID
         return _TAILS.get(tail, UNMATCHED)
+    if path.startswith(UPLOADS_PREFIX):
+        name = path[len(UPLOADS_PREFIX) :]
+        return UPLOAD if name and b"/" not in name else UNMATCHED
     if path.startswith(_API_KEYS_PREFIX) and b"/" not in path[len(_API_KEYS_PREFIX) :]:
         return "/v1/api-keys/{id}"
     return UNMATCHED

@@ -32,6 +32,7 @@ __all__ = [
     "KeyConflict",
     "Misconfigured",
     "NotFound",
+    "OffsetMismatch",
     "PluginError",
     "PreconditionFailed",
     "RateLimited",
@@ -45,6 +46,7 @@ __all__ = [
     "Unavailable",
     "UnsupportedOperation",
     "UploadExpired",
+    "UploadInUse",
 ]
 
 
@@ -196,6 +198,25 @@ class UploadExpired(Conflict):
     """The upload lost its lease or its claim on the key; nothing of it remains visible."""
 
     code = "upload_expired"
+
+
+class UploadInUse(Conflict):
+    """Another request is bringing bytes to this resumable upload.
+
+    `fields["retry_after_s"]` says when to ask again.
+    """
+
+    code = "upload_in_use"
+    retryable = True
+
+
+class OffsetMismatch(Conflict):
+    """The bytes are not those that a resumable upload waits for; none of them was taken.
+
+    `fields["offset"]` is where it goes on.
+    """
+
+    code = "offset_mismatch"
 
 
 class PreconditionFailed(Conflict):

@@ -33,6 +33,8 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
         "invalid_state",
         "key_conflict",
         "upload_expired",
+        "upload_in_use",
+        "offset_mismatch",
         "precondition_failed",
         "idempotency_in_flight",
     },
@@ -95,6 +97,7 @@ def test_what_may_be_tried_again() -> None:
         errors.ReadOnly,
         errors.RateLimited,
         errors.IdempotencyInFlight,
+        errors.UploadInUse,
     }
 
 

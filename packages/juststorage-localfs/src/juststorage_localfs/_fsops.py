@@ -60,6 +60,18 @@ class FsOps:
         """Write some; returns how much."""
         return os.write(fd, data)
 
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file off behind this many bytes."""
+        os.ftruncate(fd, size)
+
+    def lock(self, fd: int) -> bool:
+        """Lock the open file, or find that somebody has; closing it, or death, unlocks it."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def set_direct(self, fd: int, on: bool) -> None:
         """Let writes bypass the page cache, or not; they have to be aligned meanwhile (open(2)).
 

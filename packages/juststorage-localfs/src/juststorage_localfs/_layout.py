@@ -4,6 +4,7 @@
     {algorithm}/{aa}/{bb}/{hex}      a blob named by another hash
     .class                           the storage class that the root belongs to
     .staging/{upload}.{random}       bytes on their way in
+    .staging/{upload}.0000000{n}     those of an upload that can be resumed, and how many they are
     .trash/{bucket}/{time_ns}.{algorithm}.{hex}.{random}
                                      removed at that time, and still recoverable
 
@@ -37,6 +38,7 @@ __all__ = [
     "may_hold_blobs",
     "parse_staged",
     "parse_trashed",
+    "resumable_names",
     "staged_name",
     "trashed_name",
 ]
@@ -104,6 +106,14 @@ def may_hold_blobs(path: str) -> bool:
 def staged_name(upload_id: ObjectId) -> str:
     """A fresh entry for the upload; two attempts of one upload never share one."""
     return f"{STAGING}/{upload_id}.{token_hex(4)}"
+
+
+def resumable_names(upload_id: ObjectId) -> tuple[str, str]:
+    """The entries of an upload that can be resumed: its bytes, and its marks. Always the same.
+
+    They have the form of all staged entries, so that a sweeper of any release knows whose they are.
+    """
+    return f"{STAGING}/{upload_id}.00000000", f"{STAGING}/{upload_id}.00000001"
 
 
 def parse_staged(entry: str) -> ObjectId | None:

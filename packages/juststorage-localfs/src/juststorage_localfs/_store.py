@@ -16,17 +16,19 @@ from juststorage.ports import (
     BlobStore,
     Clock,
     PlacedBlob,
+    ResumableBlob,
     Space,
     StagedBlob,
     StagedEntry,
     TrashedBlob,
 )
-from juststorage_localfs import _layout, _trash, _walk
+from juststorage_localfs import _layout, _resumable, _trash, _walk
 from juststorage_localfs._errors import translate
 from juststorage_localfs._jobs import Jobs
 from juststorage_localfs._layout import is_locator
 from juststorage_localfs._puts import Put
 from juststorage_localfs._reader import LocalFSReader
+from juststorage_localfs._resumable import LocalFSResumableBlob
 from juststorage_localfs._staged import LocalFSStagedBlob
 from juststorage_localfs._volume import Volume
 
@@ -57,8 +59,26 @@ class LocalFSBlobStore(BlobStore):
             raise
         return staged
 
+    async def begin_resumable(self, upload_id: ObjectId) -> None:
+        await self._jobs.run(_resumable.begin, self._volume, upload_id)
+
+    async def resume(self, upload_id: ObjectId) -> ResumableBlob:
+        resumed = LocalFSResumableBlob(self._volume, self._jobs, upload_id)
+        try:
+            await resumed.open()
+        except BaseException:
+            await resumed.aclose()
+            raise
+        return resumed
+
+    async def resumable_bytes(self, upload_id: ObjectId) -> int | None:
+        return await self._jobs.run(_resumable.kept_bytes, self._volume, upload_id)
+
+    async def discard_resumable(self, upload_id: ObjectId) -> None:
+        await self._jobs.run(_resumable.discard, self._volume, upload_id)
+
     async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
-        assert isinstance(staged, LocalFSStagedBlob), "staged comes from this store"
+        assert isinstance(staged, LocalFSStagedBlob | LocalFSResumableBlob), "it comes from here"
         return await staged.place(content_hash)
 
     async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:

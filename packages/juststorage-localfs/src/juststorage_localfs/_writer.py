@@ -61,17 +61,25 @@ class FileWriter:
 
     Args:
         volume: Where the file is.
-        fd: The file, empty; it stays the caller's.
+        fd: The file, its end where writes go; it stays the caller's.
+        start: Bytes that are in it already.
     """
 
-    def __init__(self, volume: Volume, fd: int) -> None:
+    def __init__(self, volume: Volume, fd: int, *, start: int = 0) -> None:
         self._volume = volume
         self._fd = fd
         self._blocks = volume.blocks
         self._block: mmap.mmap | None = None
         self._filled = 0
+        self._lead_bytes = -start % BLOCK_BYTES
+        """What is missing to a whole block, behind which direct writes may begin."""
         self._is_direct = False
         self._not_written_out = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What was taken and has not been written."""
+        return self._filled
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Take all of it; up to a block of it may wait for `flush`."""
@@ -79,6 +87,10 @@ class FileWriter:
             self._write_through(data)
             return
         rest = memoryview(data)
+        if self._lead_bytes:
+            lead, rest = rest[: self._lead_bytes], rest[self._lead_bytes :]
+            self._write_through(lead)
+            self._lead_bytes -= len(lead)
         while rest:
             if self._block is None:
                 self._block = self._blocks.take()

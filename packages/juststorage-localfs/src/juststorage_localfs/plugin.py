@@ -76,6 +76,7 @@ LOCALFS = BlobStoreBackend(
         space=True,
         stable_readers=True,
         identity=True,
+        resumable=True,
     ),
 )
 

@@ -50,6 +50,8 @@ class ForgetfulOps(FsOps):
         self._paths: dict[int, str] = {}
         self._dirty: dict[int, list[str]] = {}
         """By inode: files with bytes that no sync has covered, and every name they had."""
+        self._safe_bytes: dict[int, int] = {}
+        """By the same inodes: how long they were when they were last safe."""
         self._names: dict[str, Callable[[], None]] = {}
         """Names that their directories have not synced, each with what undoes it."""
         self.before_directory_sync: Callable[[str], None] = lambda path: None
@@ -77,10 +79,10 @@ class ForgetfulOps(FsOps):
 
     def cut(self) -> None:
         """Lose what was not synced. No store may be open on the root."""
-        for names in self._dirty.values():
+        for inode, names in self._dirty.items():
             for name in names:
                 if (self._root / name).is_file():
-                    os.truncate(self._root / name, 0)
+                    os.truncate(self._root / name, self._safe_bytes[inode])
         for undo in reversed(self._names.values()):
             undo()
         self._dirty.clear()
@@ -104,8 +106,19 @@ class ForgetfulOps(FsOps):
         """Bytes that are not safe yet."""
         with self._lock:
             self._need_power()
-            self._dirty.setdefault(os.fstat(fd).st_ino, []).append(self._paths[fd])
+            facts = os.fstat(fd)
+            if facts.st_ino not in self._dirty:
+                self._safe_bytes[facts.st_ino] = facts.st_size
+            self._dirty.setdefault(facts.st_ino, []).append(self._paths[fd])
         return super().write(fd, data)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Taken for safe at once: what is cut off was not, or nobody counts on it."""
+        inode = os.fstat(fd).st_ino
+        with self._lock:
+            self._need_power()
+            self._safe_bytes[inode] = min(size, self._safe_bytes.get(inode, size))
+        super().truncate(fd, size)
 
     def fsync(self, fd: int) -> None:
         """Bytes, or the names in a directory, are safe."""

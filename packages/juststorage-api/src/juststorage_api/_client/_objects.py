@@ -144,8 +144,9 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     epilog="\b\nExamples:\n  juststorage objects put report.pdf docs/acme/2026/report.pdf\n"
     "  pg_dump db | juststorage objects put - docs/acme/db.sql --storage-class cold\n"
     "  juststorage objects put new.json docs/acme/state.json --if-match sha256:1b4f...\n\n"
-    "A file is sent again, as a whole, when the connection breaks, and stored once all the same;\n"
-    f"what comes from a pipe cannot be sent again.\n\n{EXIT_CODES}"
+    "When the connection breaks, a file of 64 MiB or more goes on from what the server has, and\n"
+    "a smaller one is sent again, as a whole; it is stored once all the same. What comes from a\n"
+    f"pipe cannot be sent again.\n\n{EXIT_CODES}"
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("target", metavar="NAMESPACE/TENANT/KEY", type=TARGET)

@@ -27,30 +27,26 @@ from juststorage.errors import (
     StorageFull,
     Unauthenticated,
     Unavailable,
+    UnsupportedOperation,
 )
 
 if TYPE_CHECKING:
     import httpx2
 
-__all__ = ["EXIT_CODES", "FileTrouble", "Untrusted", "exits", "is_untrusted", "problem_in"]
+__all__ = [
+    "EXIT_CODES",
+    "FileTrouble",
+    "NotOffered",
+    "Untrusted",
+    "exits",
+    "is_untrusted",
+    "problem_in",
+]
 
 EXIT_CODES: Final = (
     "\b\nExit codes: 0 done; 1 refused, or failed; 2 wrong usage; 3 there is no such object;\n"
     "4 the server is away, or did not come back in time: the same command goes on."
 )
-
-_KINDS: Final[Mapping[int, type[JustStorageError]]] = {
-    401: Unauthenticated,
-    403: Denied,
-    404: NotFound,
-    409: Conflict,
-    412: PreconditionFailed,
-    429: RateLimited,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-    507: StorageFull,
-}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,10 +58,30 @@ class Untrusted(JustStorageError):
     code = "untrusted"
 
 
+class NotOffered(UnsupportedOperation):
+    """The server, or what it is set up with, cannot do this; another way may do."""
+
+
 class FileTrouble(JustStorageError):
     """A file or directory here cannot be read or written."""
 
     code = "file_trouble"
+
+
+_KINDS: Final[Mapping[int, type[JustStorageError]]] = {
+    401: Unauthenticated,
+    403: Denied,
+    404: NotFound,
+    405: NotOffered,
+    409: Conflict,
+    412: PreconditionFailed,
+    429: RateLimited,
+    501: NotOffered,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+    507: StorageFull,
+}
 
 
 def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:

@@ -100,6 +100,12 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
+    def timeout(self, more_s: float) -> httpx2.Timeout:
+        """For an answer that may take so many seconds longer than others."""
+        return self._httpx.Timeout(
+            _SILENCE_S, read=_SILENCE_S + more_s, connect=_CONNECT_S, pool=None
+        )
+
     def patience(self) -> Patience:
         """For one thing that may be tried again."""
         return Patience(self._patience_s, self.stop, lambda: self._was_reached)

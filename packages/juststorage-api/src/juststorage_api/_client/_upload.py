@@ -21,6 +21,7 @@ from juststorage.errors import (
     Unavailable,
     UnsupportedOperation,
 )
+from juststorage_api._client._resumable import RESUMABLE_BYTES, put_resumably
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 
@@ -50,12 +51,13 @@ class Content:
         self.can_rewind = is_file and file.tell() == 0
         self.size = self._was.st_size if self.can_rewind else None
         self.hasher = hashlib.sha256()
+        self._hashed = 0
         self._sent = 0
         self.furthest = 0
-        """The most of it that was ever sent in one go."""
+        """The most of it that was ever sent, in one go or by going on."""
 
-    def pieces(self) -> Iterator[bytes]:
-        """All of it, from the beginning.
+    def pieces(self, start: int = 0) -> Iterator[bytes]:
+        """All of it, from the beginning or from a place that was sent already.
 
         The last piece is held back until it is sure that the file is still what it was: a body that
         lacks it is not stored.
@@ -65,16 +67,20 @@ class Content:
             Stopped: Everything shall end.
         """
         if self.can_rewind:
-            self._file.seek(0)
-        self._progress.moved(-self._sent)
-        self.hasher = hashlib.sha256()
-        self._sent = 0
-        held = self._read(0)
+            self._file.seek(start)
+        self._progress.moved(start - self._sent)
+        if start == 0:
+            self.hasher = hashlib.sha256()
+            self._hashed = 0
+        self._sent = start
+        held = self._read(start)
         while held:
             following = self._read(self._sent + len(held))
             if not following:
                 self._require_unchanged(self._sent + len(held))
-            self.hasher.update(held)
+            # What is sent a second time was hashed the first time.
+            self.hasher.update(held[max(0, self._hashed - self._sent) :])
+            self._hashed = max(self._hashed, self._sent + len(held))
             yield held
             self._sent += len(held)
             self.furthest = max(self.furthest, self._sent)
@@ -137,7 +143,8 @@ def put(
         storage_class: Where to keep it; None for the server's default.
         repeat: Whether to send it again when the connection breaks, where the file allows that.
             The server answers a repetition as it did the first time, and stores nothing twice.
-            Each repetition sends all of it; one that gets no further than those before it is no
+            Each repetition sends all of it, but for a file of `RESUMABLE_BYTES` or more, which goes
+            on from what the server has. One that gets no further than those before it is no
             progress, so that what never arrives is given up.
 
     Raises:
@@ -146,6 +153,12 @@ def put(
         JustStorageError: As the server says.
     """
     content = Content(file, progress, server.stop)
+    if repeat and content.size is not None and content.size >= RESUMABLE_BYTES:
+        resumed = put_resumably(
+            server, target, content, headers=headers, storage_class=storage_class
+        )
+        if resumed is not None:
+            return _checked(resumed, content, target)
     sent = {"content-type": "application/octet-stream", **headers}
     if content.size is not None:
         sent["content-length"] = str(content.size)
@@ -167,6 +180,10 @@ def put(
             if content.furthest > before:
                 patience.progressed()
             patience.wait(error)
+    return _checked(stored, content, target)
+
+
+def _checked(stored: dict[str, Any], content: Content, target: Target) -> dict[str, Any]:
     ours = f"sha256:{content.hasher.hexdigest()}"
     if str(stored["content_hash"]).startswith("sha256:") and stored["content_hash"] != ours:
         raise Corrupt(f"{target} holds other bytes than were sent: they were damaged on the way")

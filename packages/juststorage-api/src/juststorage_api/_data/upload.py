@@ -8,34 +8,21 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
-from juststorage.domain import (
-    ContentHash,
-    Namespace,
-    NewObject,
-    ObjectId,
-    ObjectKey,
-    StorageClass,
-    TenantId,
-)
-from juststorage.errors import Invalid, Unavailable
+from juststorage.domain import ContentHash
+from juststorage.errors import Unavailable
 from juststorage.ports import Committed, UploadIntent
-from juststorage_api._access import Call, held_namespace, tenant_for
+from juststorage_api._access import Call
 from juststorage_api._data._body import RequestBody, read_whole
+from juststorage_api._data._intent import make_intent, posted_intent
+from juststorage_api._data._stored import note_stored, stored_headers
 from juststorage_api._data._target import keyed
-from juststorage_api._dto import encode, location_of, object_dto
+from juststorage_api._data._under_way import UploadsUnderWay
+from juststorage_api._dto import encode, object_dto
 from juststorage_api._exchange import Exchange
-from juststorage_api._http.conditions import write_conditions
 from juststorage_api._http.digests import announced_digests
-from juststorage_api._http.headers import (
-    body_length,
-    content_type,
-    object_metadata,
-    refuse_coding,
-    refuse_form,
-)
+from juststorage_api._http.headers import body_length, refuse_coding, refuse_form
 from juststorage_api._http.idempotency import idempotency_key, upload_request
 from juststorage_api._http.query import parse_query
-from juststorage_api._meters import UPLOADS_IN_FLIGHT
 from juststorage_api._services import Services
 
 __all__ = ["Uploads"]
@@ -47,36 +34,18 @@ _PUT: Final = frozenset({"storage_class"})
 class Uploads:
     """201 or 200 once the bytes are durable and the object is visible."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, under_way: UploadsUnderWay) -> None:
         self._upload = services.cases.upload
         self._small_bytes = min(services.uploads.small_bytes, services.uploads.max_bytes)
         self._idle_s = services.uploads.idle_timeout_s
         self._ttl_s = services.uploads.idempotency_ttl_s
         self._rate_min = services.uploads.min_rate_bytes_s
-        self._in_flight = 0
-        self._sheet = services.sheet
-        self._sheet.set(UPLOADS_IN_FLIGHT, 0)
-        self._in_flight_max = services.runtime.config.limits.uploads_in_flight
+        self._under_way = under_way
 
     async def post(self, exchange: Exchange) -> None:
         """POST /v1/objects."""
         parameters = parse_query(exchange.scope["query_string"], _POST)
-        tenant_id = tenant_for(exchange.caller, Call.UPLOAD, parameters.get("tenant_id"))
-        exchange.tenant_id = tenant_id
-        namespace = parameters.get("namespace")
-        if namespace is None:
-            raise Invalid("namespace is required")
-        if b"if-match" in exchange.fields:
-            raise Invalid("If-Match is for PUT and DELETE: a POST never replaces")
-        key = parameters.get("key")
-        intent = _intent(
-            exchange,
-            held_namespace(exchange.caller, namespace),
-            tenant_id,
-            None if key is None else ObjectKey(key),
-            parameters.get("storage_class"),
-            replace=False,
-        )
+        intent = posted_intent(exchange, parameters)
         await self._receive(exchange, intent)
 
     async def put(self, exchange: Exchange) -> None:
@@ -84,7 +53,7 @@ class Uploads:
         namespace, tenant_id, key = keyed(exchange, Call.UPLOAD)
         parameters = parse_query(exchange.scope["query_string"], _PUT)
         storage_class = parameters.get("storage_class")
-        intent = _intent(exchange, namespace, tenant_id, key, storage_class, replace=True)
+        intent = make_intent(exchange, namespace, tenant_id, key, storage_class, replace=True)
         await self._receive(exchange, intent)
 
     async def _receive(self, exchange: Exchange, intent: UploadIntent) -> None:
@@ -98,15 +67,8 @@ class Uploads:
         length = body_length(fields)
         if length is None and _has_no_body(exchange):
             length = 0
-        if self._in_flight >= self._in_flight_max:
-            raise Unavailable(f"{self._in_flight_max} uploads are under way; more have to wait")
-        self._in_flight += 1
-        self._sheet.set(UPLOADS_IN_FLIGHT, self._in_flight)
-        try:
+        with self._under_way:
             committed = await self._store(exchange, intent, length, expected)
-        finally:
-            self._in_flight -= 1
-            self._sheet.set(UPLOADS_IN_FLIGHT, self._in_flight)
         await _answer(exchange, committed)
 
     async def _store(
@@ -138,33 +100,6 @@ class Uploads:
         return self._idle_s + (length / self._rate_min if self._rate_min else 0.0)
 
 
-def _intent(
-    exchange: Exchange,
-    namespace: Namespace,
-    tenant_id: TenantId,
-    key: ObjectKey | None,
-    storage_class: str | None,
-    *,
-    replace: bool,
-) -> UploadIntent:
-    fields = exchange.fields
-    return UploadIntent(
-        new=NewObject(
-            id=ObjectId.new(),
-            namespace=namespace,
-            tenant_id=tenant_id,
-            key=key,
-            storage_class=(
-                StorageClass.HOT if storage_class is None else StorageClass.parse(storage_class)
-            ),
-            content_type=content_type(fields),
-            metadata=object_metadata(fields, exchange.bounds),
-        ),
-        replace=replace,
-        conditions=write_conditions(fields),
-    )
-
-
 def _has_no_body(exchange: Exchange) -> bool:
     """HTTP/1 without length and coding has no body (RFC 9112, 6.3); HTTP/2 may leave both out."""
     version: str = exchange.scope.get("http_version", "1.1")
@@ -173,20 +108,12 @@ def _has_no_body(exchange: Exchange) -> bool:
 
 async def _answer(exchange: Exchange, committed: Committed) -> None:
     stored = committed.object
-    if not committed.is_repeated:
-        exchange.did(
-            "object.created" if committed.replaced is None else "object.replaced",
-            object_id=str(stored.id),
-            namespace=str(stored.namespace),
-            content_hash=str(stored.content_hash),
-            **({} if committed.replaced is None else {"replaced": str(committed.replaced)}),
-        )
+    note_stored(exchange, committed)
     await exchange.answer(
         201 if committed.replaced is None else 200,
         [
             (b"content-type", b"application/json"),
-            (b"location", location_of(exchange.caller, stored).encode()),
-            (b"etag", b'"%b"' % (stored.content_hash or "").encode()),
+            *stored_headers(exchange, stored),
         ],
         encode(object_dto(stored)),
     )

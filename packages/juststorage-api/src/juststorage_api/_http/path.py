@@ -15,10 +15,11 @@ from juststorage.domain import Namespace, ObjectKey, TenantId
 from juststorage.errors import InvalidName, NotFound
 from juststorage_api._http.percent import decode
 
-__all__ = ["BY_KEY_PREFIX", "OBJECTS_PREFIX", "by_key", "logged", "raw_path"]
+__all__ = ["BY_KEY_PREFIX", "OBJECTS_PREFIX", "UPLOADS_PREFIX", "by_key", "logged", "raw_path"]
 
 OBJECTS_PREFIX: Final = b"/v1/objects/"
 BY_KEY_PREFIX: Final = b"/v1/objects/by-key/"
+UPLOADS_PREFIX: Final = b"/v1/uploads/"
 
 _API_KEY: Final = re.compile(r"js_[0-9a-z]{12}_[A-Za-z0-9_-]{43}")
 

@@ -28,6 +28,7 @@ from juststorage.errors import (
     TooSlow,
     Unauthenticated,
     Unavailable,
+    UnsupportedOperation,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Headers",
     "HeadersTooLarge",
     "MethodNotAllowed",
+    "OtherVersion",
     "Problem",
     "ProblemType",
     "RangeNotSatisfiable",
@@ -85,6 +87,16 @@ class UnsupportedMediaType(_HttpError):
     status = 415
 
 
+class OtherVersion(_HttpError):
+    """The client speaks another version of a protocol; `Tus-Version` says which is spoken here."""
+
+    code = "precondition_failed"
+    status = 412
+
+    def __init__(self, detail: str, version: bytes) -> None:
+        super().__init__(detail, headers=[(b"tus-version", version)])
+
+
 class RangeNotSatisfiable(_HttpError):
     """No byte of the content is in the asked ranges, or there are too many of them."""
 
@@ -114,6 +126,7 @@ _FAMILIES: Final[tuple[tuple[type[JustStorageError], int], ...]] = (
     (StorageFull, 507),
     (BlobMissing, 500),
     (Corrupt, 500),
+    (UnsupportedOperation, 501),
 )
 
 
@@ -138,6 +151,8 @@ PROBLEMS: Final = {
     "upload_too_slow": ProblemType(408, "The upload is too slow"),
     "key_conflict": ProblemType(409, "The key is held by another object"),
     "upload_expired": ProblemType(409, "The upload has expired"),
+    "upload_in_use": ProblemType(409, "The upload is being added to"),
+    "offset_mismatch": ProblemType(409, "The upload goes on elsewhere"),
     "invalid_state": ProblemType(409, "The state forbids this"),
     "idempotency_in_flight": ProblemType(409, "The first request is still under way"),
     "precondition_failed": ProblemType(412, "A precondition does not hold"),
@@ -149,6 +164,7 @@ PROBLEMS: Final = {
     "headers_too_large": ProblemType(431, "The header fields are too large"),
     "internal": ProblemType(500, "Something failed in the service"),
     "blob_missing": ProblemType(500, "The object's bytes are missing"),
+    "unsupported_operation": ProblemType(501, "The service cannot do this as it is set up"),
     "unavailable": ProblemType(503, "The service is not available now"),
     "read_only": ProblemType(503, "The service takes no changes now"),
     "storage_full": ProblemType(507, "There is no room"),

@@ -31,14 +31,20 @@ def curl_example(method: str, path: str, operation: dict[str, Any]) -> str:
         command += ["-X", method.upper()]
     if operation.get("security") != []:
         command += ["-H", '"X-API-Key: $KEY"']
+    for each in parameters:
+        if each["in"] == "header" and each.get("required"):
+            command += ["-H", shlex.quote(f"{each['name']}: {each['example']}")]
     if "requestBody" in operation:
         ((media_type, content),) = operation["requestBody"]["content"].items()
         if media_type.endswith("json"):
             command += ["-H", shlex.quote(f"Content-Type: {media_type}")]
             command += ["-d", shlex.quote(json.dumps(content["example"]))]
         else:
+            # Where the type is the object's own it is a parameter.
+            shown = {("header", "Content-Type"): media_type, **examples}
             for name in sorted(_SHOWN_HEADERS):
-                command += ["-H", shlex.quote(f"{name}: {examples['header', name]}")]
+                if ("header", name) in shown:
+                    command += ["-H", shlex.quote(f"{name}: {shown['header', name]}")]
             command += ["--data-binary", "@file"]
     url = f"$URL{filled}" + (f"?{query}" if query else "")
     return " ".join([*command, f'"{url}"'])

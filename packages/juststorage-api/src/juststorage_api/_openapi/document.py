@@ -30,6 +30,7 @@ from juststorage_api._openapi.headers import REQUEST_ID, UPLOADED, Headers, text
 from juststorage_api._openapi.pages import list_objects
 from juststorage_api._openapi.problems import COMMON, PROBLEM_SCHEMA, problem_responses
 from juststorage_api._openapi.reads import delete, download, head
+from juststorage_api._openapi.resumable import UPLOAD_ITEM, UPLOADS_ITEM
 from juststorage_api._openapi.uploads import POST_OBJECT, PUT_BY_KEY
 
 __all__ = ["openapi_document"]
@@ -47,6 +48,7 @@ their `code`. Every answer carries `X-Request-Id`.
 _TAGS: Final = [
     Tag(name="Objects", description="Objects by their id, and lists of them"),
     Tag(name="Objects by key", description="Objects by the client's own names"),
+    Tag(name="Resumable uploads", description="Large content over a connection that breaks"),
     Tag(name="Usage", description="How much is stored"),
     Tag(name="API keys", description="Who may call; for callers with the scope `keys:manage`"),
     Tag(name="Administration", description="For callers with the scope `admin`"),
@@ -275,3 +277,5 @@ def _add_data_calls(document: OpenAPI) -> None:
         head=head(by_key=True),
         delete=delete(by_key=True),
     )
+    document.paths["/v1/uploads"] = UPLOADS_ITEM
+    document.paths["/v1/uploads/{upload}"] = UPLOAD_ITEM

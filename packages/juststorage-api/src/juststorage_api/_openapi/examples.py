@@ -18,6 +18,7 @@ __all__ = [
     "OBJECT_ID",
     "PLUGIN",
     "REPR_DIGEST",
+    "TICKET",
     "USAGE",
 ]
 
@@ -29,6 +30,11 @@ NEXT_CURSOR: Final = (
     "LTdjYzQtOTUxOC1kNjRkZTAyMWM0NDYiXQ"
 )
 REPR_DIGEST: Final = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
+TICKET: Final = (
+    "BwgJCgsMDQ4PEBESExQVFlsiMDFhMjEwOTgtZjI5MC03Y2M0LTk1MTgtZDY0ZGUwMjFjNDQ2"
+    "IiwxLCIyMDI2LTExLTI1VDAyOjQ2OjI4Ljc1MjcxNloiLCJtb2RlbHMiLCJhY21lIiwiYmVy"
+    "dC93ZWlnaHRzLmJpbiIsImhvdCIsdHJ1ZSxudWxsLG51bGwsNSxbXV0"
+)
 
 NULL: Final = "-null-"
 """Stands for null in examples of answers: the framework drops members that are None."""

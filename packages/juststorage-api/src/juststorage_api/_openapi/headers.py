@@ -7,14 +7,24 @@ from typing import Final
 from litestar.openapi.spec import OpenAPIHeader, Reference, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from juststorage_api._openapi.examples import CONTENT_HASH, ETAG, OBJECT_ID, REPR_DIGEST
+from juststorage_api._openapi.examples import (
+    CONTENT_HASH,
+    ETAG,
+    OBJECT_ID,
+    REPR_DIGEST,
+    TICKET,
+)
 
 __all__ = [
     "NOT_MODIFIED",
     "PARTIAL",
+    "PROGRESS",
     "RATE_LIMITED",
     "REQUEST_ID",
+    "SPOKEN",
+    "STORED_UPLOAD",
     "UPLOADED",
+    "UPLOAD_BEGUN",
     "WHOLE",
     "Headers",
     "text_header",
@@ -102,4 +112,49 @@ RATE_LIMITED: Final[Headers] = {
     "RateLimit-Policy": text_header(
         "The limit, and the length of its window in seconds", "1000;w=60"
     ),
+}
+
+_TUS: Final[Headers] = {
+    "Tus-Resumable": text_header("The version of tus", "1.0.0"),
+    "X-Request-Id": REQUEST_ID,
+}
+_OFFSET: Final = _number("Bytes that are durable", 5)
+_EXPIRES: Final = text_header(
+    "When it ends unless bytes come before; not where it is stored", "Thu, 26 Nov 2026 02:46:28 GMT"
+)
+_STORED: Final[Headers] = {
+    name: text_header(f"{description}; once it is stored", example)
+    for name, description, example in (
+        ("Location", "Where the object is, as for a whole upload", f"/v1/objects/{OBJECT_ID}"),
+        ("ETag", "The content hash in quotes", ETAG),
+        ("X-Object-Id", "The object's id", OBJECT_ID),
+    )
+}
+
+SPOKEN: Final[Headers] = {
+    "Tus-Version": text_header("Versions of tus", "1.0.0"),
+    "Tus-Extension": text_header("Extensions of it", "creation,expiration,termination"),
+    "Tus-Max-Size": _number("Bytes of the largest content", 2**40),
+    **_TUS,
+}
+
+UPLOAD_BEGUN: Final[Headers] = {
+    "Location": text_header("Where its bytes go", f"/v1/uploads/{TICKET}"),
+    "Upload-Offset": _number("Bytes that are durable: none yet", 0),
+    "Upload-Expires": _EXPIRES,
+    **_TUS,
+}
+
+PROGRESS: Final[Headers] = {
+    "Upload-Offset": _OFFSET,
+    "Upload-Expires": _EXPIRES,
+    **_STORED,
+    **_TUS,
+}
+
+STORED_UPLOAD: Final[Headers] = {
+    "Upload-Offset": _OFFSET,
+    "Upload-Length": _number("Bytes of the whole content, for HEAD", 5),
+    **_STORED,
+    **_TUS,
 }

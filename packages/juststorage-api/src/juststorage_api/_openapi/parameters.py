@@ -15,6 +15,7 @@ from juststorage_api._openapi.examples import (
     NEXT_CURSOR,
     OBJECT_ID,
     REPR_DIGEST,
+    TICKET,
 )
 
 __all__ = [
@@ -41,13 +42,19 @@ __all__ = [
     "OBJECT_ID_IN_PATH",
     "OBJECT_METADATA",
     "PHYSICAL",
+    "PREFER",
     "PREFIX",
     "RANGE",
+    "REPLACE",
     "REPR_DIGEST_FIELD",
     "REQUEST_ID_FIELD",
     "STORAGE_CLASS",
     "TENANT_IN_PATH",
     "TENANT_IN_QUERY",
+    "TUS_RESUMABLE",
+    "UPLOAD_IN_PATH",
+    "UPLOAD_LENGTH",
+    "UPLOAD_OFFSET",
     "WANT_CONTENT_DIGEST",
     "X_CONTENT_HASH",
 ]
@@ -87,9 +94,16 @@ def _query(
     )
 
 
-def _header(name: str, description: str, example: str, schema: Schema = _TEXT) -> Parameter:
+def _header(
+    name: str, description: str, example: Any, schema: Schema = _TEXT, *, required: bool = False
+) -> Parameter:
     return Parameter(
-        name=name, param_in="header", description=description, schema=schema, example=example
+        name=name,
+        param_in="header",
+        required=required,
+        description=description,
+        schema=schema,
+        example=example,
     )
 
 
@@ -133,6 +147,19 @@ STORAGE_CLASS: Final = _query(
     "Which kind of volume keeps the bytes",
     Schema(type=OpenAPIType.STRING, enum=["hot", "cold"], default="hot"),
     "hot",
+)
+REPLACE: Final = _query(
+    "replace",
+    "Whether it takes the place of what holds the key when it is done, as a PUT does; else it"
+    " claims the key from the beginning, as a POST does",
+    Schema(type=OpenAPIType.BOOLEAN, default=False),
+    True,
+)
+UPLOAD_IN_PATH: Final = _path(
+    "upload",
+    "What `Location` named when it began; long, opaque, and signed",
+    Schema(type=OpenAPIType.STRING, pattern="^[A-Za-z0-9_-]+$"),
+    TICKET,
 )
 FILENAME: Final = _query(
     "filename",
@@ -242,4 +269,26 @@ REQUEST_ID_FIELD: Final = _header(
     "An id of the caller's, for both sides' logs: 8 to 128 of A-Z a-z 0-9 . _ -. Any other one is"
     " replaced by one of ours.",
     "checkout-7f3a9c21",
+)
+_BYTES: Final = Schema(type=OpenAPIType.INTEGER, minimum=0)
+UPLOAD_LENGTH: Final = _header(
+    "Upload-Length", "Bytes of the whole content", 5, _BYTES, required=True
+)
+UPLOAD_OFFSET: Final = _header(
+    "Upload-Offset",
+    "Where the body belongs: how many bytes are there already, as HEAD says",
+    0,
+    _BYTES,
+    required=True,
+)
+TUS_RESUMABLE: Final = _header(
+    "Tus-Resumable",
+    "The version of tus; may be left out, and another one is 412",
+    "1.0.0",
+    Schema(type=OpenAPIType.STRING, enum=["1.0.0"]),
+)
+PREFER: Final = _header(
+    "Prefer",
+    "`return=representation`: 200 and the object, where the answer is that it is stored (RFC 7240)",
+    "return=representation",
 )

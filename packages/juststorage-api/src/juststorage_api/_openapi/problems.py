@@ -38,6 +38,8 @@ _DETAILS: Final = {
     "upload_too_slow": "no byte arrived for 30 s",
     "key_conflict": "another object holds the key",
     "upload_expired": "the upload lost its lease",
+    "upload_in_use": "another request is bringing bytes to this upload",
+    "offset_mismatch": "the upload goes on at byte 3",
     "invalid_state": "an API key cannot revoke or weaken itself",
     "idempotency_in_flight": "a request with this Idempotency-Key is still under way",
     "idempotency_mismatch": "this Idempotency-Key was used for another request",
@@ -49,16 +51,22 @@ _DETAILS: Final = {
     "headers_too_large": "target and header fields are over 65536 bytes",
     "internal": "the service failed; its log has the cause under this request id",
     "blob_missing": "the object's bytes are missing",
+    "unsupported_operation": "blobs.cold: this blob store cannot resume uploads",
     "unavailable": "the metadata store does not answer",
     "read_only": "the service is in read-only mode: objects do not change",
     "storage_full": "there is not enough free space for this body",
 }
 _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "key_conflict": {"object_id": OBJECT_ID, "content_hash": CONTENT_HASH},
+    "upload_in_use": {"retry_after_s": 1},
+    "offset_mismatch": {"offset": 3},
     "scope_missing": {"scope": "objects:write"},
     "read_only": {"retry_after_s": 30},
     "rate_limited": {"retry_after_s": 17, "limit": 1000, "window_s": 60},
 }
+
+_WAITING: Final = frozenset({"idempotency_in_flight", "upload_in_use"})
+"""Codes of a 409 that say when to come again."""
 
 PROBLEM_SCHEMA: Final = Schema(
     title="Problem",
@@ -105,7 +113,7 @@ def _response(status: int, codes: list[str], instance: str) -> OpenAPIResponse:
         )
     elif status == 429:
         headers |= RATE_LIMITED
-    elif status == 503 or "idempotency_in_flight" in codes:
+    elif status == 503 or not _WAITING.isdisjoint(codes):
         headers["Retry-After"] = OpenAPIHeader(
             description="Seconds to wait", schema=Schema(type=OpenAPIType.INTEGER), example=1
         )

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -28,6 +29,9 @@ _spec.loader.exec_module(harness)
 Run = Callable[..., Result]
 
 PATIENCE_S = 60
+
+_RESET = struct.pack("ii", 1, 0)
+"""For SO_LINGER: to close is to reset."""
 
 
 class Network:
@@ -122,6 +126,10 @@ class Network:
                     self.sent[number] = carried
             else:
                 self._on_cut()
+                if not answers:
+                    # Whoever sends more than buffers hold would wait for ever: reset it.
+                    source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    source.close()
         except OSError:
             pass  # the other direction was cut
         for end in (source, sink):

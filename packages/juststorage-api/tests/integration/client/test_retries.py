@@ -1,10 +1,14 @@
-"""Uploads over a network that breaks: sent again as a whole, stored once, and given up in time."""
+"""Uploads over a network that breaks: sent again or gone on with, stored once, given up in time."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +123,155 @@ class TestRetryAfter:
         results = [run(*words, JUSTSTORAGE_URL=limited.url) for _ in range(2)]
         assert results[-1].exit_code == 1
         assert json.loads(results[-1].stdout)["error"]["code"] == "rate_limited"
+
+
+@pytest.mark.timeout(300)
+class TestLargeFiles:
+    """From `RESUMABLE_BYTES` on nothing is sent twice that the server has."""
+
+    @pytest.fixture
+    def large(self) -> bytes:
+        """Bytes of a file that is large enough, and no whole number of anything."""
+        return os.urandom(1_000_003) * 70
+
+    @pytest.fixture
+    def sent(self, large: bytes, request: pytest.FixtureRequest) -> str:
+        """An object that is not there yet; what it shall hold is in `large`."""
+        Path("large").write_bytes(large)
+        return f"docs/retries/large-{re.sub('[^a-z0-9]', '-', request.node.name)}"
+
+    def test_goes_on_where_it_broke(
+        self, run: Run, server: Any, network: Any, large: bytes, sent: str
+    ) -> None:
+        """Cut three times, less than a quarter of it is sent a second time."""
+        way = network([], uploads=[20_000_000, 25_000_000, 100, 15_000_000])
+        result = run("objects", "put", "large", sent, "--json", JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == 0, result.output
+        assert way.connections >= 5
+        assert len(large) < sum(way.sent) < len(large) * 5 / 4
+        assert json.loads(result.stdout)["id"] == found(server, sent)["id"]
+        assert server.call("GET", f"/v1/objects/by-key/{sent}") == (200, large)
+
+    def test_the_answer_is_lost(self, run: Run, server: Any, network: Any, sent: str) -> None:
+        """The object is the one that was stored, and not a byte is sent for it again."""
+        way = network([], lose=b"preference-applied")
+        words = ("objects", "put", "large", sent, "--if-absent", "--json")
+        result = run(*words, JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == 0, result.output
+        assert sum(way.sent) < Path("large").stat().st_size + 100_000
+        assert json.loads(result.stdout) == found(server, sent)
+
+    def test_given_up(self, run: Run, server: Any, network: Any, sent: str) -> None:
+        """Cut at its first byte each time it is no progress: exit code 4, and nothing is stored."""
+        way = network([], uploads=[1_000_000] + [500] * 30)
+        result = run(
+            "objects", "put", "large", sent, "--patience", "1", "--json", JUSTSTORAGE_URL=way.url
+        )
+        assert result.exit_code == 4
+        assert json.loads(result.stdout)["error"]["code"] == "unavailable"
+        assert server.call("HEAD", f"/v1/objects/by-key/{sent}")[0] == 404
+
+    def test_a_file_of_many(self, run: Run, server: Any, network: Any, large: bytes) -> None:
+        """An import goes on in the middle of a file."""
+        Path("tree").mkdir()
+        Path("tree/large").write_bytes(large)
+        way = network([], uploads=[40_000_000])
+        words = ("import", "tree", "docs/retries/large/", "--jobs", "1", "--json")
+        result = run(*words, JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == 0, result.output
+        assert sum(way.sent) < len(large) * 9 / 8
+        assert server.call("GET", "/v1/objects/by-key/docs/retries/large/large") == (200, large)
+
+    def test_a_file_that_changes(self, run: Run, server: Any, network: Any, sent: str) -> None:
+        """It is not stored, however much of it the server has."""
+
+        def change() -> None:
+            with Path("large").open("r+b") as opened:
+                opened.write(b"other bytes")
+
+        way = network([], uploads=[30_000_000], on_cut=change)
+        given_up = self.given_up(server)
+        result = run("objects", "put", "large", sent, "--json", JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == 1
+        assert self.given_up(server) == given_up + 1
+        assert "changed" in json.loads(result.stdout)["error"]["detail"]
+        assert server.call("HEAD", f"/v1/objects/by-key/{sent}")[0] == 404
+
+    @staticmethod
+    def given_up(server: Any) -> int:
+        """How many uploads were given up so far."""
+        told = server.call("GET", "/metrics")[1].decode()
+        found = re.search(
+            r'requests_total\{method="DELETE",route="/v1/uploads/{upload}",status="204"\} (\d+)',
+            told,
+        )
+        return 0 if found is None else int(found[1])
+
+    def test_a_bar_that_tells_the_truth(self, watch: Any, sent: str) -> None:
+        """It ends at all of it, and never goes back where nothing breaks."""
+        watched = watch("objects", "put", "large", sent)
+        assert watched.returncode == 0, watched.shown
+        assert watched.percentages == sorted(watched.percentages)
+        assert watched.percentages[-1] == 100
+
+    @pytest.mark.parametrize("status", [404, 501])
+    def test_a_server_that_cannot(self, run: Run, large: bytes, sent: str, status: int) -> None:
+        """One of an older release, or on a store that has no such thing, gets it whole."""
+        with Older(status) as older:
+            result = run("objects", "put", "large", sent, "--json", JUSTSTORAGE_URL=older.url)
+        assert result.exit_code == 0, result.output
+        assert older.asked == [
+            ("HEAD", f"/v1/objects/by-key/{sent}"),
+            ("POST", "/v1/uploads"),
+            ("PUT", f"/v1/objects/by-key/{sent}"),
+        ]
+        assert older.received == large
+
+
+class Older:
+    """A server that knows of no resumable uploads, and takes one whole one."""
+
+    def __init__(self, status: int) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.received = b""
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self, status: int, document: dict[str, Any]) -> None:
+                outer.asked.append((self.command, self.path.partition("?")[0]))
+                body = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def do_HEAD(self) -> None:
+                self.answer(404, {})
+
+            def do_POST(self) -> None:
+                self.answer(status, {"code": "of an older release", "detail": "no such thing"})
+
+            def do_PUT(self) -> None:
+                outer.received = self.rfile.read(int(self.headers["content-length"]))
+                digest = hashlib.sha256(outer.received).hexdigest()
+                size = len(outer.received)
+                self.answer(201, {"content_hash": f"sha256:{digest}", "size_bytes": size})
+
+            def log_message(self, *_: object) -> None:
+                """Nobody reads it."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Older:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()

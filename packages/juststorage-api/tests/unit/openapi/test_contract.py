@@ -20,6 +20,8 @@ METHODS = ("get", "head", "post", "put", "patch", "delete")
 READS = {"getObject", "getObjectByKey", "headObject", "headObjectByKey"}
 GETS = {"getObject", "getObjectByKey"}
 UPLOADS = {"createObject", "putObjectByKey"}
+RESUMABLE = {"createUpload", "headUpload", "appendToUpload", "giveUpUpload"}
+OF_AN_UPLOAD = RESUMABLE - {"createUpload"}
 DELETES = {"deleteObject", "deleteObjectByKey"}
 JSON = {
     "changeObject", "copyObject", "deleteObjects", "searchObjects", "createApiKey", "changeApiKey",
@@ -33,39 +35,55 @@ BY_KEY_ID = {"getApiKey", "changeApiKey", "revokeApiKey"}
 TENANTS = (
     READS | UPLOADS | DELETES
     | {"getObjectMetadata", "changeObject", "copyObject", "deleteObjects", "searchObjects",
-       "listObjects", "getUsage"}
+       "listObjects", "getUsage", "createUpload"}
 )  # fmt: skip
 OPEN = {"getHealth", "getReadiness", "getStartup", "getMetrics"}
-EVERY = TENANTS | JSON | BY_KEY_ID | {"listApiKeys", "getCollector", "listPlugins", "getReadOnly"}
-CHANGES = UPLOADS | DELETES | {"changeObject", "copyObject", "deleteObjects", "collectGarbage"}
+EVERY = (
+    TENANTS
+    | RESUMABLE
+    | JSON
+    | BY_KEY_ID
+    | {"listApiKeys", "getCollector", "listPlugins", "getReadOnly"}
+)
+CHANGES = (
+    UPLOADS | DELETES | (RESUMABLE - {"headUpload"})
+    | {"changeObject", "copyObject", "deleteObjects", "collectGarbage"}
+)  # fmt: skip
 
 TABLE: dict[tuple[int, str], set[str]] = {
     (400, "invalid_request"): EVERY | OPEN,
     (400, "invalid_name"): TENANTS | {"createApiKey"},
-    (400, "invalid_metadata"): UPLOADS | {"changeObject"},
+    (400, "invalid_metadata"): UPLOADS | {"changeObject", "createUpload"},
     (400, "invalid_cursor"): {"listObjects", "searchObjects", "listApiKeys"},
-    (400, "digest_mismatch"): UPLOADS,
+    (400, "digest_mismatch"): UPLOADS | {"appendToUpload"},
     (401, "unauthenticated"): EVERY | {"getMetrics"},
     (403, "tenant_forbidden"): TENANTS | {"createApiKey"},
     (403, "scope_missing"): EVERY | {"getMetrics"},
-    (404, "not_found"): BY_OBJECT_ID | BY_KEY | BY_KEY_ID | {"getMetrics"},
-    (408, "upload_too_slow"): UPLOADS | JSON,
-    (413, "body_too_large"): UPLOADS | JSON,
-    (415, "unsupported_media_type"): UPLOADS | JSON,
+    (404, "not_found"): BY_OBJECT_ID | BY_KEY | BY_KEY_ID | OF_AN_UPLOAD | {"getMetrics"},
+    (408, "upload_too_slow"): UPLOADS | JSON | {"appendToUpload"},
+    (413, "body_too_large"): UPLOADS | JSON | {"appendToUpload", "createUpload"},
+    (415, "unsupported_media_type"): UPLOADS | JSON | {"appendToUpload", "createUpload"},
     (416, "range_not_satisfiable"): GETS,
     (422, "idempotency_mismatch"): UPLOADS | {"copyObject"},
-    (409, "key_conflict"): {"createObject", "changeObject", "copyObject"},
-    (409, "upload_expired"): UPLOADS | {"changeObject", "copyObject"},
+    (409, "key_conflict"): {"createObject", "changeObject", "copyObject", "createUpload"},
+    (409, "upload_expired"): UPLOADS | {"changeObject", "copyObject", "appendToUpload"},
+    (409, "upload_in_use"): {"appendToUpload"},
+    (409, "offset_mismatch"): {"appendToUpload"},
     (409, "invalid_state"): {"changeApiKey", "revokeApiKey"},
     (409, "idempotency_in_flight"): UPLOADS | {"copyObject"},
-    (412, "precondition_failed"): READS | UPLOADS | DELETES | {"changeObject", "copyObject"},
+    (412, "precondition_failed"): (
+        READS | UPLOADS | DELETES | RESUMABLE | {"changeObject", "copyObject"}
+    ),
     (429, "rate_limited"): EVERY,
     (431, "headers_too_large"): EVERY | OPEN,
     (500, "internal"): EVERY,
     (500, "blob_missing"): READS | {"changeObject", "copyObject"},
+    (501, "unsupported_operation"): {"createUpload"},
     (503, "unavailable"): EVERY | {"getReadiness", "getStartup"},
     (503, "read_only"): CHANGES,
-    (507, "storage_full"): UPLOADS | {"changeObject", "copyObject"},
+    (507, "storage_full"): (
+        UPLOADS | {"changeObject", "copyObject", "createUpload", "appendToUpload"}
+    ),
 }
 """The contract's table of errors, and the operations in which each can occur."""
 
@@ -79,6 +97,8 @@ GET /v1/objects/{id}/metadata
 POST /v1/objects/{id}/copy
 POST /v1/objects/delete
 POST /v1/objects/search
+POST /v1/uploads
+HEAD PATCH DELETE /v1/uploads/{upload}
 GET /v1/usage
 POST GET /v1/api-keys
 GET PATCH DELETE /v1/api-keys/{id}
@@ -146,7 +166,7 @@ def test_every_call_of_the_contract_is_in_it() -> None:
 def test_every_route_is_in_it() -> None:
     """Those of the framework, and the calls that the front answers itself."""
     named = {getattr(handler, "operation_id", None) for handler in DOCUMENTED}
-    assert named | READS | UPLOADS | DELETES | {"listObjects"} == set(OPERATIONS)
+    assert named | READS | UPLOADS | RESUMABLE | DELETES | {"listObjects"} == set(OPERATIONS)
 
 
 FIELDS: dict[str, set[str]] = {
@@ -168,6 +188,12 @@ FIELDS: dict[str, set[str]] = {
         "X-Request-Id", "If-None-Match", "Idempotency-Key", "Content-Type", "X-Object-Metadata",
         "X-Content-Hash", "Repr-Digest", "Content-Digest", "Expect",
     },
+    **{name: {"X-Request-Id", "Tus-Resumable"} for name in ("headUpload", "giveUpUpload")},
+    "appendToUpload": {"X-Request-Id", "Tus-Resumable", "Upload-Offset", "Prefer"},
+    "createUpload": {
+        "X-Request-Id", "Tus-Resumable", "Upload-Length", "If-None-Match", "If-Match",
+        "Content-Type", "X-Object-Metadata", "X-Content-Hash", "Repr-Digest", "Content-Digest",
+    },
     "putObjectByKey": {
         "X-Request-Id", "If-None-Match", "If-Match", "Idempotency-Key", "Content-Type",
         "X-Object-Metadata", "X-Content-Hash", "Repr-Digest", "Content-Digest", "Expect",
@@ -183,6 +209,9 @@ ANSWERED: dict[tuple[str, str], set[str]] = {
     ("createObject", "201"): {"Location", "ETag", "X-Request-Id"},
     ("putObjectByKey", "200"): {"Location", "ETag", "X-Request-Id"},
     ("putObjectByKey", "201"): {"Location", "ETag", "X-Request-Id"},
+    ("createUpload", "201"): {"Location", "Upload-Offset", "Upload-Expires", "Tus-Resumable"},
+    ("headUpload", "200"): {"Upload-Offset", "Upload-Length", "Location", "ETag", "X-Object-Id"},
+    ("appendToUpload", "204"): {"Upload-Offset", "Upload-Expires", "Location", "ETag"},
     ("copyObject", "201"): {"Location", "ETag", "X-Request-Id"},
     ("changeObject", "200"): {"ETag", "X-Request-Id"},
     ("createApiKey", "201"): {"Location", "X-Request-Id"},

@@ -70,6 +70,15 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float,
         Meta(ge=10, le=86_400, description="Time until an upload that is silent counts as dead"),
     ] = 600.0
+    resumable_for_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=30 * 86_400,
+            description="Time that a resumable upload may rest between two requests; before its"
+            " first one it has `lease_s`",
+        ),
+    ] = 86_400.0
     idle_timeout_s: Annotated[
         PositiveSeconds, Meta(description="Time that a body may stand still")
     ] = 30.0

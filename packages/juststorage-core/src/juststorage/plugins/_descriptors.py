@@ -70,6 +70,8 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
             the grace period of the collector is what protects downloads.
         identity: Its readers have `identity` and `from_memory`. Without, core hashes every whole
             content that it sends.
+        resumable: `begin_resumable`, `resume`, `resumable_bytes` and `discard_resumable` work.
+            Without, an upload that breaks off is sent again as a whole.
     """
 
     local_path: bool = False
@@ -79,6 +81,7 @@ class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     space: bool = False
     stable_readers: bool = False
     identity: bool = False
+    resumable: bool = False
 
 
 NO_CAPABILITIES = BlobCapabilities()

@@ -25,7 +25,6 @@ from juststorage.ports._blob_store import (
     BlobStore,
     PlacedBlob,
     Space,
-    StagedBlob,
     StagedEntry,
     TrashedBlob,
 )
@@ -49,6 +48,7 @@ from juststorage.ports._objects import (
     UploadIntent,
 )
 from juststorage.ports._read_only import ReadOnlySwitch
+from juststorage.ports._staged_blob import ResumableBlob, StagedBlob
 from juststorage.ports._tallies import TallyRepository
 from juststorage.ports._tracer import Attributes, SpanKind, Tracer
 from juststorage.ports._usage import (
@@ -95,6 +95,7 @@ __all__ = [
     "Record",
     "Removal",
     "Reservation",
+    "ResumableBlob",
     "SavedAnswer",
     "SavedBlob",
     "Snapshot",

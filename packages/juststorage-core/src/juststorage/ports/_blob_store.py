@@ -36,13 +36,13 @@ import msgspec
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import JustStorageError, UnsupportedOperation
+from juststorage.ports._staged_blob import ResumableBlob, StagedBlob
 
 __all__ = [
     "BlobReader",
     "BlobStore",
     "PlacedBlob",
     "Space",
-    "StagedBlob",
     "StagedEntry",
     "TrashedBlob",
 ]
@@ -81,56 +81,6 @@ class StagedEntry(msgspec.Struct, frozen=True, gc=False):
 
     upload_id: ObjectId
     entry: str
-
-
-class StagedBlob(ABC):
-    """Bytes on their way in. Used by one upload; `write` calls come one after another.
-
-    An async context manager: leaving it without having been placed discards what was staged.
-    """
-
-    size_bytes: int
-    """Bytes written so far."""
-
-    @abstractmethod
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append all of `data`, or raise. The buffer may be reused once this returns.
-
-        Raises:
-            StorageFull: No room.
-            Unavailable: The store failed; nothing more can be written here.
-        """
-
-    async def write_parts(self, parts: Sequence[bytes]) -> None:
-        """Append all parts in their order, or raise as `write` does.
-
-        A body arrives in parts. A store that copies what it is given anyway overrides this, and
-        spares the copy that joins them.
-        """
-        await self.write(parts[0] if len(parts) == 1 else b"".join(parts))
-
-    @abstractmethod
-    async def finish(self) -> None:
-        """Make what was written durable. Called once, after the last `write`.
-
-        A failed sync is final: it is never tried again on the same descriptor, because a second one
-        may report success for pages that the first one dropped.
-        """
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Discard what was staged, unless it has been placed. Idempotent; does not raise."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
 
 class BlobReader(ABC):
@@ -216,11 +166,49 @@ class BlobStore(ABC):
             Unavailable: The store cannot take bytes now.
         """
 
+    async def begin_resumable(self, upload_id: ObjectId) -> None:
+        """Make the place for an upload whose bytes come in several requests, durably.
+
+        Capability `resumable`, as the next three. The upload's row exists already. Called once for
+        an id; what is made is among `staged`, and `discard` takes it as all the rest.
+
+        Raises:
+            StorageFull: No room to start.
+            Unavailable: The store cannot take bytes now.
+        """
+        raise UnsupportedOperation("this blob store cannot resume uploads")
+
+    async def resume(self, upload_id: ObjectId) -> ResumableBlob:
+        """Open what has been kept of an upload, to add to it; one at a time, over all processes.
+
+        Raises:
+            NotFound: There is nothing under this id.
+            UploadInUse: It is open somewhere.
+            Unavailable: The store failed.
+        """
+        raise UnsupportedOperation("this blob store cannot resume uploads")
+
+    async def resumable_bytes(self, upload_id: ObjectId) -> int | None:
+        """How many bytes of an upload are kept, open or not; None where there is nothing of it.
+
+        Never more than would be there after a power cut in this moment.
+        """
+        raise UnsupportedOperation("this blob store cannot resume uploads")
+
+    async def discard_resumable(self, upload_id: ObjectId) -> None:
+        """Delete what is left of an upload, also after it was placed; nothing is fine.
+
+        Whoever has it open can go on, to no effect: nothing of it can be placed.
+        """
+        raise UnsupportedOperation("this blob store cannot resume uploads")
+
     @abstractmethod
     async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
         """Give finished bytes their final name, durably, replacing whatever has that name.
 
         `staged` comes from this store, and is consumed: its `aclose` discards nothing afterwards.
+        Of a `ResumableBlob` the hash is remembered, before anything else, until
+        `discard_resumable`; placing the same one again is fine.
         """
 
     async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:

@@ -26,6 +26,8 @@ from juststorage.usecases import (
     ListObjects,
     ManageApiKeys,
     MeasureUsage,
+    ResumeUpload,
+    TicketCodec,
     UploadLimits,
     UploadObject,
     VerifiedContents,
@@ -39,6 +41,7 @@ class UseCases:
     """What a delivery layer, or an application's test, calls."""
 
     upload: UploadObject
+    resume: ResumeUpload
     download: DownloadObject
     find: FindObject
     change: ChangeObject
@@ -74,6 +77,16 @@ class UseCases:
                 algorithm=runtime.hasher.algorithm,
                 clock=runtime.clock,
                 limits=_upload_limits(runtime.config.uploads),
+            ),
+            resume=ResumeUpload(
+                metadata,
+                blobs,
+                hashers,
+                algorithm=runtime.hasher.algorithm,
+                clock=runtime.clock,
+                limits=_upload_limits(runtime.config.uploads),
+                resumable_for_s=runtime.config.uploads.resumable_for_s,
+                codec=TicketCodec(await metadata.secret("cursor")),
             ),
             download=download,
             find=FindObject(metadata),

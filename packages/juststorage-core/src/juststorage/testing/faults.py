@@ -16,6 +16,7 @@ from juststorage.ports import (
     BlobReader,
     BlobStore,
     PlacedBlob,
+    ResumableBlob,
     Space,
     StagedBlob,
     StagedEntry,
@@ -42,6 +43,26 @@ class WrappedBlobStore(BlobStore):
         """See `BlobStore`."""
         await self.on("stage")
         return await self.inner.stage(upload_id)
+
+    async def begin_resumable(self, upload_id: ObjectId) -> None:
+        """See `BlobStore`."""
+        await self.on("begin_resumable")
+        await self.inner.begin_resumable(upload_id)
+
+    async def resume(self, upload_id: ObjectId) -> ResumableBlob:
+        """See `BlobStore`."""
+        await self.on("resume")
+        return await self.inner.resume(upload_id)
+
+    async def resumable_bytes(self, upload_id: ObjectId) -> int | None:
+        """See `BlobStore`."""
+        await self.on("resumable_bytes")
+        return await self.inner.resumable_bytes(upload_id)
+
+    async def discard_resumable(self, upload_id: ObjectId) -> None:
+        """See `BlobStore`."""
+        await self.on("discard_resumable")
+        await self.inner.discard_resumable(upload_id)
 
     async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
         """See `BlobStore`."""

@@ -34,7 +34,9 @@ from juststorage.usecases._manage_keys import (
 )
 from juststorage.usecases._measure import MeasureUsage
 from juststorage.usecases._receive import UploadLimits
+from juststorage.usecases._resume_upload import ResumeUpload, UploadProgress
 from juststorage.usecases._upload import UploadObject
+from juststorage.usecases._upload_ticket import TicketCodec, UploadTicket
 from juststorage.usecases._verified import VerifiedContents
 
 __all__ = [
@@ -71,8 +73,12 @@ __all__ = [
     "ReadDamage",
     "RestoreBackup",
     "RestoreReport",
+    "ResumeUpload",
+    "TicketCodec",
     "UploadLimits",
     "UploadObject",
+    "UploadProgress",
+    "UploadTicket",
     "VerifiedContents",
     "VerifyBackup",
     "Watcher",

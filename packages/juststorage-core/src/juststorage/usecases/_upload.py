@@ -19,27 +19,25 @@ out; whatever it staged, reserved or placed is found by the reaper, the sweeper 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import anyio
 import anyio.to_thread
 
 from juststorage.domain import ContentHash, StorageClass
-from juststorage.errors import Invalid, StorageFull, TooLarge, Unavailable, UnsupportedOperation
+from juststorage.errors import TooLarge, Unavailable
 from juststorage.ports import (
     BlobStore,
     Clock,
     Committed,
     Content,
     Hasher,
-    Lease,
     MetadataStore,
     UploadIntent,
 )
 from juststorage.usecases._idempotent import FirstAnswers, Nowhere
-from juststorage.usecases._lost_leases import lost_lease_first
 from juststorage.usecases._receive import Digests, UploadLimits, receive
+from juststorage.usecases._upload_steps import UploadSteps
 
 __all__ = ["UploadObject"]
 
@@ -66,11 +64,10 @@ class UploadObject:
     ) -> None:
         self._objects = metadata.objects
         self._first = FirstAnswers(metadata)
-        self._blobs = blobs
-        self._hashers = hashers
         self._algorithm = algorithm
         self._clock = clock
         self._limits = limits
+        self._steps = UploadSteps(metadata, blobs, hashers, algorithm=algorithm, limits=limits)
 
     async def whole(
         self, intent: UploadIntent, data: bytes, *, expected: Sequence[ContentHash] = ()
@@ -91,10 +88,10 @@ class UploadObject:
         Cancellation: before the reservation it leaves nothing; afterwards the upload runs to its
         end, committed.
         """
-        store = self._store(intent)
+        store = self._steps.store(intent.new.storage_class)
         if len(data) > self._limits.bytes_max:
             raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
-        digests = self._digests(expected)
+        digests = self._steps.digests(expected)
         if len(data) <= _HASH_INLINE_BYTES_MAX:
             digests.update(data)
         else:
@@ -135,12 +132,12 @@ class UploadObject:
         Cancellation: before the reservation it aborts the upload; afterwards the upload runs to
         its end, committed.
         """
-        store = self._store(intent)
-        digests = self._digests(expected)
+        store = self._steps.store(intent.new.storage_class)
+        digests = self._steps.digests(expected)
         first = await self._first.find(intent.new.tenant_id, intent.idempotency)
         if first is not None:
             return await self._same(first, body, digests)
-        await self._check_room(store, size_bytes)
+        await self._steps.check_room(store, size_bytes)
         lease = await self._objects.begin(intent, lease_s=self._limits.lease_s)
         try:
             async with await store.stage(intent.new.id) as staged:
@@ -158,11 +155,11 @@ class UploadObject:
                     reserved = await self._objects.reserve(lease, content)
                     locator = reserved.locator
                     if locator is None:
-                        async with self._lost_lease_first(lease):
+                        async with self._steps.lost_lease_first(lease):
                             locator = await store.place(staged, content.content_hash)
-                    committed = await self._commit(lease, locator)
+                    committed = await self._steps.commit(lease, locator)
         except BaseException:
-            await self._abort(lease)
+            await self._steps.abort(lease)
             raise
         return committed
 
@@ -178,38 +175,6 @@ class UploadObject:
         self._first.check_content(first, digests.finish(self._algorithm))
         return first
 
-    def _lost_lease_first(self, lease: Lease) -> AbstractAsyncContextManager[None]:
-        return lost_lease_first(self._objects, lease, lease_s=self._limits.lease_s)
-
-    # -- steps --------------------------------------------------------------------------------
-
-    def _store(self, intent: UploadIntent) -> BlobStore:
-        store = self._blobs.get(intent.new.storage_class)
-        if store is None:
-            raise Invalid(f"storage_class {intent.new.storage_class} is not offered here")
-        return store
-
-    def _digests(self, expected: Sequence[ContentHash]) -> Digests:
-        states = {self._algorithm: self._hashers[self._algorithm].new()}
-        for announced in expected:
-            if announced.algorithm not in self._hashers:
-                raise Invalid(f"no hasher for {announced.algorithm} is installed here")
-            if announced.algorithm not in states:
-                states[announced.algorithm] = self._hashers[announced.algorithm].new()
-        return Digests(states, expected)
-
-    async def _check_room(self, store: BlobStore, size_bytes: int | None) -> None:
-        if size_bytes is None:
-            return
-        if size_bytes > self._limits.bytes_max:
-            raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
-        try:
-            space = await store.space()
-        except UnsupportedOperation:
-            return
-        if space is not None and space.free_bytes < size_bytes:
-            raise StorageFull("there is not enough free space for this body")
-
     async def _store_whole(
         self, store: BlobStore, intent: UploadIntent, content: Content, data: bytes
     ) -> Committed:
@@ -218,39 +183,14 @@ class UploadObject:
                 intent, content, lease_s=self._limits.lease_s
             )
         except Unavailable:
-            return await self._look_up(intent)
+            return await self._steps.look_up(intent)
         if isinstance(reserved, Committed):
             return reserved
         try:
             locator = reserved.locator
             if locator is None:
                 locator = await store.put(intent.new.id, content.content_hash, data)
-            return await self._commit(reserved.lease, locator)
+            return await self._steps.commit(reserved.lease, locator)
         except BaseException:
-            await self._abort(reserved.lease)
+            await self._steps.abort(reserved.lease)
             raise
-
-    async def _commit(self, lease: Lease, locator: str) -> Committed:
-        try:
-            return await self._objects.commit(lease, locator)
-        except Unavailable:
-            return await self._look_up(lease.intent)
-
-    async def _look_up(self, intent: UploadIntent) -> Committed:
-        """The outcome of a commit whose answer was lost: never commit twice, look (R17).
-
-        Raises:
-            Unavailable: It did not happen, or nobody can tell.
-        """
-        found = await self._objects.find(intent.new.tenant_id, intent.new.id)
-        if found is None:
-            raise Unavailable("the metadata store did not confirm the upload")
-        return Committed(found)
-
-    async def _abort(self, lease: Lease) -> None:
-        """Give back what the upload holds. Where even that fails, the lease runs out."""
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._objects.abort(lease)
-            except Unavailable:
-                return

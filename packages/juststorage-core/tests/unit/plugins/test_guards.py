@@ -28,11 +28,14 @@ from juststorage.ports import (
     Hasher,
     MetadataStore,
     ObjectRepository,
+    ResumableBlob,
     StagedBlob,
 )
 from juststorage.runtime import open_runtime
 
-CAPABLE = BlobCapabilities(local_path=True, read_now=True, trash=True, space=True, identity=True)
+CAPABLE = BlobCapabilities(
+    local_path=True, read_now=True, trash=True, space=True, identity=True, resumable=True
+)
 HASH = ContentHash("sha256:" + "0" * 64)
 MEMORY = {
     "metadata": {"backend": "memory"},
@@ -382,8 +385,45 @@ class TestStaged:
         assert met == [inner]
         assert unwrap(staged) is inner
 
+    async def test_what_is_resumed_is_counted_on(self) -> None:
+        """Bytes that were there before count, and those that were lost are missed all the same."""
+
+        class Resumed(Staged):
+            placed_as = HASH
+
+            async def keep(self) -> None:
+                self.kept = True
+
+            async def read(self, start: int, length: int) -> bytes:
+                return bytes(length - 1 if start else length)
+
+        inner = Resumed([])
+        inner.size_bytes = 7
+        store: Any = guard(Store(resume=inner), BlobStore, where())
+        resumed = await store.resume(ObjectId.new())
+        assert isinstance(resumed, ResumableBlob)
+        assert (resumed.size_bytes, resumed.placed_as) == (7, HASH)
+        await resumed.write(b"1234")
+        await resumed.keep()
+        assert inner.kept
+        assert await resumed.read(0, 5) == bytes(5)
+        with pytest.raises(Corrupt, match="read 4 bytes instead of 5"):
+            await resumed.read(1, 5)
+        await resumed.finish()
+        inner.lie = -1
+        await resumed.write(b"5")
+        with pytest.raises(Corrupt, match="12 bytes were written and 11 are staged"):
+            await resumed.finish()
+
 
 class TestStore:
+    async def test_undeclared_resuming_is_refused(self) -> None:
+        """Without the capability its four operations are refused, and no store is asked."""
+        store: Any = guard(Raising(AssertionError()), BlobStore, where(BlobCapabilities()))
+        for method in ("begin_resumable", "resume", "resumable_bytes", "discard_resumable"):
+            with pytest.raises(UnsupportedOperation, match=r"blobs\.hot: .* cannot resume uploads"):
+                await getattr(store, method)(ObjectId.new())
+
     async def test_undeclared_trash_is_refused(self) -> None:
         """Without the capability the operations of the trash are refused, and no store is asked."""
         store: Any = guard(Raising(AssertionError()), BlobStore, where(BlobCapabilities()))

@@ -51,7 +51,9 @@ MEMORY_BLOBS = BlobStoreBackend(
     summary="Bytes in this process's memory; gone when it ends",
     options=NoOptions,
     open=_open_blobs,
-    capabilities=BlobCapabilities(read_now=True, trash=True, fixed_names=True, stable_readers=True),
+    capabilities=BlobCapabilities(
+        read_now=True, trash=True, fixed_names=True, stable_readers=True, resumable=True
+    ),
     durable=False,
 )
 

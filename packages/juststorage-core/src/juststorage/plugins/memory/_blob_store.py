@@ -11,12 +11,13 @@ from typing import Final
 from anyio.lowlevel import checkpoint
 
 from juststorage.domain import ContentHash, Locator, ObjectId
-from juststorage.errors import JustStorageError, NotFound, Unavailable
+from juststorage.errors import JustStorageError, NotFound, Unavailable, UploadInUse
 from juststorage.ports import (
     BlobReader,
     BlobStore,
     Clock,
     PlacedBlob,
+    ResumableBlob,
     Space,
     StagedBlob,
     StagedEntry,
@@ -33,6 +34,9 @@ class _Staging:
     upload_id: ObjectId
     written_at: datetime
     data: bytearray = field(default_factory=bytearray)
+    kept_bytes: int = 0
+    placed_as: ContentHash | None = None
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,40 @@ class _MemoryStagedBlob(StagedBlob):
 
     async def aclose(self) -> None:
         self.store.staging.pop(self.entry, None)
+
+
+class _MemoryResumableBlob(_MemoryStagedBlob, ResumableBlob):
+    """A buffer that stays in the table; what was not kept of it goes when it is opened again."""
+
+    def __init__(self, store: MemoryBlobStore, entry: str, staging: _Staging) -> None:
+        super().__init__(store, entry, staging)
+        del staging.data[staging.kept_bytes :]
+        staging.is_open = True
+        self.size_bytes = staging.kept_bytes
+        self.placed_as = staging.placed_as
+
+    async def read(self, start: int, length: int) -> bytes:
+        assert not self.finished, "read after finish"
+        await checkpoint()
+        return bytes(self._staging.data[start : start + length])
+
+    async def keep(self) -> None:
+        await checkpoint()
+        self._staging.kept_bytes = self.size_bytes
+
+    async def finish(self) -> None:
+        await super().finish()
+        self._staging.kept_bytes = self.size_bytes
+
+    def place(self, content_hash: ContentHash) -> bytes:
+        """The bytes, which stay here until they are discarded."""
+        if self.entry not in self.store.staging:
+            raise Unavailable("the staged bytes were discarded")
+        self._staging.placed_as = content_hash
+        return bytes(self._staging.data)
+
+    async def aclose(self) -> None:
+        self._staging.is_open = False
 
 
 class _MemoryReader(BlobReader):
@@ -108,9 +146,35 @@ class MemoryBlobStore(BlobStore):
         staging = self.staging[entry] = _Staging(upload_id, self.clock.now())
         return _MemoryStagedBlob(self, entry, staging)
 
+    async def begin_resumable(self, upload_id: ObjectId) -> None:
+        await checkpoint()
+        self.staging[_resumable(upload_id)] = _Staging(upload_id, self.clock.now())
+
+    async def resume(self, upload_id: ObjectId) -> ResumableBlob:
+        await checkpoint()
+        entry = _resumable(upload_id)
+        staging = self.staging.get(entry)
+        if staging is None:
+            raise NotFound("there is no such upload")
+        if staging.is_open:
+            raise UploadInUse("another request is bringing bytes to this upload", retry_after_s=1)
+        return _MemoryResumableBlob(self, entry, staging)
+
+    async def resumable_bytes(self, upload_id: ObjectId) -> int | None:
+        await checkpoint()
+        staging = self.staging.get(_resumable(upload_id))
+        return None if staging is None else staging.kept_bytes
+
+    async def discard_resumable(self, upload_id: ObjectId) -> None:
+        await checkpoint()
+        self.staging.pop(_resumable(upload_id), None)
+
     async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
         assert isinstance(staged, _MemoryStagedBlob) and staged.store is self and staged.finished
         await checkpoint()
+        if isinstance(staged, _MemoryResumableBlob):
+            self._placed[str(content_hash)] = staged.place(content_hash)
+            return str(content_hash)
         staging = self.staging.pop(staged.entry, None)
         if staging is None:
             raise Unavailable("the staged bytes were discarded")
@@ -208,3 +272,7 @@ class MemoryBlobStore(BlobStore):
 
     async def ping(self) -> None:
         await checkpoint()
+
+
+def _resumable(upload_id: ObjectId) -> str:
+    return f"{upload_id}.resumable"

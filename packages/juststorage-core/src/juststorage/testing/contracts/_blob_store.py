@@ -13,6 +13,7 @@ from juststorage.testing._blob_machine import BlobMachine
 from juststorage.testing._machines import run_machine
 from juststorage.testing.contracts._blob_reading import BlobReading
 from juststorage.testing.contracts._blob_removing import BlobRemoving
+from juststorage.testing.contracts._blob_resuming import BlobResuming
 from juststorage.testing.contracts._blob_staging import BlobStaging
 from juststorage.testing.contracts._blob_surviving import BlobSurviving
 from juststorage.testing.contracts._blob_writing import BlobWriting
@@ -20,7 +21,9 @@ from juststorage.testing.contracts._blob_writing import BlobWriting
 __all__ = ["BlobStoreContract"]
 
 
-class BlobStoreContract(BlobWriting, BlobStaging, BlobReading, BlobRemoving, BlobSurviving):
+class BlobStoreContract(
+    BlobWriting, BlobStaging, BlobReading, BlobRemoving, BlobResuming, BlobSurviving
+):
     """The contract of `BlobStore`. Capabilities that are not declared must not be there."""
 
     backend: ClassVar[BlobStoreBackend[Any]]

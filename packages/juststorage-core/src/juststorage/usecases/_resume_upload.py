@@ -1,0 +1,382 @@
+"""ResumeUpload: bytes come in, in as many requests as it takes.
+
+Docs/adr/0031. The steps are those of `UploadObject`, with rests between them:
+
+    begin     the object is WRITING, with a lease               (begin)
+    stage     bytes are added to what is kept already           (append, again and again)
+    reserve, place, commit                                      (the append that brings the last)
+
+What an `append` was answered for is durable. It holds the staged bytes for itself, so two at once
+never mix theirs. One that ends early, however it does, leaves what it has written for the next.
+
+The last steps may be broken off and begun again as well: what was reserved or placed before is
+found to be, because the bytes are the same.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Final
+
+import anyio
+import msgspec
+from msgspec.structs import replace
+
+from juststorage.domain import ContentHash, ObjectId, StorageClass
+from juststorage.errors import (
+    Corrupt,
+    DigestMismatch,
+    InvalidState,
+    JustStorageError,
+    NotFound,
+    OffsetMismatch,
+    PreconditionFailed,
+    TooLarge,
+    UploadExpired,
+)
+from juststorage.ports import (
+    BlobStore,
+    Clock,
+    Committed,
+    Content,
+    Hasher,
+    Lease,
+    MetadataStore,
+    Reservation,
+    ResumableBlob,
+    UploadIntent,
+)
+from juststorage.usecases._idempotent import Nowhere
+from juststorage.usecases._receive import Digests, UploadLimits, receive
+from juststorage.usecases._upload_steps import UploadSteps
+from juststorage.usecases._upload_ticket import TicketCodec, UploadTicket
+
+__all__ = ["ResumeUpload", "UploadProgress"]
+
+_BLOCK_BYTES: Final = 4 * 1024 * 1024
+_FOREVER_S: Final = float("inf")
+_RUNNING_MAX: Final = 64
+_ENDING: Final = (DigestMismatch, PreconditionFailed, UploadExpired, Corrupt)
+"""After these it will never be committed, whoever tries again."""
+
+
+class UploadProgress(msgspec.Struct, frozen=True, gc=False):
+    """How far an upload has come.
+
+    Args:
+        offset: Bytes that are durable, and not sent again.
+        committed: What became of it, once all of them are.
+    """
+
+    offset: int
+    committed: Committed | None = None
+
+
+class ResumeUpload:
+    """Takes an upload in turns, from any process.
+
+    Cost beyond that of a streamed upload: two transactions and two file syncs a request, and two
+    syncs for each 64 MiB or so of a body. Hashing goes along as long as one process takes the
+    requests in turn and none of them breaks; otherwise the last one reads all bytes once more.
+
+    Args:
+        metadata: Where objects are recorded.
+        blobs: The stores by storage class.
+        hashers: By the algorithm that they are.
+        algorithm: Names new content.
+        clock: Tells when a lease has to be renewed.
+        limits: As of any upload. The lease is for an upload that has not had a byte.
+        resumable_for_s: The lease from then on: seconds that it may rest.
+        codec: Signs tickets.
+    """
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        blobs: Mapping[StorageClass, BlobStore],
+        hashers: Mapping[str, Hasher],
+        *,
+        algorithm: str,
+        clock: Clock,
+        limits: UploadLimits,
+        resumable_for_s: float,
+        codec: TicketCodec,
+    ) -> None:
+        self._objects = metadata.objects
+        self._algorithm = algorithm
+        self._clock = clock
+        self._first_lease_s = min(limits.lease_s, resumable_for_s)
+        self._limits = replace(limits, lease_s=resumable_for_s)
+        self._steps = UploadSteps(
+            metadata, blobs, hashers, algorithm=algorithm, limits=self._limits
+        )
+        self._codec = codec
+        self._running = _RunningDigests()
+
+    @property
+    def first_lease_s(self) -> float:
+        """Seconds until the first byte has to be there."""
+        return self._first_lease_s
+
+    @property
+    def resumable_for_s(self) -> float:
+        """Seconds that an upload may rest after that."""
+        return self._limits.lease_s
+
+    def ticket(self, text: str) -> UploadTicket:
+        """The ticket that a client brings.
+
+        Raises:
+            NotFound: There never was one like that.
+        """
+        return self._codec.decode(text)
+
+    async def begin(
+        self, intent: UploadIntent, size_bytes: int, *, expected: Sequence[ContentHash] = ()
+    ) -> str:
+        """Begin an upload of that many bytes; every refusal that needs none of them comes here.
+
+        Returns:
+            Its ticket. One whose answer is lost is of no harm: it ends with its short first lease.
+
+        Raises:
+            UnsupportedOperation: The store of this class cannot resume uploads.
+            TooLarge, StorageFull: There is no room for it.
+            KeyConflict, PreconditionFailed: The key says no.
+            Unavailable: Try later.
+
+        Cancellation: leaves nothing that lives on.
+        """
+        assert intent.idempotency is None, "its answer would be the first one's, which is no ticket"
+        store = self._steps.store(intent.new.storage_class)
+        self._steps.digests(expected)
+        # Asked before the row is made, which a store that cannot do this would have made in vain.
+        await store.resumable_bytes(intent.new.id)
+        await self._steps.check_room(store, size_bytes)
+        lease = await self._objects.begin(intent, lease_s=self._first_lease_s)
+        try:
+            await store.begin_resumable(intent.new.id)
+        except BaseException:
+            await self._steps.abort(lease)
+            raise
+        ticket = UploadTicket(lease=lease, size_bytes=size_bytes, expected=tuple(expected))
+        return self._codec.encode(ticket)
+
+    async def progress(self, ticket: UploadTicket) -> UploadProgress:
+        """How far it has come; also of one that has been committed.
+
+        Raises:
+            NotFound: It has ended, and there is no such object: given up, expired or deleted.
+            Unavailable: Try later.
+        """
+        store = self._steps.store(ticket.lease.object.storage_class)
+        if await self._objects.live_uploads([ticket.upload_id]):
+            kept_bytes = await store.resumable_bytes(ticket.upload_id)
+            if kept_bytes is not None:
+                return UploadProgress(kept_bytes)
+        return await self._ended(ticket)
+
+    async def append(
+        self,
+        ticket: UploadTicket,
+        offset: int,
+        body: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,
+    ) -> UploadProgress:
+        """Add bytes; those that make it whole commit it.
+
+        Sent again with nothing in it once all is there, it says how it ended: the same as before.
+
+        Args:
+            ticket: Whose bytes.
+            offset: How many there are already, as the client has it.
+            body: More of them, in chunks of any size. It raises what ends the request.
+            size_bytes: How many, as the client announced.
+
+        Raises:
+            OffsetMismatch: There are more, or fewer. None was taken.
+            UploadInUse: Another request is at it.
+            TooLarge: More than were announced for the whole. What fits is kept, unless the request
+                announced by itself that it does not: then none was taken.
+            TooSlow: The body stood still or crept. What came is kept.
+            StorageFull, Unavailable: Try later, from where it is then.
+            DigestMismatch, PreconditionFailed, UploadExpired: It is over, and nothing is stored.
+            NotFound: It has ended before.
+
+        Cancellation: what came is kept; from the reservation on, it runs to its end.
+        """
+        if size_bytes is not None and offset + size_bytes > ticket.size_bytes:
+            raise TooLarge(f"the upload has {ticket.size_bytes} bytes in all, as was announced")
+        lease, store = ticket.lease, self._steps.store(ticket.lease.object.storage_class)
+        try:
+            await self._objects.renew(lease, lease_s=self._limits.lease_s)
+            resumed = await store.resume(ticket.upload_id)
+        except (UploadExpired, NotFound):
+            return await self._ended(ticket, offset)
+        try:
+            async with resumed:
+                if resumed.size_bytes != offset:
+                    raise _mismatch(resumed.size_bytes)
+                digests = await self._receive(ticket, resumed, body)
+                if resumed.size_bytes < ticket.size_bytes:
+                    self._running.put(ticket.upload_id, resumed.size_bytes, digests)
+                    return UploadProgress(resumed.size_bytes)
+                committed = await self._finish(ticket, store, resumed, digests)
+        except _ENDING:
+            await self._end(lease, store)
+            raise
+        await self._discard(store, ticket.upload_id)
+        return UploadProgress(ticket.size_bytes, committed)
+
+    async def give_up(self, ticket: UploadTicket) -> None:
+        """End it: nothing of it stays, and its key is free.
+
+        Raises:
+            NotFound: It has ended before.
+            Unavailable: Try later.
+        """
+        store = self._steps.store(ticket.lease.object.storage_class)
+        if not await self._objects.live_uploads([ticket.upload_id]):
+            raise NotFound("there is no such upload")
+        with anyio.CancelScope(shield=True):
+            await self._objects.abort(ticket.lease)
+            await self._discard(store, ticket.upload_id)
+
+    # -- steps --------------------------------------------------------------------------------
+
+    async def _receive(
+        self, ticket: UploadTicket, resumed: ResumableBlob, body: AsyncIterator[bytes]
+    ) -> Digests | None:
+        """Receive what there is, and keep it.
+
+        Returns:
+            The digests of all bytes so far, where they were counted from the first one on.
+        """
+        lease_s = self._limits.lease_s
+        digests = self._running.take(ticket.upload_id, resumed.size_bytes)
+        if digests is None and resumed.size_bytes == 0:
+            digests = self._steps.digests(ticket.expected)
+        try:
+            await receive(
+                body,
+                resumed,
+                Digests({}, ()) if digests is None else digests,
+                limits=replace(self._limits, bytes_max=ticket.size_bytes - resumed.size_bytes),
+                clock=self._clock,
+                renew=lambda: self._objects.renew(ticket.lease, lease_s=lease_s),
+            )
+        except BaseException:
+            # What came of a body that broke off is worth keeping; should that fail, it must not
+            # hide what broke it.
+            with anyio.CancelScope(shield=True), suppress(JustStorageError):
+                await resumed.keep()
+            raise
+        with anyio.CancelScope(shield=True):
+            await resumed.keep()
+        return digests
+
+    async def _finish(
+        self,
+        ticket: UploadTicket,
+        store: BlobStore,
+        resumed: ResumableBlob,
+        digests: Digests | None,
+    ) -> Committed:
+        content_hash = resumed.placed_as
+        if content_hash is None:
+            if digests is None:
+                digests = await self._read_back(ticket, resumed)
+            content_hash = digests.finish(self._algorithm)
+        await resumed.finish()
+        with anyio.CancelScope(shield=True):
+            reserved = await self._reserve(ticket.lease, Content(content_hash, ticket.size_bytes))
+            locator = reserved.locator
+            if locator is None:
+                async with self._steps.lost_lease_first(ticket.lease):
+                    locator = await store.place(resumed, content_hash)
+            committed = await self._steps.commit(reserved.lease, locator)
+            # The ticket does not know all that the row says of the object.
+            found = await self._steps.look_up(ticket.lease.intent)
+        return replace(committed, object=found.object)
+
+    async def _read_back(self, ticket: UploadTicket, resumed: ResumableBlob) -> Digests:
+        """Hash bytes that came in several goes: received once more, from the store this time."""
+
+        async def blocks() -> AsyncGenerator[bytes, None]:
+            for start in range(0, ticket.size_bytes, _BLOCK_BYTES):
+                yield await resumed.read(start, min(_BLOCK_BYTES, ticket.size_bytes - start))
+
+        digests = self._steps.digests(ticket.expected)
+        lease_s = self._limits.lease_s
+        async with aclosing(blocks()) as body:
+            await receive(
+                body,
+                Nowhere(),
+                digests,
+                limits=replace(self._limits, idle_s=_FOREVER_S, rate_min_bytes_s=0),
+                clock=self._clock,
+                renew=lambda: self._objects.renew(ticket.lease, lease_s=lease_s),
+            )
+        return digests
+
+    async def _reserve(self, lease: Lease, content: Content) -> Reservation:
+        """Count on the blob, or find that an attempt before this one has."""
+        try:
+            return await self._objects.reserve(lease, content)
+        except InvalidState:
+            held = lease.object.with_content(content.content_hash, content.size_bytes)
+            return Reservation(replace(lease, object=held), None)
+
+    async def _ended(self, ticket: UploadTicket, offset: int | None = None) -> UploadProgress:
+        """How an upload ended that is not alive; for who comes with an offset, if it is the last.
+
+        Raises:
+            NotFound: It was not committed, or the object is gone.
+            OffsetMismatch: It was, and has all bytes.
+        """
+        found = await self._objects.find(ticket.tenant_id, ticket.upload_id)
+        if found is None:
+            raise NotFound("there is no such upload: it was given up, or has expired")
+        if offset is not None and offset != ticket.size_bytes:
+            raise _mismatch(ticket.size_bytes)
+        return UploadProgress(ticket.size_bytes, Committed(found, is_repeated=True))
+
+    async def _end(self, lease: Lease, store: BlobStore) -> None:
+        await self._steps.abort(lease)
+        await self._discard(store, lease.object.id)
+
+    @staticmethod
+    async def _discard(store: BlobStore, upload_id: ObjectId) -> None:
+        """Take what is left away. Where even that fails, the sweeper does it."""
+        with anyio.CancelScope(shield=True), suppress(JustStorageError):
+            await store.discard_resumable(upload_id)
+
+
+class _RunningDigests:
+    """Digests of uploads that rest, in this process, for as long as there are not too many."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[ObjectId, tuple[int, Digests]] = OrderedDict()
+
+    def put(self, upload_id: ObjectId, offset: int, digests: Digests | None) -> None:
+        """Keep those of the first `offset` bytes."""
+        if digests is None:
+            return
+        self._kept[upload_id] = offset, digests
+        if len(self._kept) > _RUNNING_MAX:
+            self._kept.popitem(last=False)
+
+    def take(self, upload_id: ObjectId, offset: int) -> Digests | None:
+        """Those of the first `offset` bytes, for whoever goes on with them; they are kept no more.
+
+        A body that breaks off leaves them in an unknown state.
+        """
+        counted_to, digests = self._kept.pop(upload_id, (-1, None))
+        return digests if counted_to == offset else None
+
+
+def _mismatch(offset: int) -> OffsetMismatch:
+    return OffsetMismatch(f"the upload goes on at byte {offset}", offset=offset)
