@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -27,10 +28,16 @@ Module = Callable[[str], Any]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Module]:
     """Modules of the generated package, by their name."""
     directory = tmp_path_factory.mktemp("client")
+    # A media type of tus, whose bodies are bytes as any others; users have to say so, too.
+    settings = {
+        "content_type_overrides": {"application/offset+octet-stream": "application/octet-stream"}
+    }
+    (directory / "settings.json").write_text(json.dumps(settings))
     programs = sysconfig.get_path("scripts")  # it formats what it writes, with ruff
     finished = subprocess.run(
         [sys.executable, "-m", "openapi_python_client", "generate", "--path", DOCUMENT,
-         "--output-path", directory / NAME, "--meta", "none", "--fail-on-warning"],
+         "--output-path", directory / NAME, "--meta", "none", "--fail-on-warning",
+         "--config", directory / "settings.json"],
         capture_output=True,
         text=True,
         check=False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -29,15 +29,19 @@ def post(api: Any, tenant: str) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def begin(post: Callable[..., Any]) -> Begin:
-    """Begins an upload; its URL."""
+def begin(api: Any, post: Callable[..., Any]) -> Iterator[Begin]:
+    """Begins an upload; its URL. What is left of it then is given up at the end."""
+    made: list[str] = []
 
     def make(*args: Any, **fields: str) -> str:
         answer = post(*args, **fields)
         assert answer.status == 201, answer
-        return str(answer.headers["location"])
+        made.append(answer.headers["location"])
+        return made[-1]
 
-    return make
+    yield make
+    for url in made:
+        assert api.call("DELETE", url).status in {204, 404}
 
 
 @pytest.fixture
