@@ -1,6 +1,6 @@
 """Uploads that go on where they broke off: tus 1.0.0, core with creation, expiration, termination.
 
-https://tus.io/protocols/resumable-upload and docs/adr/0031. The name of an upload is a ticket that
+https://tus.io/protocols/resumable-upload and docs/adr/0032. The name of an upload is a ticket that
 its client carries; who brings it must be allowed to write where it leads.
 """
 

@@ -1,6 +1,6 @@
 """ResumeUpload: bytes come in, in as many requests as it takes.
 
-Docs/adr/0031. The steps are those of `UploadObject`, with rests between them:
+Docs/adr/0032. The steps are those of `UploadObject`, with rests between them:
 
     begin     the object is WRITING, with a lease               (begin)
     stage     bytes are added to what is kept already           (append, again and again)
