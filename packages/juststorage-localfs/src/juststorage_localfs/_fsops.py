@@ -60,6 +60,14 @@ class FsOps:
         """Write some; returns how much."""
         return os.write(fd, data)
 
+    def allocate(self, fd: int, length: int) -> None:
+        """Give the file blocks for its first `length` bytes, and at least that length."""
+        os.posix_fallocate(fd, 0, length)
+
+    def truncate(self, fd: int, length: int) -> None:
+        """Cut the file to a length; the blocks behind it are free."""
+        os.ftruncate(fd, length)
+
     def set_direct(self, fd: int, on: bool) -> None:
         """Let writes bypass the page cache, or not; they have to be aligned meanwhile (open(2)).
 

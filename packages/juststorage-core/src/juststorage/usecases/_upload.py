@@ -25,7 +25,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from juststorage.domain import ContentHash, StorageClass
+from juststorage.domain import BlobKey, ContentHash, StorageClass
 from juststorage.errors import Invalid, StorageFull, TooLarge, Unavailable, UnsupportedOperation
 from juststorage.ports import (
     BlobStore,
@@ -65,12 +65,15 @@ class UploadObject:
         limits: UploadLimits,
     ) -> None:
         self._objects = metadata.objects
+        self._rows = metadata.blobs
         self._first = FirstAnswers(metadata)
         self._blobs = blobs
         self._hashers = hashers
         self._algorithm = algorithm
         self._clock = clock
         self._limits = limits
+        self._full: set[StorageClass] = set()
+        """Where there was no room for the last small body of new content."""
 
     async def whole(
         self, intent: UploadIntent, data: bytes, *, expected: Sequence[ContentHash] = ()
@@ -199,20 +202,33 @@ class UploadObject:
         return Digests(states, expected)
 
     async def _check_room(self, store: BlobStore, size_bytes: int | None) -> None:
-        if size_bytes is None:
-            return
-        if size_bytes > self._limits.bytes_max:
+        if size_bytes is not None and size_bytes > self._limits.bytes_max:
             raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
-        try:
-            space = await store.space()
-        except UnsupportedOperation:
+        if not await _has_room(store, size_bytes or 0):
+            raise StorageFull("there is not enough free space for this body")
+
+    async def _check_full(
+        self, store: BlobStore, storage_class: StorageClass, content: Content
+    ) -> None:
+        """Look before a row is written for nothing, where there was no room the last time.
+
+        Each upload that is refused by its store only has left a row, and where the metadata are on
+        the same volume, that eats the room that deleting and collecting need.
+        """
+        if await _has_room(store, content.size_bytes):
+            self._full.discard(storage_class)
             return
-        if space is not None and space.free_bytes < size_bytes:
+        key = BlobKey(content.content_hash, storage_class)
+        blob = (await self._rows.find([key])).get(key)
+        if blob is None or blob.stored_at is None:
             raise StorageFull("there is not enough free space for this body")
 
     async def _store_whole(
         self, store: BlobStore, intent: UploadIntent, content: Content, data: bytes
     ) -> Committed:
+        storage_class = intent.new.storage_class
+        if storage_class in self._full:
+            await self._check_full(store, storage_class, content)
         try:
             reserved = await self._objects.begin_reserved(
                 intent, content, lease_s=self._limits.lease_s
@@ -226,7 +242,9 @@ class UploadObject:
             if locator is None:
                 locator = await store.put(intent.new.id, content.content_hash, data)
             return await self._commit(reserved.lease, locator)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StorageFull):
+                self._full.add(storage_class)
             await self._abort(reserved.lease)
             raise
 
@@ -252,5 +270,15 @@ class UploadObject:
         with anyio.CancelScope(shield=True):
             try:
                 await self._objects.abort(lease)
-            except Unavailable:
+            except (StorageFull, Unavailable):
                 return
+
+
+async def _has_room(store: BlobStore, size_bytes: int) -> bool:
+    """Whether the store takes a body of this size; True of one that cannot tell."""
+    try:
+        space = await store.space()
+    except UnsupportedOperation:
+        return True
+    # An empty body needs room as well: for its name.
+    return space is None or (space.free_bytes > 0 and space.free_bytes >= size_bytes)
