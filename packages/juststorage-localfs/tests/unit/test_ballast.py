@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +16,7 @@ import pytest
 
 from juststorage.domain import ObjectId, StorageClass
 from juststorage.errors import StorageFull
-from juststorage.testing import make_content, open_context
+from juststorage.testing import do_without, make_content, open_context
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._opening import open_store
 from juststorage_localfs.plugin import LocalFSOptions
@@ -217,3 +221,46 @@ async def test_a_command_makes_none(tmp_path: Path, file: File) -> None:
         file.path.touch()
         async with open_store(options, command):
             assert file.length == MIB
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Path]:
+    """A real volume, on which directories take blocks."""
+    folder, image = tmp_path / "volume", tmp_path / "image"
+    folder.mkdir()
+    image.touch()
+    os.truncate(image, 64 * MIB)
+    for command in (
+        ["mkfs.ext4", "-q", "-F", "-m", "0", str(image)],
+        ["mount", "-o", "loop", str(image), str(folder)],
+    ):
+        if shutil.which(command[0]) is None:
+            do_without("mount", f"there is no {command[0]} here")
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode != 0:
+            do_without("mount", f"no filesystem can be mounted here: {ran.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("has_ballast", [True, False])
+async def test_a_real_volume(ext4: Path, opened: Any, has_ballast: bool) -> None:
+    """Full to the last block: all blobs go with ballast, and most of them stay without."""
+    async with opened(ext4 / "root", reserve_bytes=0) as store:
+        locators = [await put(store, b"%d" % number) for number in range(120)]
+        if not has_ballast:
+            File(ext4 / "root/.ballast").path.unlink()
+        file = os.open(ext4 / "somebody-elses", os.O_WRONLY | os.O_CREAT)
+        with suppress(OSError):
+            while True:
+                os.write(file, bytes(BLOCK))
+        os.fsync(file)
+        os.close(file)
+        failed = await store.remove(locators)
+        assert (len(failed) == 0) is has_ballast
+        assert all(isinstance(error, StorageFull) for error in failed.values())
+        trashed = await store.trash(older_than_s=0, limit=1000)
+        assert len(trashed) == len(locators) - len(failed)
+        await store.purge(trashed)
