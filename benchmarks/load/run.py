@@ -59,8 +59,9 @@ def main() -> None:
                 from benchmarks.load.pictures import draw
 
                 draw(series, arguments.pictures)
-    if arguments.json:
-        arguments.json.write_text(report.json() + "\n")
+        # Before what was stored is removed, which takes minutes.
+        if arguments.json:
+            arguments.json.write_text(report.json() + "\n")
     if report.is_void:
         sys.exit("a request failed: what is marked as void means nothing")
 

@@ -62,6 +62,16 @@ class PointedOps(FsOps):
         _file(f"write the rest of {len(data)} bytes")
         return half + super().write(fd, memoryview(data)[half:])
 
+    def allocate(self, fd: int, length: int) -> None:
+        """A point."""
+        _file(f"allocate {length} bytes")
+        super().allocate(fd, length)
+
+    def truncate(self, fd: int, length: int) -> None:
+        """A point."""
+        _file(f"truncate to {length} bytes")
+        super().truncate(fd, length)
+
     def fsync(self, fd: int) -> None:
         """A point."""
         _file("fsync")

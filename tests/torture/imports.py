@@ -19,6 +19,8 @@ __all__ = ["IMPORTS"]
 _SIZES = {"a": SMALL, "b": 0, "c/d": LARGE, "c/e": SMALL}
 _PATIENCE_S = 20
 _ENDS_S = 60
+_AWAY = 4
+"""Exit code: the server does not answer."""
 
 
 class Import(Deed):
@@ -56,7 +58,7 @@ class Import(Deed):
     def _url(self, path: str) -> str:
         return f"{BY_KEY}/{self.name}/{path}"
 
-    def _command(self) -> bool:
+    def _command(self, *, again: bool = True) -> bool:
         """Run it to its end, starting the server again if that dies; False if itself was killed."""
         words = ["import", str(self.folder), f"n/t/{self.name}/", "--jobs", "1"]
         words += ["--url", f"http://127.0.0.1:{self.rig.service.port}"]
@@ -73,6 +75,10 @@ class Import(Deed):
                 self.died = True
             time.sleep(0.005)
         code = child.kill()
+        if code == _AWAY and self.died and again:
+            # A statement of the server's own was the point, such as when a key was used last: it
+            # died before the command had reached it at all, which then takes the URL for wrong.
+            return self._command(again=False)
         if code not in self.codes:
             raise Broken(f"import ended with code {code}: {self.rig.logged()}")
         return code == 0

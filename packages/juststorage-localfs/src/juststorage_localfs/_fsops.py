@@ -60,9 +60,13 @@ class FsOps:
         """Write some; returns how much."""
         return os.write(fd, data)
 
-    def truncate(self, fd: int, size: int) -> None:
-        """Cut the file off behind this many bytes."""
-        os.ftruncate(fd, size)
+    def allocate(self, fd: int, length: int) -> None:
+        """Give the file blocks for its first `length` bytes, and at least that length."""
+        os.posix_fallocate(fd, 0, length)
+
+    def truncate(self, fd: int, length: int) -> None:
+        """Cut the file to a length; the blocks behind it are free."""
+        os.ftruncate(fd, length)
 
     def lock(self, fd: int) -> bool:
         """Lock the open file, or find that somebody has; closing it, or death, unlocks it."""

@@ -3,6 +3,7 @@
     {aa}/{bb}/{hex}                  a blob named by SHA-256; aa and bb begin the hex
     {algorithm}/{aa}/{bb}/{hex}      a blob named by another hash
     .class                           the storage class that the root belongs to
+    .ballast                         blocks that are given up where there are no others
     .staging/{upload}.{random}       bytes on their way in
     .staging/{upload}.0000000{n}     those of an upload that can be resumed, and how many they are
     .trash/{bucket}/{time_ns}.{algorithm}.{hex}.{random}
@@ -24,6 +25,7 @@ from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import Invalid
 
 __all__ = [
+    "BALLAST",
     "CLASS",
     "STAGING",
     "TRASH",
@@ -43,6 +45,7 @@ __all__ = [
     "trashed_name",
 ]
 
+BALLAST: Final = ".ballast"
 CLASS: Final = ".class"
 STAGING: Final = ".staging"
 TRASH: Final = ".trash"

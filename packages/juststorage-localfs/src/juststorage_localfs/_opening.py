@@ -83,6 +83,7 @@ def _open_volume(options: LocalFSOptions, context: OpenContext, ops: FsOps) -> V
             reserve_bytes=options.reserve_bytes,
             can_sync_whole=ops.can_sync_volume and kind is not None and syncs_as_one(kind),
             blocks=Blocks() if options.direct_io and ops.can_write_direct else None,
+            may_make_ballast=context.create and not context.inspect,
         )
         _prepare(volume, where, context)
     except BaseException:
@@ -158,6 +159,7 @@ def _prepare(volume: Volume, where: str, context: OpenContext) -> None:
                 claim_root(volume, context.storage_class, where)
                 volume.shards.learn_parents()
             volume.probe()
+            volume.space()  # which makes the ballast, where there is room
         except StorageFull:
             # What is there can be read and removed all the same, and removal is what helps.
             context.logger.warning("the volume is full; uploads are refused until it is not")

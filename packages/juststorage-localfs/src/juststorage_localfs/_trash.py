@@ -57,14 +57,16 @@ def remove(
 
 
 def _move(volume: Volume, locator: Locator, entry: str) -> None:
+    in_need = volume.ballast.in_need
     for _ in range(_MOVES_MAX):
         try:
-            volume.ops.rename(locator, f"{TRASH}/{entry}", dir_fd=volume.root_fd)
+            in_need(volume.ops.rename, locator, f"{TRASH}/{entry}", dir_fd=volume.root_fd)
         except FileNotFoundError:
             # Either the blob is absent, or the bucket: the first of its ten minutes, or tidied
             # away under our hands. That somebody else has just made it says nothing about the blob.
             with suppress(FileExistsError):
-                volume.ops.mkdir(f"{TRASH}/{bucket_of_entry(entry)}", dir_fd=volume.root_fd)
+                bucket = bucket_of_entry(entry)
+                in_need(volume.ops.mkdir, f"{TRASH}/{bucket}", dir_fd=volume.root_fd)
                 continue
             if not _is_there(volume, locator):
                 return
@@ -101,11 +103,12 @@ def restore(volume: Volume, locator: Locator) -> bool:
 
 def _bring_back(volume: Volume, entry: str, locator: Locator) -> bool:
     directory = locator[: locator.rindex("/")]
+    in_need = volume.ballast.in_need
     if not volume.shards.is_durable(directory):
-        volume.shards.make(directory)
+        in_need(volume.shards.make, directory)
     try:
         # A rename would replace what an upload may have placed since; a link does not.
-        volume.ops.link(entry, locator, dir_fd=volume.root_fd)
+        in_need(volume.ops.link, entry, locator, dir_fd=volume.root_fd)
     except FileExistsError:
         return True
     except FileNotFoundError:
@@ -176,7 +179,10 @@ def purge(volume: Volume, blobs: Sequence[TrashedBlob], now: datetime) -> None:
             raise Invalid("this is no entry of this store's trash")
         buckets.add(bucket)
         try:
-            volume.ops.unlink(f"{TRASH}/{blob.entry}", dir_fd=volume.root_fd)
+            # Where nothing is overwritten, as on btrfs, even this needs room.
+            volume.ballast.in_need(
+                volume.ops.unlink, f"{TRASH}/{blob.entry}", dir_fd=volume.root_fd
+            )
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import StorageFull, Unavailable
 from juststorage.ports import Space
+from juststorage_localfs._ballast import Ballast
 from juststorage_localfs._errors import translated
 from juststorage_localfs._fsops import FsOps
 from juststorage_localfs._layout import STAGING, locator_of, staged_name
@@ -36,6 +37,7 @@ class Volume:
         reserve_bytes: What has to stay free.
         can_sync_whole: Whether `sync_whole` does here what a sync of each file would.
         blocks: Buffers for large files, which are then written past the page cache.
+        may_make_ballast: Whether there is to be one where there is none.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Volume:
         reserve_bytes: int,
         can_sync_whole: bool,
         blocks: Blocks | None = None,
+        may_make_ballast: bool = True,
     ) -> None:
         self.root = root
         self.root_fd = root_fd
         self.ops = ops
         self.shards = Shards(ops, root_fd)
+        self.ballast = Ballast(self, may_make=may_make_ballast)
         self.can_sync_whole = can_sync_whole
         self.blocks = blocks
         self.suspect = False
@@ -72,9 +76,12 @@ class Volume:
         """
         with translated():
             facts = self.ops.statvfs(self.root_fd)
+        free_bytes = facts.f_bavail * facts.f_frsize
+        if self.ballast.is_short:
+            self.ballast.keep(free_bytes)
         return Space(
             total_bytes=facts.f_blocks * facts.f_frsize,
-            free_bytes=max(0, facts.f_bavail * facts.f_frsize - self._reserve_bytes),
+            free_bytes=max(0, free_bytes - self._reserve_bytes),
         )
 
     def need_room(self, size_bytes: int) -> None:

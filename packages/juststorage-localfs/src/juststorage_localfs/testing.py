@@ -112,13 +112,13 @@ class ForgetfulOps(FsOps):
             self._dirty.setdefault(facts.st_ino, []).append(self._paths[fd])
         return super().write(fd, data)
 
-    def truncate(self, fd: int, size: int) -> None:
+    def truncate(self, fd: int, length: int) -> None:
         """Taken for safe at once: what is cut off was not, or nobody counts on it."""
         inode = os.fstat(fd).st_ino
         with self._lock:
             self._need_power()
-            self._safe_bytes[inode] = min(size, self._safe_bytes.get(inode, size))
-        super().truncate(fd, size)
+            self._safe_bytes[inode] = min(length, self._safe_bytes.get(inode, length))
+        super().truncate(fd, length)
 
     def fsync(self, fd: int) -> None:
         """Bytes, or the names in a directory, are safe."""

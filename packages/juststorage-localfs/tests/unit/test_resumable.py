@@ -274,9 +274,9 @@ class Failing(FsOps):
         self._count()
         super().rename(source, target, dir_fd=dir_fd)
 
-    def truncate(self, fd: int, size: int) -> None:
+    def truncate(self, fd: int, length: int) -> None:
         self._count()
-        super().truncate(fd, size)
+        super().truncate(fd, length)
 
 
 class TestFailures:

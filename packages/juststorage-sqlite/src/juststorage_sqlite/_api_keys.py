@@ -32,7 +32,9 @@ class SqliteApiKeyRepository(ApiKeyRepository):
         self._reader = reader
 
     async def create(self, api_key: ApiKey) -> ApiKey:
-        return await self._writer.run(lambda db, now: _create(db, now, api_key))
+        return await self._writer.run(
+            self._writer.adding(lambda db, now: _create(db, now, api_key))
+        )
 
     async def find_by_hash(self, hashed: bytes) -> ApiKey | None:
         return await self._reader.run(lambda db: _one(db, "hashed = ?", hashed))

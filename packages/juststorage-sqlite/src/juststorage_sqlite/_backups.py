@@ -50,7 +50,9 @@ class SqliteBackupRepository(BackupRepository):
         return await self._writer.run(lambda db, now: _begin(db, now, name))
 
     async def restore(self, records: Sequence[Record]) -> None:
-        await self._writer.run_alone(lambda db, now: put_back(db, now, records))
+        await self._writer.run_alone(
+            self._writer.adding(lambda db, now: put_back(db, now, records))
+        )
 
     async def end_restore(self, name: str) -> None:
         await self._writer.run(lambda db, now: _end(db, name))

@@ -11,6 +11,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from juststorage_sqlite._ballast import Ballast
+from juststorage_sqlite._errors import lacks_room
+
 __all__ = ["Connecting", "connect", "patiently"]
 
 ResultT = TypeVar("ResultT")
@@ -28,12 +31,14 @@ class Connecting(msgspec.Struct, frozen=True, kw_only=True):
         busy_timeout_s: How long a statement waits for another process's transaction.
         cache_bytes: Page cache of one connection.
         checkpoint_pages: The log is copied into the database once it has this many pages.
+        ballast: Gives room where there is none to open the file; None for none.
     """
 
     path: Path
     busy_timeout_s: float
     cache_bytes: int
     checkpoint_pages: int
+    ballast: Ballast | None = None
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
@@ -66,6 +71,15 @@ def connect(how: Connecting, *, read_only: bool = False, waits: bool = True) -> 
     Transactions are ours alone (`isolation_level=None`). Only its own thread uses the connection,
     except that any may interrupt it; SQLite allows more than Python's check does.
     """
+    while True:
+        try:
+            return _connected(how, read_only=read_only, waits=waits)
+        except sqlite3.Error as error:
+            if how.ballast is None or not lacks_room(error) or not how.ballast.give_to_opening():
+                raise
+
+
+def _connected(how: Connecting, *, read_only: bool, waits: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{how.path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -93,6 +107,10 @@ def connect(how: Connecting, *, read_only: bool = False, waits: bool = True) -> 
             *([] if waits else ["busy_timeout = 0"]),
         ):
             connection.execute(f"PRAGMA {setting}").fetchall()
+        # The first look is what opens the log and its index, which may lack room for that.
+        patiently(
+            lambda: connection.execute("PRAGMA schema_version").fetchall(), how.busy_timeout_s
+        )
     except BaseException:
         connection.close()
         raise

@@ -12,9 +12,16 @@ from contextlib import contextmanager
 
 from juststorage.errors import Corrupt, JustStorageError, StorageFull, Unavailable
 
-__all__ = ["commit_failure", "our_errors", "translated"]
+__all__ = ["commit_failure", "lacks_room", "our_errors", "translated"]
 
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+
+
+def lacks_room(error: sqlite3.Error) -> bool:
+    """Whether it failed because the disk is full."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    # The index of the log lies in shared memory, and is a file all the same.
+    return code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE
 
 
 def translated(error: sqlite3.Error) -> JustStorageError:
@@ -23,7 +30,7 @@ def translated(error: sqlite3.Error) -> JustStorageError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in _CORRUPT:
         return Corrupt("the metadata database is damaged")
-    if code == sqlite3.SQLITE_FULL:
+    if lacks_room(error):
         return StorageFull("there is no room left for metadata")
     if code == sqlite3.SQLITE_CONSTRAINT:
         # Everything that callers can cause is checked before; what is left is drift (R04).

@@ -61,16 +61,22 @@ class SqliteObjectRepository(ObjectRepository):
     # -- upload -------------------------------------------------------------------------------
 
     async def begin(self, intent: UploadIntent, *, lease_s: float) -> Lease:
-        return await self._writer.run(lambda db, now: _uploads.begin(db, now, intent, lease_s))
+        return await self._writer.run(
+            self._writer.adding(lambda db, now: _uploads.begin(db, now, intent, lease_s))
+        )
 
     async def reserve(self, lease: Lease, content: Content) -> Reservation:
-        return await self._writer.run(lambda db, now: _uploads.reserve(db, now, lease, content))
+        return await self._writer.run(
+            self._writer.adding(lambda db, now: _uploads.reserve(db, now, lease, content))
+        )
 
     async def begin_reserved(
         self, intent: UploadIntent, content: Content, *, lease_s: float
     ) -> Reservation | Committed:
         return await self._writer.run(
-            lambda db, now: _uploads.begin_reserved(db, now, intent, content, lease_s)
+            self._writer.adding(
+                lambda db, now: _uploads.begin_reserved(db, now, intent, content, lease_s)
+            )
         )
 
     async def commit(self, lease: Lease, locator: Locator) -> Committed:
@@ -106,8 +112,10 @@ class SqliteObjectRepository(ObjectRepository):
         conditions: Conditions = UNCONDITIONAL,
     ) -> StoredObject:
         return await self._writer.run(
-            lambda db, now: _changes.update(
-                db, now, tenant_id, object_id, change, conditions=conditions
+            self._writer.adding(
+                lambda db, now: _changes.update(
+                    db, now, tenant_id, object_id, change, conditions=conditions
+                )
             )
         )
 

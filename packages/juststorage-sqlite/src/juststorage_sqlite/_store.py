@@ -16,6 +16,7 @@ from juststorage.ports import Clock, MetadataStore, ReadOnlySwitch, Tracer
 from juststorage_sqlite._api_keys import SqliteApiKeyRepository
 from juststorage_sqlite._audit import Acting, SqliteAuditRepository
 from juststorage_sqlite._backups import SqliteBackupRepository
+from juststorage_sqlite._ballast import Ballast
 from juststorage_sqlite._blobs import SqliteBlobRepository
 from juststorage_sqlite._connection import Connecting, connect
 from juststorage_sqlite._errors import our_errors
@@ -49,8 +50,10 @@ class SqliteMetadataStore(MetadataStore):
         quick: Reader,
         lookups: Gatherer[Any, Any],
         how: Connecting,
+        ballast: Ballast,
     ) -> None:
         self._writer = writer
+        self._ballast = ballast
         self._reader = quick
         self.objects = SqliteObjectRepository(clock, writer, reader, lookups)
         self.blobs = SqliteBlobRepository(writer, reader)
@@ -66,7 +69,13 @@ class SqliteMetadataStore(MetadataStore):
 
     async def answers(self) -> None:
         # Not SELECT 1, which no file is read for.
-        await self._reader.run(lambda db: db.execute("PRAGMA schema_version").fetchone())
+        await self._reader.run(self._answer)
+
+    def _answer(self, db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA schema_version").fetchone()
+        # Another process may have given it up, or made it again.
+        self._ballast.keep()
+        self._ballast.need_room()
 
     async def read_only(self) -> ReadOnlySwitch:
         return await self._reader.run(_read_only)
@@ -144,6 +153,11 @@ def connecting(options: SqliteOptions, context: OpenContext) -> Connecting:
         busy_timeout_s=min(patience_s, _INSPECTION_S) if context.inspect else patience_s,
         cache_bytes=options.cache_bytes,
         checkpoint_pages=options.checkpoint_pages,
+        ballast=Ballast(
+            path.absolute(),
+            options.ballast_bytes,
+            may_make=context.create and not context.inspect,
+        ),
     )
 
 
@@ -153,6 +167,8 @@ async def open_store(
 ) -> AsyncIterator[SqliteMetadataStore]:
     """Open, creating or migrating the file where the options allow it; close at the end."""
     how = connecting(options, context)
+    ballast = how.ballast
+    assert ballast is not None
     async with AsyncExitStack() as stack:
         writing = await stack.enter_async_context(DatabaseThread("juststorage-sqlite-writer"))
         await writing.run_to_end(
@@ -163,7 +179,10 @@ async def open_store(
                 create=context.create,
             )
         )
+        # When the last process closes, the log's room goes back to where it came from.
+        stack.push_async_callback(writing.run_to_end, ballast.take_back)
         connection = await _connection(stack, writing, how, read_only=False)
+        await writing.run_to_end(ballast.keep)
         acting: Acting | None = None
         if context.audit:
             acting = Acting(lambda: to_micros(context.clock.now()))
@@ -177,6 +196,7 @@ async def open_store(
                 batch_max=options.batch_max,
                 busy_timeout_s=options.busy_timeout_s,
                 turnstile=turnstile,
+                ballast=ballast,
                 acting=acting,
                 tracer=context.tracer,
             )
@@ -205,6 +225,7 @@ async def open_store(
             quick=_reader([lookup_worker], context.tracer, shared=True),
             lookups=lookups,
             how=how,
+            ballast=ballast,
         )
 
 

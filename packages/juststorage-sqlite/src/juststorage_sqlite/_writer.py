@@ -16,15 +16,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, TypeVar, cast
 
+from juststorage.errors import StorageFull
 from juststorage.plugins import Gatherer
 from juststorage.ports import Clock, Tracer
 from juststorage_sqlite._audit import Acting
+from juststorage_sqlite._ballast import Ballast
 from juststorage_sqlite._connection import patiently
-from juststorage_sqlite._errors import commit_failure, our_errors, translated
+from juststorage_sqlite._errors import commit_failure, lacks_room, our_errors, translated
 from juststorage_sqlite._thread import DatabaseThread
 from juststorage_sqlite._times import to_micros
 from juststorage_sqlite._turnstile import Turnstile
@@ -67,6 +69,7 @@ class Writer:
         batch_max: Requests that share a transaction, at most.
         busy_timeout_s: How long to wait for another process's transaction.
         turnstile: Orders the transactions of all processes.
+        ballast: What the log gets when the disk is full; None for nothing.
         acting: Told in whose name each work is done, where changes are recorded.
         tracer: Makes a span of each shared transaction; None for none.
     """
@@ -80,6 +83,7 @@ class Writer:
         batch_max: int,
         busy_timeout_s: float,
         turnstile: Turnstile,
+        ballast: Ballast | None = None,
         acting: Acting | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -88,6 +92,7 @@ class Writer:
         self._clock = clock
         self._busy_timeout_s = busy_timeout_s
         self._turnstile = turnstile
+        self._ballast = ballast
         self._acting = acting
         # Who holds it has the connection. First come, first served.
         self._turn: Final = asyncio.Lock()
@@ -125,27 +130,52 @@ class Writer:
         """
         return cast("ResultT", await self._gatherer.submit(self._bound(work)))
 
+    def adding(self, work: Work[ResultT]) -> Work[ResultT]:
+        """The work, as what stores more: refused while the ballast is in use.
+
+        Raises:
+            StorageFull: From the work; the room that is left is for deleting and collecting.
+        """
+        ballast = self._ballast
+        if ballast is None:
+            return work
+
+        def added(db: sqlite3.Connection, now: int) -> ResultT:
+            if ballast.in_use:
+                ballast.need_room()
+            return work(db, now)
+
+        return added
+
     def _bound(self, work: Work[ResultT]) -> Work[ResultT]:
         """The work, in the name of whoever asks for it here and now."""
         return work if self._acting is None else self._acting.bound(work)
 
     async def run_alone(self, work: Work[ResultT]) -> ResultT:
         """Run long work in a transaction of its own, off the event loop."""
-        async with self.session() as session:
-            result = await session.run(self._bound(work))
-        return result  # noqa: RET504 - the session commits before this
+        bound = self._bound(work)
+        try:
+            async with self.session() as session:
+                result = await session.run(bound)
+        except StorageFull:
+            if not self._can_give():
+                raise
+            async with self.session(in_need=True) as session:
+                result = await session.run(bound)
+        return result
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self, *, in_need: bool = False) -> AsyncIterator[Session]:
         """A transaction that stays open while the caller awaits; nobody else writes meanwhile.
 
         Commits at the end of the block, rolls back on whatever leaves it otherwise, cancellation
-        included.
+        included. As it cannot be done again, it gets the ballast where little room is left; in
+        need, at any rate.
         """
         async with self._turn:
             run = self._thread.run_to_end
             try:
-                await run(self._begin)
+                await run(lambda: self._begin_long(in_need=in_need))
                 yield Session(self._thread, self._connection, self._now)
                 await run(lambda: _commit(self._connection))
             except BaseException:
@@ -158,12 +188,37 @@ class Writer:
         async with self._turn:
             return await self._thread.run_to_end(lambda: self._transaction(works))
 
-    def _begin(self) -> None:
-        """Begin once no other process writes."""
+    def _can_give(self) -> bool:
+        """Whether what found the disk full may find room if it is done again."""
+        return self._ballast is not None and self._ballast.can_give()
+
+    def _begin_long(self, *, in_need: bool) -> None:
+        ballast = self._ballast
+        self._begin(in_need=in_need or (ballast is not None and ballast.is_tight()))
+
+    def _begin(self, *, in_need: bool = False) -> None:
+        """Begin once no other process writes; in need, with the room of the ballast."""
         self._turnstile.enter(self._busy_timeout_s)
+        begins_anew = in_need and self._grow_database()
         with our_errors():
             # Migrations, backups and other people's tools do not know the turnstile.
             patiently(lambda: self._connection.execute("BEGIN IMMEDIATE"), self._busy_timeout_s)
+        if in_need and self._ballast is not None:
+            self._ballast.give_to_log(begins_anew=begins_anew)
+
+    def _grow_database(self) -> bool:
+        """Copy the log into the database with some of the ballast; whether all of it was copied."""
+        if self._ballast is None:
+            return False
+        ask = self._connection.execute
+        with suppress(sqlite3.Error):  # another one copies, or somebody was faster
+            ((pages,), (page_bytes,)) = (
+                ask(f"PRAGMA {fact}").fetchone() for fact in ("page_count", "page_size")
+            )
+            self._ballast.give_to_database(pages * page_bytes)
+            busy, in_log, copied = ask("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            return not busy and in_log == copied
+        return False
 
     def _now(self) -> int:
         return to_micros(self._clock.now())
@@ -171,11 +226,21 @@ class Writer:
     def _transaction(self, works: Sequence[Work[Any]]) -> list[Any]:
         """One transaction for all: each one's result, or the exception that it raised.
 
+        Where the disk is full it is done once more, with the room of the ballast.
+
         Raises:
             JustStorageError: The transaction failed as a whole.
         """
         try:
-            self._begin()
+            return self._attempt(works)
+        except StorageFull:
+            if not self._can_give():
+                raise
+        return self._attempt(works, in_need=True)
+
+    def _attempt(self, works: Sequence[Work[Any]], *, in_need: bool = False) -> list[Any]:
+        try:
+            self._begin(in_need=in_need)
             with our_errors():
                 answers = [self._item(work) for work in works]
             _commit(self._connection)
@@ -193,7 +258,7 @@ class Writer:
         answer: Any
         try:
             answer = work(connection, self._now())
-        except Exception as error:  # noqa: BLE001 - handed to the one who asked, unchanged
+        except Exception as error:
             answer = error
             if isinstance(error, sqlite3.Error):
                 answer = translated(error)
@@ -201,6 +266,8 @@ class Writer:
             if not connection.in_transaction:
                 # Some failures (disk full, I/O) take the whole transaction with them.
                 raise answer from answer.__cause__
+            if isinstance(error, sqlite3.Error) and lacks_room(error) and self._can_give():
+                raise answer from error  # all of it is done again, with more room
             connection.execute("ROLLBACK TO item")
         connection.execute("RELEASE item")
         return answer

@@ -64,6 +64,15 @@ class SqliteOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             description="Pages of 4 KiB in the log before it is copied into the database.",
         ),
     ] = 4000
+    ballast_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**32,
+            description="Room that is kept in a file beside the database, for deleting and"
+            " collecting where the disk is full to the last block. 0 for none.",
+        ),
+    ] = 16 * 1024 * 1024
 
 
 @asynccontextmanager

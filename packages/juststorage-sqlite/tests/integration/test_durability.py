@@ -52,10 +52,11 @@ async def test_readers_cannot_write(sqlite_store: SqliteMetadataStore) -> None:
 async def test_closing_leaves_one_file(path: Path, clock: FakeClock) -> None:
     """After the last store has closed, the log is part of the database: one file to copy.
 
-    The turnstile's two files are empty, and made again when they are missing.
+    The turnstile's two files are empty, and made again when they are missing; so is the ballast.
     """
     async with open_backend(SQLITE, SqliteOptions(path=str(path)), clock=clock) as store:
         await store_object(store)
+    path.with_name(f"{path.name}-ballast").unlink()
     sizes = {each.name: each.stat().st_size for each in path.parent.iterdir()}
     assert sizes.pop(path.name) > 0
     assert sizes == {f"{path.name}-waiting": 0, f"{path.name}-writing": 0}

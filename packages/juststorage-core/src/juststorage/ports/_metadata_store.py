@@ -65,6 +65,7 @@ class MetadataStore(ABC):
         still to be run. Concrete, so that a store needs it only where there is a difference.
 
         Raises:
+            StorageFull: It reads and deletes, and has no room to store more: the part is degraded.
             Unavailable: It does not.
         """
         await self.ping()

@@ -48,6 +48,9 @@ SKEW_FAILED_S: Final = 60.0
 _FILES_FEW: Final = 4096
 _FREE_FEW_RATIO: Final = 0.05
 _MIB: Final = 2**20
+_MAKE_ROOM: Final = (
+    "make room, delete objects and run `juststorage gc run`, or take a larger volume"
+)
 
 State = Literal["ok", "warning", "failed"]
 
@@ -184,6 +187,14 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
             for hold in await store.backups.holds()
             if hold.expires_at is None
         ]
+        try:
+            await store.answers()
+        except StorageFull as error:
+            found.append(
+                Checked(
+                    check="metadata/space", state="failed", found=error.detail, to_do=_MAKE_ROOM
+                )
+            )
         switch = await store.read_only()
         if switch is not None and switch.on:
             found.append(
@@ -261,14 +272,13 @@ def _volume_look(
 def check_space(name: str, space: Space) -> Checked:
     """Room on a volume."""
     check = f"{name}/space"
-    to_do = "make room, delete objects and run `juststorage gc run`, or take a larger volume"
     if space.free_bytes == 0:
         what = "nothing is free but the reserve: uploads are refused, the rest works"
-        return Checked(check=check, state="failed", found=what, to_do=to_do)
+        return Checked(check=check, state="failed", found=what, to_do=_MAKE_ROOM)
     ratio = space.free_bytes / space.total_bytes
     what = f"{space.free_bytes // _MIB} MiB free ({ratio:.0%})"
     if ratio < _FREE_FEW_RATIO:
-        return Checked(check=check, state="warning", found=what, to_do=to_do)
+        return Checked(check=check, state="warning", found=what, to_do=_MAKE_ROOM)
     return Checked(check=check, state="ok", found=what)
 
 

@@ -153,7 +153,7 @@ class BlobCopier:
             yield
         except BaseException:
             with anyio.CancelScope(shield=True):
-                with suppress(Unavailable):
+                with suppress(StorageFull, Unavailable):
                     await self._objects.abort(lease)
             raise
 

@@ -24,8 +24,8 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from juststorage.domain import ContentHash, StorageClass
-from juststorage.errors import TooLarge, Unavailable
+from juststorage.domain import BlobKey, ContentHash, StorageClass
+from juststorage.errors import StorageFull, TooLarge, Unavailable
 from juststorage.ports import (
     BlobStore,
     Clock,
@@ -37,7 +37,7 @@ from juststorage.ports import (
 )
 from juststorage.usecases._idempotent import FirstAnswers, Nowhere
 from juststorage.usecases._receive import Digests, UploadLimits, receive
-from juststorage.usecases._upload_steps import UploadSteps
+from juststorage.usecases._upload_steps import UploadSteps, has_room
 
 __all__ = ["UploadObject"]
 
@@ -63,11 +63,14 @@ class UploadObject:
         limits: UploadLimits,
     ) -> None:
         self._objects = metadata.objects
+        self._rows = metadata.blobs
         self._first = FirstAnswers(metadata)
         self._algorithm = algorithm
         self._clock = clock
         self._limits = limits
         self._steps = UploadSteps(metadata, blobs, hashers, algorithm=algorithm, limits=limits)
+        self._full: set[StorageClass] = set()
+        """Where there was no room for the last small body of new content."""
 
     async def whole(
         self, intent: UploadIntent, data: bytes, *, expected: Sequence[ContentHash] = ()
@@ -175,9 +178,28 @@ class UploadObject:
         self._first.check_content(first, digests.finish(self._algorithm))
         return first
 
+    async def _check_full(
+        self, store: BlobStore, storage_class: StorageClass, content: Content
+    ) -> None:
+        """Look before a row is written for nothing, where there was no room the last time.
+
+        Each upload that is refused by its store only has left a row, and where the metadata are on
+        the same volume, that eats the room that deleting and collecting need.
+        """
+        if await has_room(store, content.size_bytes):
+            self._full.discard(storage_class)
+            return
+        key = BlobKey(content.content_hash, storage_class)
+        blob = (await self._rows.find([key])).get(key)
+        if blob is None or blob.stored_at is None:
+            raise StorageFull("there is not enough free space for this body")
+
     async def _store_whole(
         self, store: BlobStore, intent: UploadIntent, content: Content, data: bytes
     ) -> Committed:
+        storage_class = intent.new.storage_class
+        if storage_class in self._full:
+            await self._check_full(store, storage_class, content)
         try:
             reserved = await self._objects.begin_reserved(
                 intent, content, lease_s=self._limits.lease_s
@@ -191,6 +213,8 @@ class UploadObject:
             if locator is None:
                 locator = await store.put(intent.new.id, content.content_hash, data)
             return await self._steps.commit(reserved.lease, locator)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StorageFull):
+                self._full.add(storage_class)
             await self._steps.abort(reserved.lease)
             raise

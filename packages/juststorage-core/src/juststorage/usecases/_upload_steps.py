@@ -20,7 +20,7 @@ from juststorage.ports import (
 from juststorage.usecases._lost_leases import lost_lease_first
 from juststorage.usecases._receive import Digests, UploadLimits
 
-__all__ = ["UploadSteps"]
+__all__ = ["UploadSteps", "has_room"]
 
 
 class UploadSteps:
@@ -67,20 +67,14 @@ class UploadSteps:
         return Digests(states, expected)
 
     async def check_room(self, store: BlobStore, size_bytes: int | None) -> None:
-        """Refuse a body that is too large, or has no room, by the size that was announced.
+        """Refuse a body that is too large, or has no room, by the size that was announced, if any.
 
         Raises:
             TooLarge, StorageFull: See above.
         """
-        if size_bytes is None:
-            return
-        if size_bytes > self._limits.bytes_max:
+        if size_bytes is not None and size_bytes > self._limits.bytes_max:
             raise TooLarge(f"the body is over {self._limits.bytes_max} bytes")
-        try:
-            space = await store.space()
-        except UnsupportedOperation:
-            return
-        if space is not None and space.free_bytes < size_bytes:
+        if not await has_room(store, size_bytes or 0):
             raise StorageFull("there is not enough free space for this body")
 
     def lost_lease_first(self, lease: Lease) -> AbstractAsyncContextManager[None]:
@@ -115,5 +109,15 @@ class UploadSteps:
         with anyio.CancelScope(shield=True):
             try:
                 await self._objects.abort(lease)
-            except Unavailable:
+            except (StorageFull, Unavailable):
                 return
+
+
+async def has_room(store: BlobStore, size_bytes: int) -> bool:
+    """Whether the store takes a body of this size; True of one that cannot tell."""
+    try:
+        space = await store.space()
+    except UnsupportedOperation:
+        return True
+    # An empty body needs room as well: for its name.
+    return space is None or (space.free_bytes > 0 and space.free_bytes >= size_bytes)

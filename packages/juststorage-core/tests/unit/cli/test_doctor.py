@@ -37,6 +37,14 @@ def store_with_clock(name, apart):
 
     return MetadataStoreBackend(name=name, summary="s", options=NoOptions, open=opened)
 
+class Tight(MemoryMetadataStore):
+    async def answers(self):
+        raise StorageFull("only deleting goes on")
+
+@asynccontextmanager
+async def tight(options, context):
+    yield Tight(context.clock)
+
 @asynccontextmanager
 async def hanging(options, context):
     await anyio.sleep_forever()
@@ -69,6 +77,7 @@ def juststorage_metadata_stores():
     yield store_with_clock("ahead", 5)
     yield store_with_clock("lost", -3600)
     yield MetadataStoreBackend(name="hanging", summary="s", options=NoOptions, open=hanging)
+    yield MetadataStoreBackend(name="tight", summary="s", options=NoOptions, open=tight)
     yield MetadataStoreBackend(name="broken", summary="s", options=NoOptions, open=broken)
 
 @hookimpl
@@ -154,6 +163,14 @@ def test_a_full_volume(look: Any) -> None:
     assert code == 1
     assert "uploads are refused" in found["blobs.hot/space"]["found"]
     assert "juststorage gc run" in found["blobs.hot/space"]["to_do"]
+
+
+def test_a_full_database(look: Any) -> None:
+    """One that answers and takes nothing new is told as one, with what helps."""
+    code, found = look(metadata="tight")
+    assert (code, found["metadata"]["state"]) == (1, "ok")
+    assert found["metadata/space"]["found"] == "only deleting goes on"
+    assert "juststorage gc run" in found["metadata/space"]["to_do"]
 
 
 def test_a_store_without_a_volume(look: Any) -> None:

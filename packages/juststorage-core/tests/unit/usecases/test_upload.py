@@ -16,11 +16,14 @@ from juststorage.errors import (
     Invalid,
     KeyConflict,
     PreconditionFailed,
+    StorageFull,
     TooLarge,
     TooSlow,
     Unavailable,
+    UnsupportedOperation,
 )
-from juststorage.ports import Committed, Lease, ObjectRepository, UploadIntent
+from juststorage.ports import Committed, Lease, ObjectRepository, Space, UploadIntent
+from juststorage.testing.faults import WrappedBlobStore
 
 ABC = ContentHash("sha256:" + hashlib.sha256(b"abc").hexdigest())
 WRONG = ContentHash("sha256:" + "0" * 64)
@@ -237,3 +240,105 @@ async def test_a_commit_that_did_not_happen_is_reported(service: Any) -> None:
     with pytest.raises(Unavailable):
         await service.upload().whole(service.intent("k"), b"abc")
     await nothing_left(service)
+
+
+class _FullStore(WrappedBlobStore):
+    """A store with so much room; None for one that cannot tell and takes nothing."""
+
+    free_bytes: int | None = 0
+    puts = 0
+
+    async def on(self, method: str) -> None:
+        if method == "put":
+            self.puts += 1
+            if not self.free_bytes:
+                raise StorageFull("no room")
+
+    async def space(self) -> Space | None:
+        if self.free_bytes is None:
+            raise UnsupportedOperation("it cannot tell")
+        return Space(total_bytes=1000, free_bytes=self.free_bytes)
+
+
+class TestAFullStore:
+    @pytest.fixture
+    def store(self, service: Any) -> _FullStore:
+        store = _FullStore(service.blobs[StorageClass.HOT])
+        service.blobs[StorageClass.HOT] = store
+        return store
+
+    async def rows(self, service: Any) -> int:
+        return len(await service.metadata.objects.scan(after=None, limit=1000))
+
+    async def test_refusals_leave_one_row(self, service: Any, store: _FullStore) -> None:
+        """The first small body finds out; those that follow have nothing written for them."""
+        upload = service.upload()
+        for number in range(5):
+            with pytest.raises(StorageFull):
+                await upload.whole(service.intent(), b"%d" % number)
+        assert (await self.rows(service), store.puts) == (1, 1)
+        await nothing_left(service)
+
+    @pytest.mark.parametrize("size", [None, 0, 1])
+    async def test_streams_leave_none(
+        self, service: Any, store: _FullStore, size: int | None
+    ) -> None:
+        """Whatever they say of their size, before the first byte is asked for."""
+
+        async def untouched() -> AsyncIterator[bytes]:
+            raise AssertionError("the body was read")
+            yield b""
+
+        with pytest.raises(StorageFull):
+            await service.upload().stream(service.intent(), untouched(), size_bytes=size)
+        assert await self.rows(service) == 0
+
+    async def test_there_is_room_again(self, service: Any, store: _FullStore) -> None:
+        """The next upload that fits is taken; it needs no restart, and no room for others."""
+        upload = service.upload()
+        with pytest.raises(StorageFull):
+            await upload.whole(service.intent(), b"abc")
+        store.free_bytes = 3
+        with pytest.raises(StorageFull):
+            await upload.whole(service.intent(), b"abcd")
+        done = await upload.whole(service.intent(), b"abc")
+        assert await service.content(done.object) == b"abc"
+
+    async def test_what_is_stored_needs_no_room(self, service: Any, store: _FullStore) -> None:
+        """Content that is there already is taken on a store that is known to be full."""
+        upload = service.upload()
+        store.free_bytes = 1000
+        await upload.whole(service.intent(), b"abc")
+        store.free_bytes = 0
+        with pytest.raises(StorageFull):
+            await upload.whole(service.intent(), b"new")
+        assert (await upload.whole(service.intent(), b"abc")).object.content_hash == ABC
+        with pytest.raises(StorageFull):
+            await upload.whole(service.intent(), b"new")
+        assert store.puts == 2
+
+    async def test_a_store_that_cannot_tell_is_asked(self, service: Any, store: _FullStore) -> None:
+        """Each upload finds out for itself, as ever."""
+        store.free_bytes = None
+        upload = service.upload()
+        for _ in range(3):
+            with pytest.raises(StorageFull):
+                await upload.whole(service.intent(), b"abc")
+        assert store.puts == 3
+
+    async def test_the_first_failure_is_told(self, service: Any) -> None:
+        """Where there is no room to give an upload back either, its lease runs out."""
+
+        class Full(_AnswerLost):
+            async def commit(self, lease: Lease, locator: str) -> Committed:
+                raise Unavailable("no answer")
+
+            async def find(self, tenant_id: Any, object_id: Any) -> Any:
+                raise Unavailable("no answer to that")
+
+            async def abort(self, lease: Lease) -> None:
+                raise StorageFull("no room")
+
+        service.metadata.objects = Full(service.metadata.objects)
+        with pytest.raises(Unavailable, match="no answer to that"):
+            await service.upload().whole(service.intent(), b"abc")
