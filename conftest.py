@@ -16,7 +16,8 @@ _SECRETS: Final = re.compile(
     r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}"
     r"|the-key-of-these-tests-only"
     r"|k{32}"
-    r"|postgres(?:ql)?://[^\s:/@]+:[^\s:/@]+@"
+    # Not the one that says what a URL looks like.
+    r"|postgres(?:ql)?://(?!user:password@host)[^\s:/@]+:[^\s:/@]+@"
 )
 _SAID: Final = ("Captured log", "Captured stderr", "Captured stdout")
 
