@@ -13,6 +13,7 @@ from juststorage.errors import (
     NotFound,
     OffsetMismatch,
     RateLimited,
+    TooSlow,
     Unavailable,
     UploadExpired,
     UploadInUse,
@@ -35,8 +36,18 @@ _HASHED_BYTES_S: Final = 50e6
 
 _GIVING_UP_S: Final = 5.0
 
-_AGAIN: Final = (Unavailable, RateLimited, UploadInUse, OffsetMismatch)
-_ANEW: Final = (NotFound, UploadExpired)
+_AGAIN: Final = (
+    Unavailable,
+    RateLimited,
+    TooSlow,
+    UploadInUse,
+    OffsetMismatch,
+    NotFound,
+    UploadExpired,
+)
+"""After these the server is asked where it is. The last two as well: they may be the answer to a
+request that came after the one which stored it."""
+
 _TUS: Final = {"tus-resumable": "1.0.0"}
 
 
@@ -68,35 +79,46 @@ def put_resumably(
     upload = _Upload(server, target, content.size, headers, storage_class)
     try:
         return _in_turns(server, upload, content)
+    except _AGAIN as error:
+        if not upload.is_whole:
+            upload.give_up()
+            raise
+        # Whoever ends it now may end what is about to be stored.
+        if isinstance(error, Unavailable):
+            raise
+        raise Unavailable(
+            f"{server.url} was sent all of {target} and did not say in time what became of it:"
+            " it may be stored yet"
+        ) from error
     except BaseException:
         upload.give_up()
         raise
 
 
 def _in_turns(server: Server, upload: _Upload, content: Content) -> dict[str, Any] | None:
-    offset, patience = 0, server.patience()
+    offset, furthest, patience = 0, 0, server.patience()
     is_begun = upload.begin()
     while is_begun:
         before = content.furthest
         try:
             return upload.send(offset, content)
-        except (*_AGAIN, *_ANEW) as error:
+        except _AGAIN as error:
             if server.stop.is_set():
                 raise
             if content.furthest > before:
                 patience.progressed()
-            patience.wait(error)
-            is_over = isinstance(error, _ANEW)
-        if not is_over:
-            offset_now = upload.offset(patience)
-            is_over = offset_now is None
-            if offset_now is not None and offset_now > offset:
-                patience.progressed()
-            offset = offset_now or 0
-        if is_over:
+            upload.wait(error, patience)
+        offset_now = upload.offset(patience)
+        if offset_now is None:
             # The server has forgotten it, as one in memory does that was started anew; or it is of
             # an older release, beside a newer one that began it.
-            is_begun, offset = upload.begin(), 0
+            is_begun, offset = upload.begin_anew(), 0
+            continue
+        offset = offset_now
+        if offset > furthest:
+            # More than ever: what a server had, forgot and was sent again is no progress.
+            furthest = offset
+            patience.progressed()
     return None
 
 
@@ -114,6 +136,9 @@ class _Upload:
         self._server = server
         self._size = size
         self._url = ""
+        self._hashing: Patience | None = None
+        self.is_whole = False
+        """Whether the server may have all bytes, and with them what it takes to store them."""
         self._headers = {**_TUS, **headers, "upload-length": str(size)}
         self._params = {
             "namespace": str(target.namespace),
@@ -134,6 +159,37 @@ class _Upload:
         self._url = str(response.headers["location"])
         return True
 
+    def begin_anew(self) -> bool:
+        """As `begin`, for an upload that the server does not know.
+
+        Raises:
+            Unavailable: It was sent whole. It may have been stored, and another object have taken
+                its place since: to send it again would undo that.
+        """
+        if self.is_whole:
+            raise Unavailable(
+                "the server was sent all bytes and knows nothing of the upload: whether it was"
+                " stored cannot be told"
+            )
+        return self.begin()
+
+    def wait(self, error: JustStorageError, patience: Patience) -> None:
+        """Wait before the next try.
+
+        A server that has all bytes may be reading them once more: as long as that can take, it is
+        waited for beyond the patience with one that does not get on.
+
+        Raises:
+            JustStorageError: `error`, when it has taken too long.
+        """
+        if not (self.is_whole and isinstance(error, UploadInUse)):
+            patience.wait(error)
+            return
+        if self._hashing is None:
+            self._hashing = self._server.patience(more_s=self._size / _HASHED_BYTES_S)
+        self._hashing.wait(error)
+        patience.progressed()
+
     def give_up(self) -> None:
         """Have the server forget it, if it can be reached: nobody will go on with it."""
         if self._url:
@@ -149,7 +205,9 @@ class _Upload:
             response = self._server.call("HEAD", self._url, headers=_TUS, patience=patience)
         except NotFound:
             return None
-        return int(response.headers["upload-offset"])
+        offset = int(response.headers["upload-offset"])
+        self.is_whole = self.is_whole or offset == self._size
+        return offset
 
     def send(self, offset: int, content: Content) -> dict[str, Any]:
         """All that is missing; what the server then holds.
@@ -165,12 +223,15 @@ class _Upload:
             "prefer": "return=representation",
             "upload-offset": str(offset),
         }
-        with self._server.answer(
-            "PATCH",
-            self._url,
-            headers=headers,
-            content=content.pieces(offset),
-            timeout=self._server.timeout(self._size / _HASHED_BYTES_S),
-        ) as response:
-            stored: dict[str, Any] = msgspec.json.decode(response.read())
+        try:
+            with self._server.answer(
+                "PATCH",
+                self._url,
+                headers=headers,
+                content=content.pieces(offset),
+                timeout=self._server.timeout(self._size / _HASHED_BYTES_S),
+            ) as response:
+                stored: dict[str, Any] = msgspec.json.decode(response.read())
+        finally:
+            self.is_whole = self.is_whole or content.sent == self._size
         return stored

@@ -106,9 +106,9 @@ class Server:
             _SILENCE_S, read=_SILENCE_S + more_s, connect=_CONNECT_S, pool=None
         )
 
-    def patience(self) -> Patience:
-        """For one thing that may be tried again."""
-        return Patience(self._patience_s, self.stop, lambda: self._was_reached)
+    def patience(self, more_s: float = 0.0) -> Patience:
+        """For one thing that may be tried again, and may take so many seconds longer than most."""
+        return Patience(self._patience_s + more_s, self.stop, lambda: self._was_reached)
 
     @contextmanager
     def answer(self, method: str, path: str, **how: Any) -> Iterator[httpx2.Response]:

@@ -52,7 +52,8 @@ class Content:
         self.size = self._was.st_size if self.can_rewind else None
         self.hasher = hashlib.sha256()
         self._hashed = 0
-        self._sent = 0
+        self.sent = 0
+        """How far it was sent in this go, whatever was before."""
         self.furthest = 0
         """The most of it that was ever sent, in one go or by going on."""
 
@@ -68,22 +69,22 @@ class Content:
         """
         if self.can_rewind:
             self._file.seek(start)
-        self._progress.moved(start - self._sent)
+        self._progress.moved(start - self.sent)
         if start == 0:
             self.hasher = hashlib.sha256()
             self._hashed = 0
-        self._sent = start
+        self.sent = start
         held = self._read(start)
         while held:
-            following = self._read(self._sent + len(held))
+            following = self._read(self.sent + len(held))
             if not following:
-                self._require_unchanged(self._sent + len(held))
+                self._require_unchanged(self.sent + len(held))
             # What is sent a second time was hashed the first time.
-            self.hasher.update(held[max(0, self._hashed - self._sent) :])
-            self._hashed = max(self._hashed, self._sent + len(held))
+            self.hasher.update(held[max(0, self._hashed - self.sent) :])
+            self._hashed = max(self._hashed, self.sent + len(held))
             yield held
-            self._sent += len(held)
-            self.furthest = max(self.furthest, self._sent)
+            self.sent += len(held)
+            self.furthest = max(self.furthest, self.sent)
             self._progress.moved(len(held))
             held = following
 
