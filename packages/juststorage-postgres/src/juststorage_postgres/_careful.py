@@ -223,10 +223,11 @@ async def reserve_all(connection: Connection, items: Sequence[Reserve]) -> Answe
 
 def _reserve(work: Work, item: Reserve) -> tuple[Lease, BlobKey | None]:
     row = _leased(work, item.lease)
-    if row.held is not None:
-        raise InvalidState("the upload has reserved its content already")
     work.check_size(item.content, row.object.storage_class)
-    work.hold(row, item.content)
+    if row.held is None:
+        work.hold(row, item.content)
+    elif row.held.content_hash != item.content.content_hash:
+        raise InvalidState("the upload has reserved other content")
     return replace(item.lease, object=row.object), row.held
 
 

@@ -123,6 +123,23 @@ def hold(
     return None if row[1] is None else locator
 
 
+_DURABLE: Final = (
+    "SELECT size_bytes, stored_at, locator FROM blobs"
+    " WHERE content_hash = ?1 AND storage_class = ?2"
+)
+
+
+def locator_of_durable(
+    db: sqlite3.Connection, content: Content, storage_class: StorageClass
+) -> Locator | None:
+    """As `hold`, for an object that has its reference."""
+    row = db.execute(_DURABLE, (content.content_hash, storage_class)).fetchone()
+    if row[0] != content.size_bytes:
+        raise Corrupt("content of this hash is recorded with another size")
+    locator: Locator | None = row[2]
+    return None if row[1] is None else locator
+
+
 _RELEASE: Final = (
     "UPDATE blobs SET ref_count = ref_count - 1, last_used_at = ?3,"
     " zero_since = CASE ref_count WHEN 1 THEN ?3 ELSE zero_since END"

@@ -20,6 +20,7 @@ from juststorage_sqlite._moves import (
     delete_object,
     find_holder,
     hold,
+    locator_of_durable,
 )
 from juststorage_sqlite._rows import LOCATED, object_of
 from juststorage_sqlite._times import from_micros, micros
@@ -151,13 +152,17 @@ def _leased(db: sqlite3.Connection, lease: Lease) -> Any:
 
 def reserve(db: sqlite3.Connection, now: int, lease: Lease, content: Content) -> Reservation:
     """Count on the blob."""
-    if _leased(db, lease)[0] is not None:
-        raise InvalidState("the upload has reserved its content already")
-    locator = hold(db, now, content, lease.object.storage_class)
-    db.execute(
-        "UPDATE objects SET content_hash = ?2, blob_hash = ?2, size_bytes = ?3 WHERE id = ?1",
-        (lease.object.id, content.content_hash, content.size_bytes),
-    )
+    reserved_before = _leased(db, lease)[0]
+    if reserved_before is None:
+        locator = hold(db, now, content, lease.object.storage_class)
+        db.execute(
+            "UPDATE objects SET content_hash = ?2, blob_hash = ?2, size_bytes = ?3 WHERE id = ?1",
+            (lease.object.id, content.content_hash, content.size_bytes),
+        )
+    elif reserved_before == content.content_hash:
+        locator = locator_of_durable(db, content, lease.object.storage_class)
+    else:
+        raise InvalidState("the upload has reserved other content")
     held = lease.object.with_content(content.content_hash, content.size_bytes)
     return Reservation(replace(lease, object=held), locator)
 
@@ -193,7 +198,8 @@ def commit(db: sqlite3.Connection, now: int, lease: Lease, locator: Locator) -> 
         check_conditions(lease.intent.conditions, None)  # we hold the key: nothing is visible
     locator = confirm(db, now, blob_hash, each.storage_class, locator)
     db.execute(_COMMIT, (each.id, now))
-    if each.content_hash is None:  # a caller that kept the lease of `begin`
+    # A caller that kept the lease of `begin`, or whose answer is for others as well.
+    if each.content_hash is None or lease.intent.idempotency is not None:
         committed = _located(db, each.id)
     else:
         committed = each.commit(locator, from_micros(now))

@@ -118,10 +118,12 @@ class ObjectRepository(ABC):
         """Count on the blob: from here no collector can take it.
 
         Upserts the blob row (ref_count + 1, zero_since and claim cleared) and records hash and size
-        in the object, guarded by status and epoch.
+        in the object, guarded by status and epoch. Counted once: to reserve the same content again
+        changes nothing, and says where the blob is durable by now.
 
         Raises:
             UploadExpired: The lease was lost.
+            InvalidState: The upload has reserved other content.
         """
 
     @abstractmethod
@@ -143,7 +145,8 @@ class ObjectRepository(ABC):
 
         Sets the blob's stored_at and locator unless they are set. With `replace`, the key's
         COMMITTED holder goes DELETING and releases its reference, and a WRITING claim of another
-        upload is dropped. With `idempotency`, the answer is kept. Guarded by status and epoch.
+        upload is dropped. With `idempotency`, the answer is kept, and comes from the row, whatever
+        the lease says of the object. Guarded by status and epoch.
 
         Raises:
             UploadExpired: The lease, or the claim on the key, was lost.

@@ -68,7 +68,7 @@ class MemoryObjectRepository(MemoryHousekeeping):
         await self._rows.unlocked([BlobKey(content.content_hash, lease.object.storage_class)])
         row = self._leased(lease)
         if row.held is not None:
-            raise InvalidState("the upload has reserved its content already")
+            return self._reserved_before(row, lease, content)
         self._check_size(lease.intent, content)
         return self._reserve(lease, content)
 
@@ -112,6 +112,15 @@ class MemoryObjectRepository(MemoryHousekeeping):
         if row is None or not _is_live(row, lease):
             raise UploadExpired("the upload lost its lease")
         return row
+
+    def _reserved_before(self, row: ObjectRow, lease: Lease, content: Content) -> Reservation:
+        assert row.held is not None
+        if row.held.content_hash != content.content_hash:
+            raise InvalidState("the upload has reserved other content")
+        self._check_size(lease.intent, content)
+        blob = self._rows.blobs[row.held]
+        durable = blob.locator if blob.stored_at is not None else None
+        return Reservation(replace(lease, object=row.object), durable)
 
     def _reserved(self, lease: Lease) -> ObjectRow:
         row = self._leased(lease)

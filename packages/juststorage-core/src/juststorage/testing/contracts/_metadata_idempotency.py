@@ -64,6 +64,34 @@ def keyed(
 class MetadataIdempotency(MetadataTests):
     """Failures first."""
 
+    @pytest.mark.parametrize("reserved", [True, False], ids=["reserved", "bare"])
+    async def test_the_answer_comes_from_the_row(
+        self, store: MetadataStore, *, reserved: bool
+    ) -> None:
+        """Whoever commits may know no more than id, epoch and key, as another process does.
+
+        The key need not have come with the beginning.
+        """
+        intent = make_intent("k", replace=True, content_type="text/plain", metadata={"a": 1})
+        before = await store_object(store, make_intent("k"))
+        begun = await begin(store, intent)
+        reservation = await store.objects.reserve(begun, CONTENT)
+        bare = make_intent("k", replace=True).new
+        lease = reservation.lease if reserved else begun
+        lease = replace(
+            lease,
+            intent=replace(keyed("k", put=True), new=replace(bare, id=intent.new.id)),
+            object=replace(lease.object, content_type=bare.content_type, metadata=bare.metadata),
+        )
+        committed = await store.objects.commit(lease, locator_of(CONTENT))
+        assert committed.object == await store.objects.find(TENANT, intent.new.id)
+        assert committed.object.content_type == "text/plain"
+        assert committed.replaced == before.object.id
+        await store.objects.delete(TENANT, intent.new.id)
+        found = await store.idempotency.find(TENANT, "key-1")
+        assert found is not None
+        assert found.committed == replace(committed, object=replace(committed.object, locator=None))
+
     async def test_while_the_first_is_under_way(self, store: MetadataStore) -> None:
         """The second is told to wait, and leaves nothing; another request is told so."""
         first = await begin(store, keyed("k"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from juststorage.domain import ObjectStatus, StorageClass
-from juststorage.errors import JustStorageError, PluginError, UploadExpired
+from juststorage.errors import InvalidState, JustStorageError, PluginError, UploadExpired
 from juststorage.ports import Committed, Lease, MetadataStore, Reservation
 from juststorage.testing._builders import (
     LEASE_S,
@@ -15,10 +15,10 @@ from juststorage.testing._builders import (
     make_intent,
     store_object,
 )
-from juststorage.testing.contracts._base import may_refuse
 from juststorage.testing.contracts._metadata_base import (
     MetadataTests,
     begin,
+    blob_key,
     blob_of,
     claim,
     object_by_id,
@@ -103,12 +103,27 @@ class MetadataUploading(MetadataTests):
         assert await store.objects.reap(limit=10) == [lease.object.id]
 
     async def test_reserving_twice_counts_once(self, store: MetadataStore) -> None:
-        """An object never holds two references, however the second call is answered."""
+        """An object never holds two references; the second call says where the bytes are by now."""
         content = make_content("twice")
-        reservation = await reserve(store, make_intent(), content)
-        with may_refuse():
-            await store.objects.reserve(reservation.lease, content)
+        lease = await begin(store, make_intent("k"))
+        first = await store.objects.reserve(lease, content)
+        for held in (lease, first.lease):
+            again = await store.objects.reserve(held, content)
+            assert again.locator is None
+            assert again.lease.object.content_hash == content.content_hash
         assert (await blob_of(store, content)).ref_count == 1
+        await store_object(store, None, content)
+        assert (await store.objects.reserve(lease, content)).locator == locator_of(content)
+        assert (await blob_of(store, content)).ref_count == 2
+
+    async def test_reserving_other_content_is_refused(self, store: MetadataStore) -> None:
+        """Bytes that hash otherwise the second time must not get the name of the first."""
+        content, other = make_content("first"), make_content("second")
+        reservation = await reserve(store, make_intent(), content)
+        with pytest.raises(InvalidState):
+            await store.objects.reserve(reservation.lease, other)
+        assert (await blob_of(store, content)).ref_count == 1
+        assert await store.blobs.find([blob_key(other)]) == {}
 
     async def test_an_id_is_used_once(self, store: MetadataStore) -> None:
         """Beginning with an id that exists is refused and changes nothing."""
