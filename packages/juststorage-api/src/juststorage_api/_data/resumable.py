@@ -156,7 +156,9 @@ class ResumableUploads:
         headers = _progress_headers(exchange, progress)
         committed = progress.committed
         if committed is None:
-            await exchange.answer(204, [*headers, self._expires(self._resume.resumable_for_s)])
+            if progress.lives_for_s is not None:
+                headers.append(self._expires(progress.lives_for_s))
+            await exchange.answer(204, headers)
             return
         note_stored(exchange, committed)
         # Clients of tus take nothing but 204 for success; ours ask for more.

@@ -7,6 +7,7 @@ in memory: one in work, one waiting.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Self
 
@@ -82,10 +83,12 @@ async def receive(
     limits: UploadLimits,
     clock: Clock,
     renew: Callable[[], Awaitable[None]],
+    renews_first: bool = False,
 ) -> int:
     """Write the whole body to `staged` and to `digests`; its size in bytes.
 
-    `renew` is called every third of the lease while bytes arrive.
+    `renew` is called every third of the lease while bytes arrive; with `renews_first`, for the
+    first ones as well.
 
     Raises:
         TooLarge: More than `bytes_max` bytes; counted, whatever the client announced.
@@ -93,7 +96,7 @@ async def receive(
         UploadExpired: From `renew`: the lease was lost.
         JustStorageError: From `staged.write`.
     """
-    incoming = _Incoming(body, limits=limits, clock=clock, renew=renew)
+    incoming = _Incoming(body, limits=limits, clock=clock, renew=renew, renews_first=renews_first)
     send, blocks = anyio.create_memory_object_stream[list[bytes]](0)
     try:
         async with anyio.create_task_group() as tasks:
@@ -124,12 +127,13 @@ class _Incoming:
         limits: UploadLimits,
         clock: Clock,
         renew: Callable[[], Awaitable[None]],
+        renews_first: bool,
     ) -> None:
         self._body = body
         self._limits = limits
         self._clock = clock
         self._renew = renew
-        self._renewed_at = clock.monotonic()
+        self._renewed_at = -math.inf if renews_first else clock.monotonic()
         self._waited_s = 0.0
         self._loop_time = asyncio.get_running_loop().time
         self._waits_since: float | None = None

@@ -10,7 +10,9 @@ What an `append` was answered for is durable. It holds the staged bytes for itse
 never mix theirs. One that ends early, however it does, leaves what it has written for the next.
 
 The last steps may be broken off and begun again as well: what was reserved or placed before is
-found to be, because the bytes are the same.
+found to be, because the bytes are the same. The commit leaves its answer in the database, as one
+with an `Idempotency-Key` does: whoever asks later is told how it ended, also when the object is
+gone.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from juststorage.domain import ContentHash, ObjectId, StorageClass
+from juststorage.domain import ContentHash, IdempotencyKey, Locator, ObjectId, StorageClass
 from juststorage.errors import (
     Corrupt,
     DigestMismatch,
@@ -34,6 +36,7 @@ from juststorage.errors import (
     OffsetMismatch,
     PreconditionFailed,
     TooLarge,
+    Unavailable,
     UploadExpired,
 )
 from juststorage.ports import (
@@ -61,6 +64,9 @@ _RUNNING_MAX: Final = 64
 _ENDING: Final = (DigestMismatch, PreconditionFailed, UploadExpired, Corrupt)
 """After these it will never be committed, whoever tries again."""
 
+_REQUEST: Final = "resumable upload"
+"""Tells the kept answers of these uploads from those of requests, which have a digest there."""
+
 
 class UploadProgress(msgspec.Struct, frozen=True, gc=False):
     """How far an upload has come.
@@ -68,16 +74,18 @@ class UploadProgress(msgspec.Struct, frozen=True, gc=False):
     Args:
         offset: Bytes that are durable, and not sent again.
         committed: What became of it, once all of them are.
+        lives_for_s: Seconds that it may rest from now on, where that is known.
     """
 
     offset: int
     committed: Committed | None = None
+    lives_for_s: float | None = None
 
 
 class ResumeUpload:
     """Takes an upload in turns, from any process.
 
-    Cost beyond that of a streamed upload: two transactions and two file syncs a request, and two
+    Cost beyond that of a streamed upload: three transactions and two file syncs a request, and two
     syncs for each 64 MiB or so of a body. Hashing goes along as long as one process takes the
     requests in turn and none of them breaks; otherwise the last one reads all bytes once more.
 
@@ -87,8 +95,9 @@ class ResumeUpload:
         hashers: By the algorithm that they are.
         algorithm: Names new content.
         clock: Tells when a lease has to be renewed.
-        limits: As of any upload. The lease is for an upload that has not had a byte.
-        resumable_for_s: The lease from then on: seconds that it may rest.
+        limits: As of any upload. The lease is for an upload of which no byte is kept.
+        resumable_for_s: The lease from then on: seconds that it may rest. For as long it is told
+            how it ended, once it was committed.
         codec: Signs tickets.
     """
 
@@ -105,6 +114,7 @@ class ResumeUpload:
         codec: TicketCodec,
     ) -> None:
         self._objects = metadata.objects
+        self._answers = metadata.idempotency
         self._algorithm = algorithm
         self._clock = clock
         self._first_lease_s = min(limits.lease_s, resumable_for_s)
@@ -119,11 +129,6 @@ class ResumeUpload:
     def first_lease_s(self) -> float:
         """Seconds until the first byte has to be there."""
         return self._first_lease_s
-
-    @property
-    def resumable_for_s(self) -> float:
-        """Seconds that an upload may rest after that."""
-        return self._limits.lease_s
 
     def ticket(self, text: str) -> UploadTicket:
         """The ticket that a client brings.
@@ -168,11 +173,12 @@ class ResumeUpload:
         """How far it has come; also of one that has been committed.
 
         Raises:
-            NotFound: It has ended, and there is no such object: given up, expired or deleted.
+            NotFound: It has ended without an object: given up, or expired. Or its object is gone,
+                and it was committed longer ago than an upload may rest.
             Unavailable: Try later.
         """
         store = self._steps.store(ticket.lease.object.storage_class)
-        if await self._objects.live_uploads([ticket.upload_id]):
+        if await self._is_alive(ticket):
             kept_bytes = await store.resumable_bytes(ticket.upload_id)
             if kept_bytes is not None:
                 return UploadProgress(kept_bytes)
@@ -204,6 +210,7 @@ class ResumeUpload:
             TooSlow: The body stood still or crept. What came is kept.
             StorageFull, Unavailable: Try later, from where it is then.
             DigestMismatch, PreconditionFailed, UploadExpired: It is over, and nothing is stored.
+            Corrupt: It is over: the volume does not give back what it was given.
             NotFound: It has ended before.
 
         Cancellation: what came is kept; from the reservation on, it runs to its end.
@@ -211,20 +218,31 @@ class ResumeUpload:
         if size_bytes is not None and offset + size_bytes > ticket.size_bytes:
             raise TooLarge(f"the upload has {ticket.size_bytes} bytes in all, as was announced")
         lease, store = ticket.lease, self._steps.store(ticket.lease.object.storage_class)
+        if not await self._is_alive(ticket):
+            return await self._ended(ticket, offset)
         try:
-            await self._objects.renew(lease, lease_s=self._limits.lease_s)
             resumed = await store.resume(ticket.upload_id)
-        except (UploadExpired, NotFound):
+        except NotFound:
+            # Without its bytes it would hold its key until its lease is over. One that was
+            # committed this moment has lost its lease, which makes this nothing.
+            await self._steps.abort(lease)
             return await self._ended(ticket, offset)
         try:
             async with resumed:
                 if resumed.size_bytes != offset:
                     raise _mismatch(resumed.size_bytes)
-                digests = await self._receive(ticket, resumed, body)
+                digests, lives_for_s = await self._receive(ticket, store, resumed, body)
                 if resumed.size_bytes < ticket.size_bytes:
                     self._running.put(ticket.upload_id, resumed.size_bytes, digests)
-                    return UploadProgress(resumed.size_bytes)
+                    return UploadProgress(resumed.size_bytes, lives_for_s=lives_for_s)
                 committed = await self._finish(ticket, store, resumed, digests)
+        except UploadExpired:
+            # The lease ends with the commit, too: of another request, between two looks of this.
+            stored = await self._find_end(ticket)
+            if stored is None:
+                await self._end(lease, store)
+                raise
+            return UploadProgress(ticket.size_bytes, stored)
         except _ENDING:
             await self._end(lease, store)
             raise
@@ -235,48 +253,77 @@ class ResumeUpload:
         """End it: nothing of it stays, and its key is free.
 
         Raises:
-            NotFound: It has ended before.
+            NotFound: It has ended before, by being stored or otherwise.
             Unavailable: Try later.
         """
         store = self._steps.store(ticket.lease.object.storage_class)
-        if not await self._objects.live_uploads([ticket.upload_id]):
+        if not await self._is_alive(ticket):
             raise NotFound("there is no such upload")
         with anyio.CancelScope(shield=True):
             await self._objects.abort(ticket.lease)
             await self._discard(store, ticket.upload_id)
+            if await self._find_end(ticket) is not None:
+                raise NotFound("there is no such upload any more: its object was stored")
 
     # -- steps --------------------------------------------------------------------------------
 
+    async def _is_alive(self, ticket: UploadTicket) -> bool:
+        return bool(await self._objects.live_uploads([ticket.upload_id]))
+
+    async def _renew(self, ticket: UploadTicket, store: BlobStore) -> float:
+        """Let it live on: for long once there are bytes that were kept, and else as at first.
+
+        Returns:
+            The seconds.
+        """
+        kept_bytes = await store.resumable_bytes(ticket.upload_id)
+        lease_s = self._limits.lease_s if kept_bytes else self._first_lease_s
+        await self._objects.renew(ticket.lease, lease_s=lease_s)
+        return lease_s
+
     async def _receive(
-        self, ticket: UploadTicket, resumed: ResumableBlob, body: AsyncIterator[bytes]
-    ) -> Digests | None:
+        self,
+        ticket: UploadTicket,
+        store: BlobStore,
+        resumed: ResumableBlob,
+        body: AsyncIterator[bytes],
+    ) -> tuple[Digests | None, float]:
         """Receive what there is, and keep it.
 
         Returns:
-            The digests of all bytes so far, where they were counted from the first one on.
+            The digests of all bytes so far, where they were counted from the first one on; and how
+            long it lives now.
         """
-        lease_s = self._limits.lease_s
+
+        async def renew() -> None:
+            await self._renew(ticket, store)
+
         digests = self._running.take(ticket.upload_id, resumed.size_bytes)
         if digests is None and resumed.size_bytes == 0:
             digests = self._steps.digests(ticket.expected)
+        bytes_max = ticket.size_bytes - resumed.size_bytes
         try:
             await receive(
                 body,
                 resumed,
                 Digests({}, ()) if digests is None else digests,
-                limits=replace(self._limits, bytes_max=ticket.size_bytes - resumed.size_bytes),
+                # The short lease: that often it is noticed that somebody gave it up.
+                limits=replace(self._limits, bytes_max=bytes_max, lease_s=self._first_lease_s),
                 clock=self._clock,
-                renew=lambda: self._objects.renew(ticket.lease, lease_s=lease_s),
+                renew=renew,
+                renews_first=True,
             )
         except BaseException:
             # What came of a body that broke off is worth keeping; should that fail, it must not
             # hide what broke it.
             with anyio.CancelScope(shield=True), suppress(JustStorageError):
                 await resumed.keep()
+                await self._renew(ticket, store)
             raise
         with anyio.CancelScope(shield=True):
             await resumed.keep()
-        return digests
+            lives_for_s = await self._renew(ticket, store)
+        return digests, lives_for_s
 
     async def _finish(
         self,
@@ -288,7 +335,7 @@ class ResumeUpload:
         content_hash = resumed.placed_as
         if content_hash is None:
             if digests is None:
-                digests = await self._read_back(ticket, resumed)
+                digests = await self._read_back(ticket, store, resumed)
             content_hash = digests.finish(self._algorithm)
         await resumed.finish()
         with anyio.CancelScope(shield=True):
@@ -297,52 +344,99 @@ class ResumeUpload:
             if locator is None:
                 async with self._steps.lost_lease_first(ticket.lease):
                     locator = await store.place(resumed, content_hash)
-            committed = await self._steps.commit(reserved.lease, locator)
-            # The ticket does not know all that the row says of the object.
-            found = await self._steps.look_up(ticket.lease.intent)
-        return replace(committed, object=found.object)
+            committed = await self._commit(ticket, locator)
+        return committed  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
 
-    async def _read_back(self, ticket: UploadTicket, resumed: ResumableBlob) -> Digests:
+    async def _read_back(
+        self, ticket: UploadTicket, store: BlobStore, resumed: ResumableBlob
+    ) -> Digests:
         """Hash bytes that came in several goes: received once more, from the store this time."""
 
         async def blocks() -> AsyncGenerator[bytes, None]:
             for start in range(0, ticket.size_bytes, _BLOCK_BYTES):
                 yield await resumed.read(start, min(_BLOCK_BYTES, ticket.size_bytes - start))
 
+        async def renew() -> None:
+            await self._renew(ticket, store)
+
         digests = self._steps.digests(ticket.expected)
-        lease_s = self._limits.lease_s
         async with aclosing(blocks()) as body:
             await receive(
                 body,
                 Nowhere(),
                 digests,
-                limits=replace(self._limits, idle_s=_FOREVER_S, rate_min_bytes_s=0),
+                limits=replace(
+                    self._limits,
+                    idle_s=_FOREVER_S,
+                    rate_min_bytes_s=0,
+                    lease_s=self._first_lease_s,
+                ),
                 clock=self._clock,
-                renew=lambda: self._objects.renew(ticket.lease, lease_s=lease_s),
+                renew=renew,
             )
         return digests
 
     async def _reserve(self, lease: Lease, content: Content) -> Reservation:
-        """Count on the blob, or find that an attempt before this one has."""
+        """Count on the blob, or find that an attempt before this one has.
+
+        Raises:
+            Corrupt: That one had other bytes. They must not get the name of these, nor these of
+                those: the volume does not give back what was written.
+        """
         try:
             return await self._objects.reserve(lease, content)
         except InvalidState:
-            held = lease.object.with_content(content.content_hash, content.size_bytes)
-            return Reservation(replace(lease, object=held), None)
+            raise Corrupt("the bytes of this upload are not those that they were before") from None
+
+    async def _commit(self, ticket: UploadTicket, locator: Locator) -> Committed:
+        """Commit, keeping the answer, or find out whether that has happened.
+
+        The ticket does not know all that the row says of the object; an answer that is kept does.
+
+        Raises:
+            PreconditionFailed, UploadExpired: It did not, and will not.
+            Unavailable: It did not happen, or nobody can tell.
+        """
+        key = IdempotencyKey(text=_answer_of(ticket), request=_REQUEST, ttl_s=self._limits.lease_s)
+        intent = replace(ticket.lease.intent, idempotency=key)
+        try:
+            return await self._objects.commit(replace(ticket.lease, intent=intent), locator)
+        except Unavailable:
+            stored = await self._find_end(ticket)
+            if stored is None:
+                raise
+            return replace(stored, is_repeated=False)
+
+    async def _find_end(self, ticket: UploadTicket) -> Committed | None:
+        """What was committed: as it was then, or is now if that is too long ago. None for nothing.
+
+        The answer that was kept comes first: the object may be gone since, and whoever took that
+        for an upload that never ended would send it again, over what took its place.
+        """
+        record = await self._answers.find(ticket.tenant_id, _answer_of(ticket))
+        if (
+            record is not None
+            and record.committed is not None
+            # A request of the tenant may bear any key.
+            and (record.request, record.committed.object.id) == (_REQUEST, ticket.upload_id)
+        ):
+            return replace(record.committed, is_repeated=True)
+        found = await self._objects.find(ticket.tenant_id, ticket.upload_id)
+        return None if found is None else Committed(found, is_repeated=True)
 
     async def _ended(self, ticket: UploadTicket, offset: int | None = None) -> UploadProgress:
         """How an upload ended that is not alive; for who comes with an offset, if it is the last.
 
         Raises:
-            NotFound: It was not committed, or the object is gone.
+            NotFound: It was not committed, or that is long ago and the object is gone.
             OffsetMismatch: It was, and has all bytes.
         """
-        found = await self._objects.find(ticket.tenant_id, ticket.upload_id)
-        if found is None:
+        stored = await self._find_end(ticket)
+        if stored is None:
             raise NotFound("there is no such upload: it was given up, or has expired")
         if offset is not None and offset != ticket.size_bytes:
             raise _mismatch(ticket.size_bytes)
-        return UploadProgress(ticket.size_bytes, Committed(found, is_repeated=True))
+        return UploadProgress(ticket.size_bytes, stored)
 
     async def _end(self, lease: Lease, store: BlobStore) -> None:
         await self._steps.abort(lease)
@@ -376,6 +470,11 @@ class _RunningDigests:
         """
         counted_to, digests = self._kept.pop(upload_id, (-1, None))
         return digests if counted_to == offset else None
+
+
+def _answer_of(ticket: UploadTicket) -> str:
+    """The key that its answer is kept under."""
+    return f"resumable-upload/{ticket.upload_id}"
 
 
 def _mismatch(offset: int) -> OffsetMismatch:

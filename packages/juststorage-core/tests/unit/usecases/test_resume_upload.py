@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
-from juststorage.domain import Conditions, ContentHash, ObjectStatus, StorageClass
+from juststorage.domain import (
+    Conditions,
+    ContentHash,
+    IdempotencyKey,
+    ObjectStatus,
+    StorageClass,
+)
 from juststorage.errors import (
+    Corrupt,
     DigestMismatch,
     Invalid,
     KeyConflict,
@@ -38,10 +46,12 @@ WRONG = ContentHash("sha256:" + "0" * 64)
 ABSENT = Conditions(if_none_match=frozenset())
 
 
-def resuming(service: Any, **changes: Any) -> ResumeUpload:
+def resuming(service: Any, objects: ObjectRepository | None = None, **changes: Any) -> ResumeUpload:
     """The use case, as another process would make it."""
+    metadata = copy.copy(service.metadata)
+    metadata.objects = objects or metadata.objects
     return ResumeUpload(
-        service.metadata,
+        metadata,
         service.blobs,
         service.hashers,
         algorithm="sha256",
@@ -80,7 +90,9 @@ async def stored(service: Any, committed: Committed | None) -> None:
     assert committed is not None
     assert committed.object.content_hash == HASH
     assert committed.object.size_bytes == len(DATA)
-    assert await service.content(committed.object) == DATA
+    # An answer that was kept does not say where the bytes are.
+    found = await service.metadata.objects.find(committed.object.tenant_id, committed.object.id)
+    assert await service.content(found) == DATA
     assert await service.staged() == 0
 
 
@@ -233,6 +245,17 @@ class TestRefusals:
         with pytest.raises(NotFound):
             await case.append(ticket, 0, service.body(DATA))
 
+    async def test_its_bytes_are_gone_and_its_key_is_free(self, service: Any) -> None:
+        """The next one for the key need not wait for a lease to end."""
+        case = resuming(service)
+        ticket = case.ticket(await case.begin(service.intent("k"), len(DATA)))
+        await case.append(ticket, 0, service.body(DATA[:4]))
+        await service.blobs[StorageClass.HOT].discard_resumable(ticket.upload_id)
+        with pytest.raises(NotFound):
+            await case.append(ticket, 4, service.body(DATA[4:]))
+        await nothing_left(service)
+        await case.begin(service.intent("k"), len(DATA))
+
     async def test_given_up(self, service: Any) -> None:
         """Nothing stays, and the key is free at once."""
         case = resuming(service)
@@ -243,6 +266,94 @@ class TestRefusals:
         with pytest.raises(NotFound):
             await case.give_up(ticket)
         await service.upload().whole(service.intent("k"), b"abc")
+
+    async def test_given_up_and_stored_meanwhile(self, service: Any) -> None:
+        """What was stored first is not said to be given up."""
+        ticket, case = await begun(service), resuming(service)
+        objects = service.metadata.objects
+
+        async def store_first() -> None:
+            await resuming(service, objects).append(ticket, 0, service.body(DATA))
+
+        service.metadata.objects = _Before(objects, "abort", store_first)
+        with pytest.raises(NotFound, match="stored"):
+            await resuming(service).give_up(ticket)
+        await stored(service, (await case.progress(ticket)).committed)
+
+    async def test_given_up_under_a_body(self, service: Any) -> None:
+        """Its writer notices after a third of the short lease, however long it may rest."""
+        service.limits = msgspec.structs.replace(service.limits, rate_min_bytes_s=0)
+        ticket, case = await begun(service), resuming(service, resumable_for_s=86_400.0)
+        taken = 0
+
+        async def endless() -> AsyncIterator[bytes]:
+            nonlocal taken
+            yield DATA[:1]
+            await case.give_up(ticket)
+            for taken in range(1, 9):
+                await service.clock.advance(service.limits.lease_s / 6 + 1)
+                yield DATA[taken : taken + 1]
+
+        with pytest.raises(UploadExpired):
+            await case.append(ticket, 0, endless())
+        assert taken == 2
+        await nothing_left(service)
+
+
+class TestLeases:
+    """How long it may rest, and what that takes."""
+
+    async def reaped(self, service: Any, after_s: float) -> bool:
+        """Whether it is over by then."""
+        await service.clock.advance(after_s)
+        return bool(await service.metadata.objects.reap(limit=9))
+
+    async def test_what_brings_nothing_prolongs_nothing(self, service: Any) -> None:
+        """A wrong offset, a body that is none, and a request while another one is at it."""
+        ticket, case = await begun(service), resuming(service)
+        short_s = service.limits.lease_s
+        await service.clock.advance(short_s - 2)
+        with pytest.raises(OffsetMismatch):
+            await case.append(ticket, 4, service.body(DATA[4:]))
+        async with await service.blobs[StorageClass.HOT].resume(ticket.upload_id):
+            with pytest.raises(UploadInUse):
+                await case.append(ticket, 0, service.body(DATA))
+        with pytest.raises(ConnectionResetError):
+            await case.append(ticket, 0, broken())
+        assert not await self.reaped(service, 1)
+        assert await self.reaped(service, short_s)
+
+    async def test_an_empty_request_has_the_short_lease(self, service: Any) -> None:
+        """And is told so."""
+        ticket, case = await begun(service), resuming(service)
+        state = await case.append(ticket, 0, service.body())
+        assert state.lives_for_s == service.limits.lease_s
+        assert await self.reaped(service, service.limits.lease_s + 1)
+
+    @pytest.mark.parametrize("breaks", [False, True])
+    async def test_bytes_that_were_kept_have_the_long_one(
+        self, service: Any, *, breaks: bool
+    ) -> None:
+        """Whether or not the request that brought them came to its end."""
+        data = bytes(range(256)) * 20_000
+        case = resuming(service)
+        ticket = case.ticket(await case.begin(service.intent("k"), len(data)))
+        if breaks:
+            with pytest.raises(ConnectionResetError):
+                await case.append(ticket, 0, broken(data[:2_000_000], data[2_000_000:4_000_000]))
+        else:
+            state = await case.append(ticket, 0, service.body(DATA[:4]))
+            assert state.lives_for_s == 3600.0
+        assert not await self.reaped(service, 3599)
+        assert await self.reaped(service, 2)
+
+    async def test_another_offset_does_not_cut_it_short(self, service: Any) -> None:
+        """What rests for long goes on resting for long."""
+        ticket, case = await begun(service), resuming(service)
+        await case.append(ticket, 0, service.body(DATA[:4]))
+        with pytest.raises(OffsetMismatch):
+            await case.append(ticket, 0, service.body(DATA))
+        assert not await self.reaped(service, 3599)
 
 
 class TestBreaks:
@@ -391,6 +502,62 @@ class TestGoingOn:
         with pytest.raises(NotFound):
             await case.give_up(ticket)
 
+    async def test_the_last_answer_is_lost_and_the_object_is_replaced(self, service: Any) -> None:
+        """Whoever asks is told of what was stored, and has no reason to send it again."""
+        ticket, case = await begun(service), resuming(service)
+        done = await case.append(ticket, 0, service.body(DATA))
+        other = await service.upload().whole(service.intent("k", replace=True), b"newer")
+        for _ in range(2):
+            await service.collect().run()
+        scanned = await service.metadata.objects.scan(after=None, limit=9)
+        assert [each.id for each in scanned] == [other.object.id]
+        for again in (
+            await case.progress(ticket),
+            await case.append(ticket, len(DATA), service.body()),
+        ):
+            assert again.offset == len(DATA)
+            assert again.committed is not None and again.committed.is_repeated
+            assert again.committed.object.id == done.committed.object.id
+        with pytest.raises(NotFound):
+            await case.give_up(ticket)
+        await service.clock.advance(3601)
+        with pytest.raises(NotFound):
+            await case.progress(ticket)
+
+    async def test_a_request_with_a_key_like_that_of_its_answer(self, service: Any) -> None:
+        """It is not taken for the end of the upload."""
+        ticket, case = await begun(service), resuming(service)
+        intent = msgspec.structs.replace(
+            service.intent("other"),
+            idempotency=IdempotencyKey(
+                text=f"resumable-upload/{ticket.upload_id}", request="a digest", ttl_s=9000
+            ),
+        )
+        await service.upload().whole(intent, b"abc")
+        await case.give_up(ticket)
+        with pytest.raises(NotFound):
+            await case.progress(ticket)
+
+    async def test_two_bring_the_end(self, service: Any) -> None:
+        """Who comes second, after the look at the row and before the commit, has stored it too."""
+        ticket, case = await begun(service), resuming(service)
+        await case.append(ticket, 0, service.body(DATA[:4]))
+        first = []
+
+        async def store_first() -> None:
+            # As if it had held the lock until just now.
+            inner = service.blobs[StorageClass.HOT]
+            entry = next(iter(inner.staging.values()))
+            entry.is_open = False
+            first.append(await resuming(service, objects).append(ticket, 4, service.body(DATA[4:])))
+
+        objects = service.metadata.objects
+        service.metadata.objects = _Before(objects, "renew", store_first)
+        second = await resuming(service).append(ticket, 4, service.body(DATA[4:]))
+        assert second.committed is not None and second.committed.is_repeated
+        assert second.committed.object.id == first[0].committed.object.id
+        await stored(service, second.committed)
+
     async def test_a_resting_upload_is_no_finding_and_no_garbage(self, service: Any) -> None:
         """A collector without any grace leaves it alone for as long as its lease goes."""
         ticket, case = await begun(service), resuming(service)
@@ -430,6 +597,34 @@ class _Losing(ObjectRepository):
 _Losing.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
 
 
+class _Before(ObjectRepository):
+    """Has something happen before a method is called, once."""
+
+    def __init__(
+        self, inner: ObjectRepository, method: str, happen: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._inner = inner
+        self._method = method
+        self._happen = happen
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_"):
+            return object.__getattribute__(self, name)
+        found = getattr(self._inner, name)
+        if name != self._method:
+            return found
+        self._method = ""
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._happen()
+            return await found(*args, **kwargs)
+
+        return call
+
+
+_Before.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
 class TestBrokenOffAtTheEnd:
     @pytest.mark.parametrize("done", [True, False])
     @pytest.mark.parametrize("method", ["reserve", "commit"])
@@ -450,6 +645,39 @@ class TestBrokenOffAtTheEnd:
             state = await resuming(service).append(ticket, len(DATA), service.body())
         await stored(service, state.committed)
         assert len(await service.placed()) == 1
+
+    async def test_the_database_goes_away_right_after_the_commit(self, service: Any) -> None:
+        """What is stored is answered so, with all that its row says."""
+        intent = service.intent("k")
+        intent = msgspec.structs.replace(
+            intent, new=msgspec.structs.replace(intent.new, content_type="text/plain")
+        )
+        case = resuming(service)
+        ticket = case.ticket(await case.begin(intent, len(DATA)))
+        objects = service.metadata.objects
+        service.metadata.objects = _Losing(objects, {"find"}, done=False)
+        state = await resuming(service).append(ticket, 0, service.body(DATA))
+        service.metadata.objects = objects
+        assert state.committed is not None and not state.committed.is_repeated
+        assert state.committed.object.content_type == "text/plain"
+        await stored(service, state.committed)
+
+    async def test_a_medium_that_does_not_give_back_what_it_took(self, service: Any) -> None:
+        """Other bytes never get the name of those that were reserved: it is over."""
+        ticket = await begun(service)
+        inner = service.blobs[StorageClass.HOT]
+        service.blobs[StorageClass.HOT] = FailingBlobStore(inner, methods={"place"})
+        with pytest.raises(Unavailable):
+            await resuming(service).append(ticket, 0, service.body(DATA))
+        service.blobs[StorageClass.HOT] = inner
+        (staging,) = inner.staging.values()
+        staging.data[3] ^= 1
+        with pytest.raises(Corrupt):
+            await resuming(service).append(ticket, len(DATA), service.body())
+        await nothing_left(service)
+        assert await service.placed() == []
+        with pytest.raises(NotFound):
+            await resuming(service).progress(ticket)
 
     async def test_the_volume_goes_away(self, service: Any) -> None:
         """What is reserved stays so, and is placed by the next one."""
