@@ -5,7 +5,8 @@
     .class                           the storage class that the root belongs to
     .ballast                         blocks that are given up where there are no others
     .staging/{upload}.{random}       bytes on their way in
-    .staging/{upload}.0000000{n}     those of an upload that can be resumed, and how many they are
+    .staging/{upload}.0000000{n}     those of an upload that can be resumed, how many they are, and
+                                     a second name for them on its way to the final one
     .trash/{bucket}/{time_ns}.{algorithm}.{hex}.{random}
                                      removed at that time, and still recoverable
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from secrets import token_hex
-from typing import Final
+from typing import Final, NamedTuple
 
 from juststorage.domain import ContentHash, Locator, ObjectId
 from juststorage.errors import Invalid
@@ -29,6 +30,7 @@ __all__ = [
     "CLASS",
     "STAGING",
     "TRASH",
+    "ResumableNames",
     "bucket_end",
     "bucket_of",
     "bucket_of_entry",
@@ -111,12 +113,21 @@ def staged_name(upload_id: ObjectId) -> str:
     return f"{STAGING}/{upload_id}.{token_hex(4)}"
 
 
-def resumable_names(upload_id: ObjectId) -> tuple[str, str]:
-    """The entries of an upload that can be resumed: its bytes, and its marks. Always the same.
+class ResumableNames(NamedTuple):
+    """The entries of an upload that can be resumed."""
+
+    data: str
+    marks: str
+    placing: str
+    """The bytes once more, for a moment, before that name becomes the final one."""
+
+
+def resumable_names(upload_id: ObjectId) -> ResumableNames:
+    """The entries of an upload that can be resumed, always the same.
 
     They have the form of all staged entries, so that a sweeper of any release knows whose they are.
     """
-    return f"{STAGING}/{upload_id}.00000000", f"{STAGING}/{upload_id}.00000001"
+    return ResumableNames(*(f"{STAGING}/{upload_id}.{number:08}" for number in range(3)))
 
 
 def parse_staged(entry: str) -> ObjectId | None:

@@ -1,4 +1,4 @@
-"""Uploads that go on later: two files in the staging directory, which outlive who wrote them.
+"""Uploads that go on later: files in the staging directory, which outlive who wrote them.
 
     .staging/{upload}.00000000    the bytes
     .staging/{upload}.00000001    the marks: how many of them are durable, a line each time
@@ -8,8 +8,11 @@ says is there whatever happened since, on any filesystem: the size of the bytes'
 that, because a power cut may leave a size without the bytes. What lies behind the mark is cut off
 before more is written.
 
-Before the bytes get their final name their hash is appended as well: if the process dies between
-that rename and the commit, the next attempt finds the bytes where they are.
+Before the bytes get their final name their hash is appended as well, so that the next attempt need
+not read them again if the process dies before the commit. From then on nothing is written to them.
+The final name is a second one: until the commit nobody can say that it stays. A database that
+crashes may lose the reservation, and a collector then takes that name away; the bytes that the
+client was told are safe still have theirs.
 
 Whoever writes holds a lock on the marks, which the kernel takes back from a process that is killed.
 """
@@ -33,7 +36,7 @@ from juststorage.errors import (
 from juststorage.ports import ResumableBlob
 from juststorage_localfs._errors import read_back, translate, translated
 from juststorage_localfs._jobs import Jobs
-from juststorage_localfs._layout import STAGING, locator_of, resumable_names
+from juststorage_localfs._layout import STAGING, resumable_names
 from juststorage_localfs._staged import ROOM_CHECK_BYTES
 from juststorage_localfs._volume import Volume
 from juststorage_localfs._writer import FileWriter
@@ -58,7 +61,7 @@ class _Marks(NamedTuple):
 def begin(volume: Volume, upload_id: ObjectId) -> None:
     """Make both files, durably."""
     volume.need_room(0)
-    data, marks = resumable_names(upload_id)
+    data, marks, _ = resumable_names(upload_id)
     try:
         with translated():
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -78,7 +81,7 @@ def begin(volume: Volume, upload_id: ObjectId) -> None:
 
 def kept_bytes(volume: Volume, upload_id: ObjectId) -> int | None:
     """What the last mark says, or None where the bytes, or the marks, are not there."""
-    data, marks = resumable_names(upload_id)
+    data, marks, _ = resumable_names(upload_id)
     with translated():
         try:
             fd = volume.ops.open(marks, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=volume.root_fd)
@@ -91,12 +94,12 @@ def kept_bytes(volume: Volume, upload_id: ObjectId) -> int | None:
         try:
             volume.ops.stat(data, dir_fd=volume.root_fd)
         except FileNotFoundError:
-            return found.kept_bytes if _is_placed(volume, found) else None
+            return None
     return found.kept_bytes
 
 
 def discard(volume: Volume, upload_id: ObjectId) -> None:
-    """Take both names away; the first failure is raised once both have been tried."""
+    """Take all names away; the first failure is raised once each has been tried."""
     failure: OSError | None = None
     for name in resumable_names(upload_id):
         try:
@@ -117,14 +120,13 @@ class LocalFSResumableBlob(ResumableBlob):
         self.placed_as = None
         self._volume = volume
         self._jobs = jobs
-        self._data, self._marks = resumable_names(upload_id)
+        self._data, self._marks, self._placing = resumable_names(upload_id)
         self._marks_fd = -1
         self._fd = -1
         self._read_fd = -1
         self._writer: FileWriter | None = None
         self._kept_bytes = 0
         self._not_checked = ROOM_CHECK_BYTES
-        self._is_placed = False
 
     async def open(self) -> None:
         """Take the lock and find out what is there. After a failure there is an `aclose` to do."""
@@ -146,7 +148,7 @@ class LocalFSResumableBlob(ResumableBlob):
         await self._jobs.run(self._finish)
 
     async def place(self, content_hash: ContentHash) -> Locator:
-        """Give the finished bytes their final name, unless they have it."""
+        """Give the finished bytes their final name, whatever has it now."""
         return await self._jobs.run(self._place, content_hash)
 
     async def aclose(self) -> None:
@@ -177,13 +179,16 @@ class LocalFSResumableBlob(ResumableBlob):
                 flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
                 self._fd = ops.open(self._data, flags, dir_fd=volume.root_fd)
             except FileNotFoundError:
-                self._is_placed = _is_placed(volume, marks)
-                if not self._is_placed:
-                    raise NotFound("the bytes of this upload are gone") from None
-                return
+                raise NotFound("the bytes of this upload are gone") from None
             size = ops.fstat(self._fd).st_size
             if size < self._kept_bytes:
                 raise Corrupt("the volume has fewer bytes of this upload than it was to keep")
+            if self.placed_as is not None:
+                # They may be those of a blob by now.
+                if size > self._kept_bytes:
+                    raise Corrupt("the volume has more bytes of this upload than were placed")
+                self._fd = self._closed(self._fd)
+                return
             if size > self._kept_bytes:
                 ops.truncate(self._fd, self._kept_bytes)
         self._writer = FileWriter(volume, self._fd, start=self._kept_bytes)
@@ -229,7 +234,7 @@ class LocalFSResumableBlob(ResumableBlob):
             self._mark(self.size_bytes)
 
     def _finish(self) -> None:
-        if self._writer is None and not self._is_placed:
+        if self._writer is None and self.placed_as is None:
             raise Unavailable("the staged bytes are closed")
         self._keep()
         self._stop()
@@ -255,10 +260,12 @@ class LocalFSResumableBlob(ResumableBlob):
             if self.placed_as != content_hash:
                 _append(self._volume, self._marks_fd, f"{content_hash}\n".encode())
             self.placed_as = content_hash
-            if not self._is_placed:
-                return self._volume.place(self._data, content_hash)
-            locator = locator_of(content_hash)
-            self._volume.sync_directory(locator[: locator.rindex("/")])
+            # What an attempt left that died just here.
+            self._volume.drop(self._placing)
+            self._volume.ops.link(self._data, self._placing, dir_fd=self._volume.root_fd)
+        locator = self._volume.place(self._placing, content_hash)
+        # Where the final name is one of this very file, the rename has done nothing.
+        self._volume.drop(self._placing)
         return locator
 
     def _stop(self) -> None:
@@ -304,13 +311,3 @@ def _read(volume: Volume, fd: int) -> _Marks:
         except Invalid:
             continue  # no line of ours; those around it are not worse for it
     return _Marks(kept_bytes, placed_as, text.rfind(b"\n") + 1)
-
-
-def _is_placed(volume: Volume, marks: _Marks) -> bool:
-    """Whether the bytes have their final name.
-
-    Nothing else leaves bytes of that hash and size there: only synced ones ever get the name.
-    """
-    if marks.placed_as is None:
-        return False
-    return volume.size(locator_of(marks.placed_as)) == marks.kept_bytes

@@ -182,16 +182,30 @@ class TestEnds:
                     await store.resume(upload_id)
                 await store.discard_resumable(upload_id)
 
-    async def test_placed_and_collected_since(self, volume: Volume) -> None:
-        """Bytes that got their final name and lost it again are not there to be placed."""
+    async def test_no_third_name_stays(self, volume: Volume) -> None:
+        """Neither of an attempt that died between its link and its rename, nor of a repetition."""
+        async with volume.opened() as store:
+            upload_id = await begun(store)
+            await keep(store, upload_id, DATA)
+            volume.file(upload_id, 2).write_bytes(b"of an attempt that died")
+            for _ in range(2):
+                await finish(store, upload_id, b"", DATA)
+                assert len(await store.staged(older_than_s=0, limit=9)) == 2
+                assert not volume.file(upload_id, 2).exists()
+            volume.file(upload_id, 2).write_bytes(b"of an attempt that died")
+            await store.discard_resumable(upload_id)
+            assert await store.staged(older_than_s=0, limit=9) == []
+
+    async def test_placed_bytes_that_grew(self, volume: Volume) -> None:
+        """They are those of a blob: nobody cuts them."""
         async with volume.opened() as store:
             upload_id = await begun(store)
             await finish(store, upload_id, DATA, DATA)
-            assert await store.resumable_bytes(upload_id) == len(DATA)
-            await store.remove([found.locator for found in await store.scan(after=None, limit=9)])
-            assert await store.resumable_bytes(upload_id) is None
-            with pytest.raises(NotFound):
+            with volume.file(upload_id, 0).open("ab") as opened:
+                opened.write(b"more")
+            with pytest.raises(Corrupt):
                 await store.resume(upload_id)
+            assert volume.file(upload_id, 0).stat().st_size == len(DATA) + 4
 
     async def test_two_processes(self, volume: Volume) -> None:
         """One has it; when that is killed, the other one can."""
@@ -273,6 +287,10 @@ class Failing(FsOps):
     def rename(self, source: str, target: str, *, dir_fd: int) -> None:
         self._count()
         super().rename(source, target, dir_fd=dir_fd)
+
+    def link(self, source: str, target: str, *, dir_fd: int) -> None:
+        self._count()
+        super().link(source, target, dir_fd=dir_fd)
 
     def truncate(self, fd: int, length: int) -> None:
         self._count()

@@ -207,8 +207,8 @@ class BlobStore(ABC):
         """Give finished bytes their final name, durably, replacing whatever has that name.
 
         `staged` comes from this store, and is consumed: its `aclose` discards nothing afterwards.
-        Of a `ResumableBlob` the hash is remembered, before anything else, until
-        `discard_resumable`; placing the same one again is fine.
+        A `ResumableBlob` is not: its hash is remembered, before anything else, and its bytes stay
+        until `discard_resumable`, whatever becomes of what was placed. Placing it again is fine.
         """
 
     async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:

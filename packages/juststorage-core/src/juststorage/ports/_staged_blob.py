@@ -72,8 +72,8 @@ class ResumableBlob(StagedBlob):
     """
 
     placed_as: ContentHash | None = None
-    """What `place` was last called with for these bytes, where anybody remembers: an attempt before
-    this one got as far. The bytes need not be there to `read` then; `place` takes them as they are.
+    """What `place` was last called with for these bytes: an attempt before this one got as far.
+    They need not be hashed again then, and nothing can be written behind them.
     """
 
     @abstractmethod

@@ -164,6 +164,50 @@ class BlobResuming(BlobTests):
         if self.can.fixed_names:
             assert again == first
 
+    async def test_placed_and_removed_since(self, store: BlobStore) -> None:
+        """Its bytes are there until it is discarded, and are placed again.
+
+        Until the commit nobody may count on what was placed: a database that crashes may have lost
+        the reservation, and a collector has then taken what nothing refers to.
+        """
+        self._need_resuming()
+        data = pattern(_PART_BYTES)
+        upload_id = await begun(store)
+        await keep(store, upload_id, data)
+        async with await store.resume(upload_id) as resumed:
+            await resumed.finish()
+            locator = await store.place(resumed, hash_of(data))
+            # Even while it is open.
+            assert await store.remove([locator]) == {}
+            assert await read(store, await store.place(resumed, hash_of(data))) == data
+        for _ in range(2):
+            assert await store.remove([found.locator for found in await scan_all(store)]) == {}
+            assert await store.resumable_bytes(upload_id) == len(data)
+            async with await store.resume(upload_id) as resumed:
+                await resumed.finish()
+                locator = await store.place(resumed, hash_of(data))
+            assert await read(store, locator) == data
+        entries = {entry.upload_id for entry in await store.staged(older_than_s=0, limit=10)}
+        assert entries == {upload_id}
+        await store.discard_resumable(upload_id)
+        assert await store.staged(older_than_s=0, limit=10) == []
+        assert await read(store, locator) == data
+
+    async def test_nothing_is_written_behind_what_was_placed(self, store: BlobStore) -> None:
+        """The bytes are those of a blob now."""
+        self._need_resuming()
+        data = pattern(_PART_BYTES)
+        upload_id = await begun(store)
+        await keep(store, upload_id, data)
+        async with await store.resume(upload_id) as resumed:
+            await resumed.finish()
+            locator = await store.place(resumed, hash_of(data))
+        async with await store.resume(upload_id) as resumed:
+            with may_refuse():
+                await resumed.write(b"more")
+                await resumed.keep()
+        assert await read(store, locator) == data
+
     async def test_the_sweeper_sees_it(self, store: BlobStore) -> None:
         """It is listed under its upload from the beginning on, and `discard` ends it."""
         self._need_resuming()
