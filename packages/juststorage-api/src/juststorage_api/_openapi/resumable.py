@@ -90,7 +90,8 @@ def _head() -> Operation:
         summary="Ask how far an upload has come",
         description="`Upload-Offset` bytes are durable, and need not be sent again. Of an upload"
         " that is over and done it tells the object, too: so whoever lost the last answer hears how"
-        " it ended. 404: it was given up, has expired, or failed for good.",
+        " it ended, also where the object was replaced or deleted since, for as long as an upload"
+        " may rest. 404: it was given up, has expired, or failed for good.",
         parameters=_OF_ONE,
         responses={
             "200": OpenAPIResponse(description="It is there", headers=STORED_UPLOAD),
@@ -107,7 +108,8 @@ _APPEND: Final = Operation(
     " where the connection breaks, HEAD says which of them are. The request that brings the last"
     " one stores the object, and its answer is that of a whole upload: 204, or 200 with the object"
     " where `Prefer: return=representation` asks for it. Preconditions and digests are judged"
-    " then. Sent again without a byte, at the end, it has the same answer.",
+    " then. Sent again without a byte, at the end, it has the same answer. The upload lives on for"
+    " as long as `Upload-Expires` says: longer once bytes are kept. A refusal prolongs nothing.",
     parameters=[
         p.UPLOAD_IN_PATH,
         p.UPLOAD_OFFSET,
@@ -161,7 +163,7 @@ _GIVE_UP: Final = Operation(
     tags=[_TAG],
     summary="Give an upload up",
     description="Nothing of it stays, and its key is free. One that is over is 404; its object, if"
-    " it became one, stays.",
+    " it became one, stays. A request that still brings bytes notices it within minutes.",
     parameters=_OF_ONE,
     responses={
         "204": OpenAPIResponse(

@@ -75,8 +75,8 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=60,
             le=30 * 86_400,
-            description="Time that a resumable upload may rest between two requests; before its"
-            " first one it has `lease_s`",
+            description="Time that a resumable upload may rest between two requests, and that it is"
+            " told how it ended; until bytes of it are kept it has `lease_s`",
         ),
     ] = 86_400.0
     idle_timeout_s: Annotated[
