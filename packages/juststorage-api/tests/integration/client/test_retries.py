@@ -161,6 +161,19 @@ class TestLargeFiles:
         assert sum(way.sent) < Path("large").stat().st_size + 100_000
         assert json.loads(result.stdout) == found(server, sent)
 
+    def test_the_answer_is_lost_and_the_object_replaced(
+        self, run: Run, server: Any, network: Any, sent: str
+    ) -> None:
+        """What came later stays: what was stored is not sent again over it."""
+        url = f"/v1/objects/by-key/{sent}"
+        way = network(
+            [], lose=b"preference-applied", on_cut=lambda: server.call("PUT", url, b"newer")
+        )
+        result = run("objects", "put", "large", sent, "--json", JUSTSTORAGE_URL=way.url)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["size_bytes"] == Path("large").stat().st_size
+        assert server.call("GET", url) == (200, b"newer")
+
     def test_given_up(self, run: Run, server: Any, network: Any, sent: str) -> None:
         """Cut at its first byte each time it is no progress: exit code 4, and nothing is stored."""
         way = network([], uploads=[1_000_000] + [500] * 30)

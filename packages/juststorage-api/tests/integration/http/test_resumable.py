@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -148,6 +149,30 @@ def test_the_object_where_it_is_asked_for(api: Any, begin: Begin, send: Send, ba
         assert answer.json["content_hash"] == api.digest(HELLO)
     assert api.call("GET", f"{base}/k").body == HELLO
     assert send(url, 5, HELLO[5:]).code == "offset_mismatch"
+
+
+def test_replaced_since(api: Any, begin: Begin, send: Send, base: str) -> None:
+    """Whoever has not heard how it ended is told, and sends nothing over what came later."""
+    url = begin()
+    done = send(url, 0, HELLO)
+    api.put(f"{base}/k", b"newer")
+    asked = api.call("HEAD", url)
+    assert (asked.status, asked.headers["upload-offset"]) == (200, "12")
+    again = send(url, 12, Prefer="return=representation")
+    assert (again.status, again.json["content_hash"]) == (200, api.digest(HELLO))
+    assert again.headers["x-object-id"] == done.headers["x-object-id"]
+    assert api.call("GET", f"{base}/k").body == b"newer"
+
+
+def test_how_long_it_lives(api: Any, begin: Begin, send: Send) -> None:
+    """Told truly: without a byte it is the short lease, also after a request that brought none."""
+
+    def until(answer: Any) -> float:
+        return parsedate_to_datetime(answer.headers["upload-expires"]).timestamp() - time.time()
+
+    url = begin()
+    assert until(send(url, 0)) < 3600
+    assert until(send(url, 0, HELLO[:5])) > 80_000
 
 
 def test_another_offset(api: Any, begin: Begin, send: Send) -> None:

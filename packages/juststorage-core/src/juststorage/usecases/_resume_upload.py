@@ -17,7 +17,6 @@ gone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Final
@@ -26,33 +25,31 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from juststorage.domain import ContentHash, IdempotencyKey, Locator, ObjectId, StorageClass
+from juststorage.domain import ContentHash, ObjectId, StorageClass
 from juststorage.errors import (
     Corrupt,
     DigestMismatch,
-    InvalidState,
     JustStorageError,
     NotFound,
     OffsetMismatch,
     PreconditionFailed,
     TooLarge,
-    Unavailable,
     UploadExpired,
 )
 from juststorage.ports import (
     BlobStore,
     Clock,
     Committed,
-    Content,
     Hasher,
     Lease,
     MetadataStore,
-    Reservation,
     ResumableBlob,
     UploadIntent,
 )
 from juststorage.usecases._idempotent import Nowhere
+from juststorage.usecases._last_steps import LastSteps
 from juststorage.usecases._receive import Digests, UploadLimits, receive
+from juststorage.usecases._running_digests import RunningDigests
 from juststorage.usecases._upload_steps import UploadSteps
 from juststorage.usecases._upload_ticket import TicketCodec, UploadTicket
 
@@ -60,12 +57,8 @@ __all__ = ["ResumeUpload", "UploadProgress"]
 
 _BLOCK_BYTES: Final = 4 * 1024 * 1024
 _FOREVER_S: Final = float("inf")
-_RUNNING_MAX: Final = 64
-_ENDING: Final = (DigestMismatch, PreconditionFailed, UploadExpired, Corrupt)
+_ENDING: Final = (DigestMismatch, PreconditionFailed, Corrupt)
 """After these it will never be committed, whoever tries again."""
-
-_REQUEST: Final = "resumable upload"
-"""Tells the kept answers of these uploads from those of requests, which have a digest there."""
 
 
 class UploadProgress(msgspec.Struct, frozen=True, gc=False):
@@ -114,7 +107,6 @@ class ResumeUpload:
         codec: TicketCodec,
     ) -> None:
         self._objects = metadata.objects
-        self._answers = metadata.idempotency
         self._algorithm = algorithm
         self._clock = clock
         self._first_lease_s = min(limits.lease_s, resumable_for_s)
@@ -122,8 +114,9 @@ class ResumeUpload:
         self._steps = UploadSteps(
             metadata, blobs, hashers, algorithm=algorithm, limits=self._limits
         )
+        self._last = LastSteps(metadata, self._steps, kept_for_s=resumable_for_s)
         self._codec = codec
-        self._running = _RunningDigests()
+        self._running = RunningDigests()
 
     @property
     def first_lease_s(self) -> float:
@@ -238,7 +231,7 @@ class ResumeUpload:
                 committed = await self._finish(ticket, store, resumed, digests)
         except UploadExpired:
             # The lease ends with the commit, too: of another request, between two looks of this.
-            stored = await self._find_end(ticket)
+            stored = await self._last.outcome(ticket)
             if stored is None:
                 await self._end(lease, store)
                 raise
@@ -262,7 +255,7 @@ class ResumeUpload:
         with anyio.CancelScope(shield=True):
             await self._objects.abort(ticket.lease)
             await self._discard(store, ticket.upload_id)
-            if await self._find_end(ticket) is not None:
+            if await self._last.outcome(ticket) is not None:
                 raise NotFound("there is no such upload any more: its object was stored")
 
     # -- steps --------------------------------------------------------------------------------
@@ -338,14 +331,7 @@ class ResumeUpload:
                 digests = await self._read_back(ticket, store, resumed)
             content_hash = digests.finish(self._algorithm)
         await resumed.finish()
-        with anyio.CancelScope(shield=True):
-            reserved = await self._reserve(ticket.lease, Content(content_hash, ticket.size_bytes))
-            locator = reserved.locator
-            if locator is None:
-                async with self._steps.lost_lease_first(ticket.lease):
-                    locator = await store.place(resumed, content_hash)
-            committed = await self._commit(ticket, locator)
-        return committed  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
+        return await self._last.run(ticket, store, resumed, content_hash)
 
     async def _read_back(
         self, ticket: UploadTicket, store: BlobStore, resumed: ResumableBlob
@@ -376,54 +362,6 @@ class ResumeUpload:
             )
         return digests
 
-    async def _reserve(self, lease: Lease, content: Content) -> Reservation:
-        """Count on the blob, or find that an attempt before this one has.
-
-        Raises:
-            Corrupt: That one had other bytes. They must not get the name of these, nor these of
-                those: the volume does not give back what was written.
-        """
-        try:
-            return await self._objects.reserve(lease, content)
-        except InvalidState:
-            raise Corrupt("the bytes of this upload are not those that they were before") from None
-
-    async def _commit(self, ticket: UploadTicket, locator: Locator) -> Committed:
-        """Commit, keeping the answer, or find out whether that has happened.
-
-        The ticket does not know all that the row says of the object; an answer that is kept does.
-
-        Raises:
-            PreconditionFailed, UploadExpired: It did not, and will not.
-            Unavailable: It did not happen, or nobody can tell.
-        """
-        key = IdempotencyKey(text=_answer_of(ticket), request=_REQUEST, ttl_s=self._limits.lease_s)
-        intent = replace(ticket.lease.intent, idempotency=key)
-        try:
-            return await self._objects.commit(replace(ticket.lease, intent=intent), locator)
-        except Unavailable:
-            stored = await self._find_end(ticket)
-            if stored is None:
-                raise
-            return replace(stored, is_repeated=False)
-
-    async def _find_end(self, ticket: UploadTicket) -> Committed | None:
-        """What was committed: as it was then, or is now if that is too long ago. None for nothing.
-
-        The answer that was kept comes first: the object may be gone since, and whoever took that
-        for an upload that never ended would send it again, over what took its place.
-        """
-        record = await self._answers.find(ticket.tenant_id, _answer_of(ticket))
-        if (
-            record is not None
-            and record.committed is not None
-            # A request of the tenant may bear any key.
-            and (record.request, record.committed.object.id) == (_REQUEST, ticket.upload_id)
-        ):
-            return replace(record.committed, is_repeated=True)
-        found = await self._objects.find(ticket.tenant_id, ticket.upload_id)
-        return None if found is None else Committed(found, is_repeated=True)
-
     async def _ended(self, ticket: UploadTicket, offset: int | None = None) -> UploadProgress:
         """How an upload ended that is not alive; for who comes with an offset, if it is the last.
 
@@ -431,7 +369,7 @@ class ResumeUpload:
             NotFound: It was not committed, or that is long ago and the object is gone.
             OffsetMismatch: It was, and has all bytes.
         """
-        stored = await self._find_end(ticket)
+        stored = await self._last.outcome(ticket)
         if stored is None:
             raise NotFound("there is no such upload: it was given up, or has expired")
         if offset is not None and offset != ticket.size_bytes:
@@ -447,34 +385,6 @@ class ResumeUpload:
         """Take what is left away. Where even that fails, the sweeper does it."""
         with anyio.CancelScope(shield=True), suppress(JustStorageError):
             await store.discard_resumable(upload_id)
-
-
-class _RunningDigests:
-    """Digests of uploads that rest, in this process, for as long as there are not too many."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[ObjectId, tuple[int, Digests]] = OrderedDict()
-
-    def put(self, upload_id: ObjectId, offset: int, digests: Digests | None) -> None:
-        """Keep those of the first `offset` bytes."""
-        if digests is None:
-            return
-        self._kept[upload_id] = offset, digests
-        if len(self._kept) > _RUNNING_MAX:
-            self._kept.popitem(last=False)
-
-    def take(self, upload_id: ObjectId, offset: int) -> Digests | None:
-        """Those of the first `offset` bytes, for whoever goes on with them; they are kept no more.
-
-        A body that breaks off leaves them in an unknown state.
-        """
-        counted_to, digests = self._kept.pop(upload_id, (-1, None))
-        return digests if counted_to == offset else None
-
-
-def _answer_of(ticket: UploadTicket) -> str:
-    """The key that its answer is kept under."""
-    return f"resumable-upload/{ticket.upload_id}"
 
 
 def _mismatch(offset: int) -> OffsetMismatch:
