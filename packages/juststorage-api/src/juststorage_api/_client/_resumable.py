@@ -73,7 +73,9 @@ def put_resumably(
 
     Raises:
         FileChanged: The file changed; nothing was stored.
-        JustStorageError: As the server says, or the last break without any progress since.
+        Unavailable: Nothing came of it for too long. Of what was sent whole nobody said what became
+            of it: it is left to the server, which may store it yet.
+        JustStorageError: As the server says; nothing was stored.
     """
     assert content.size is not None, "it has a size"
     upload = _Upload(server, target, content.size, headers, storage_class)

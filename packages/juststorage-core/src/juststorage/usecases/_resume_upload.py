@@ -163,7 +163,7 @@ class ResumeUpload:
         return self._codec.encode(ticket)
 
     async def progress(self, ticket: UploadTicket) -> UploadProgress:
-        """How far it has come; also of one that has been committed.
+        """How far it has come; also of one that has been committed. One without its bytes ends.
 
         Raises:
             NotFound: It has ended without an object: given up, or expired. Or its object is gone,
@@ -175,6 +175,7 @@ class ResumeUpload:
             kept_bytes = await store.resumable_bytes(ticket.upload_id)
             if kept_bytes is not None:
                 return UploadProgress(kept_bytes)
+            await self._steps.abort(ticket.lease)
         return await self._ended(ticket)
 
     async def append(
@@ -217,7 +218,7 @@ class ResumeUpload:
             resumed = await store.resume(ticket.upload_id)
         except NotFound:
             # Without its bytes it would hold its key until its lease is over. One that was
-            # committed this moment has lost its lease, which makes this nothing.
+            # committed this moment has no lease any more, and nothing happens to it.
             await self._steps.abort(lease)
             return await self._ended(ticket, offset)
         try:

@@ -245,14 +245,18 @@ class TestRefusals:
         with pytest.raises(NotFound):
             await case.append(ticket, 0, service.body(DATA))
 
-    async def test_its_bytes_are_gone_and_its_key_is_free(self, service: Any) -> None:
+    @pytest.mark.parametrize("asks", [True, False], ids=["asked about", "added to"])
+    async def test_its_bytes_are_gone_and_its_key_is_free(
+        self, service: Any, *, asks: bool
+    ) -> None:
         """The next one for the key need not wait for a lease to end."""
         case = resuming(service)
         ticket = case.ticket(await case.begin(service.intent("k"), len(DATA)))
         await case.append(ticket, 0, service.body(DATA[:4]))
         await service.blobs[StorageClass.HOT].discard_resumable(ticket.upload_id)
+        call = case.progress(ticket) if asks else case.append(ticket, 4, service.body(DATA[4:]))
         with pytest.raises(NotFound):
-            await case.append(ticket, 4, service.body(DATA[4:]))
+            await call
         await nothing_left(service)
         await case.begin(service.intent("k"), len(DATA))
 
