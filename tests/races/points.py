@@ -183,8 +183,9 @@ class BlobsAt(WrappedBlobStore):
         return _StagedAt(staged, self._points)
 
     async def place(self, staged: StagedBlob, content_hash: Any) -> str:
-        assert isinstance(staged, _StagedAt)
-        locator = await super().place(staged.inner, content_hash)
+        # A resumed upload's bytes have no points of their own: closing them discards nothing.
+        inner = staged.inner if isinstance(staged, _StagedAt) else staged
+        locator = await super().place(inner, content_hash)
         await self._points.reach("after place")
         return locator
 

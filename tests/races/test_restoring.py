@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.races.world import World
+from collections.abc import AsyncIterator
+
+import pytest
+
+from juststorage.errors import Unavailable
+from juststorage.usecases import ResumeUpload, TicketCodec, UploadLimits
+from tests.races.world import LEASE_S, Process, World
 
 DATA = b"what the backup knows"
 LATER = b"what it does not know"
@@ -63,3 +69,49 @@ async def test_r22_a_file_that_the_backup_does_not_know(world: World) -> None:
     again = await process.upload(LATER)
     assert "after put" in process.points.passed  # adopted is not durable: it places its own copy
     assert await process.read(again) == LATER
+
+
+def _resuming(process: Process) -> ResumeUpload:
+    return ResumeUpload(
+        process.metadata,
+        process.blobs,
+        process.runtime.hashers,
+        algorithm="sha256",
+        clock=process.runtime.clock,
+        limits=UploadLimits(bytes_max=10**9, lease_s=LEASE_S, idle_s=60, rate_min_bytes_s=0),
+        resumable_for_s=LEASE_S,
+        codec=TicketCodec(b"s" * 32),
+    )
+
+
+async def _body(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_r22_a_reservation_of_an_upload_in_turns(world: World) -> None:
+    """Forgotten, as after a crash of the database, with the bytes placed and collected since.
+
+    What the client was told to be kept is there, and becomes the object.
+    """
+    process = await world.process("one")
+    resume = _resuming(process)
+    ticket = resume.ticket(await resume.begin(process.intent("k", replace=True), len(DATA)))
+    assert (await resume.append(ticket, 0, _body(DATA[:5]))).offset == 5
+    await world.stop()
+    async with world.tools.backup(world):
+        process = await world.process("two")
+        process.stop("before objects.commit").fail(Unavailable("the database is away"))
+        with pytest.raises(Unavailable):
+            await _resuming(process).append(ticket, 5, _body(DATA[5:]))
+        assert "after place" in process.points.passed
+        await world.stop()
+    process = await world.process("three")
+    resume = _resuming(process)
+    for _ in range(2):
+        await process.collect()
+    assert await process.row(DATA) is None
+    assert (await resume.progress(ticket)).offset == len(DATA)
+    done = await resume.append(ticket, len(DATA), _body())
+    assert done.committed is not None
+    world.acknowledge(done.committed, DATA)
