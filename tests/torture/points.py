@@ -8,11 +8,15 @@ is killed or frozen, or the call fails. Nothing of this is in the product: see `
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import signal
 import struct
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -62,15 +66,28 @@ _ERRNO = {Act.FULL: errno.ENOSPC, Act.BROKEN: errno.EIO, Act.UNREADABLE: errno.E
 class Points:
     """The counter in a file; every process of an experiment opens it by its path.
 
-    One process is armed at a time, so that only its own threads have to be kept apart.
+    One process is armed at a time. It is kept apart from the experiment: a point that is passed
+    while the experiment disarms would arm the next one again.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
             path.write_bytes(bytes(_LOG_BYTES))
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), _LOG_BYTES)
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd)
+        self._memory = mmap.mmap(self._fd, _LOG_BYTES)
         self._lock = threading.Lock()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of all threads and processes. The kernel lets go of it for a process that is killed."""
+        with self._lock:
+            # Not flock: forked children would share it with whom they come from.
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     # -- the experiment's side ------------------------------------------------------------------
 
@@ -82,15 +99,19 @@ class Points:
             number: Where.
             until: The last point at which a call fails as well; None for this one alone.
         """
-        with self._lock:
+        with self._alone():
             _LAYOUT.pack_into(self._memory, 0, act, number, until or number)
             self._write_log("")
 
     def disarm(self) -> list[str]:
         """No more; the points that were passed since it was armed."""
-        with self._lock:
+        with self._alone():
             _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0)
             return self._read_log().splitlines()
+
+    def armed(self) -> Act:
+        """What would happen at a later point."""
+        return Act(_LAYOUT.unpack_from(self._memory, 0)[0])
 
     def passed(self) -> list[str]:
         """The points that were passed since it was armed."""
@@ -104,7 +125,7 @@ class Points:
         Raises:
             OSError: It is the armed one, and the call is to fail.
         """
-        with self._lock:
+        with self._alone():
             act, number, until = _LAYOUT.unpack_from(self._memory, 0)
             if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
                 return False
