@@ -79,15 +79,14 @@ class Points:
         self._lock = threading.Lock()
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Of all threads and processes. The kernel lets go of it for a process that is killed."""
-        with self._lock:
-            # Not flock: forked children would share it with whom they come from.
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+    def _locked(self) -> Iterator[None]:
+        """Alone of all processes. The kernel lets go of it for one that is killed."""
+        # Not flock: forked children would share it with whom they come from.
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     # -- the experiment's side ------------------------------------------------------------------
 
@@ -99,13 +98,13 @@ class Points:
             number: Where.
             until: The last point at which a call fails as well; None for this one alone.
         """
-        with self._alone():
+        with self._lock, self._locked():
             _LAYOUT.pack_into(self._memory, 0, act, number, until or number)
             self._write_log("")
 
     def disarm(self) -> list[str]:
         """No more; the points that were passed since it was armed."""
-        with self._alone():
+        with self._lock, self._locked():
             _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0)
             return self._read_log().splitlines()
 
@@ -125,22 +124,27 @@ class Points:
         Raises:
             OSError: It is the armed one, and the call is to fail.
         """
-        with self._alone():
-            act, number, until = _LAYOUT.unpack_from(self._memory, 0)
-            if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
-                return False
-            self._write_log(self._read_log() + where + "\n")
-            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
-            is_it = number == 1 or (number < 1 <= until)
-        if not is_it or act == Act.LYING:
-            return is_it
+        with self._lock:
+            act, is_it = self._count(where, kind)
+            # Still alone of all threads, and no longer of all processes: another thread of a frozen
+            # one would hold up everybody else.
+            if is_it and act == Act.FREEZE:
+                os.kill(os.getpid(), signal.SIGSTOP)
+        if not is_it or act in {Act.FREEZE, Act.LYING}:
+            return is_it and act == Act.LYING
         if act in {Act.KILL, Act.KILL_CLIENT}:
             os.kill(os.getpid(), signal.SIGKILL)
-        elif act == Act.FREEZE:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        else:
-            raise OSError(_ERRNO[Act(act)], f"told to fail at {where}")
-        return False
+        raise OSError(_ERRNO[act], f"told to fail at {where}")
+
+    def _count(self, where: str, kind: Kind) -> tuple[Act, bool]:
+        """What is armed, and whether this is its point."""
+        with self._locked():
+            act, number, until = _LAYOUT.unpack_from(self._memory, 0)
+            if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
+                return Act.NOTHING, False
+            self._write_log(self._read_log() + where + "\n")
+            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
+            return Act(act), number == 1 or (number < 1 <= until)
 
     # -- the log --------------------------------------------------------------------------------
 
