@@ -126,7 +126,7 @@ def _freeze(
             child.send(signal.SIGCONT)
         acting.join(_PATIENCE_S)
         made.points.disarm()
-        _thaw_late_ones(made)
+        _thaw_late_ones(made, other)
     if acting.is_alive():
         raise Broken("it does not end after it was thawed")
     if problems:
@@ -134,10 +134,10 @@ def _freeze(
     return child is not None
 
 
-def _thaw_late_ones(made: Rig) -> None:
-    """What a server does by itself may come to the point when the act has just ended."""
-    time.sleep(0.01)
-    for child in (made.service.child, made.child):
+def _thaw_late_ones(made: Rig, other: Service) -> None:
+    """What a server does by itself may come to the point, too, and when the act has just ended."""
+    time.sleep(0.05)
+    for child in (made.service.child, other.child, made.child):
         if child is not None and child.is_frozen():
             child.send(signal.SIGCONT)
 
