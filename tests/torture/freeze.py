@@ -66,7 +66,7 @@ def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: fl
     for deed in (*_UPLOADS, *_COLLECTIONS):
         doing = deed(made, run.chance)
         doing.prepare()
-        made.points.arm(Act.FREEZE, _NEVER)
+        made.points.arm(Act.FREEZE, _NEVER, side=doing.side)
         doing.act()
         passed = made.points.disarm()
         todo += [(deed, n, where) for n, where in enumerate(passed, 1)]
@@ -112,7 +112,7 @@ def _freeze(
         except BaseException as error:  # noqa: BLE001  raised below, in the experiment's thread
             problems.append(error)
 
-    made.points.arm(Act.FREEZE, number)
+    made.points.arm(Act.FREEZE, number, side=doing.side)
     acting = threading.Thread(target=act)
     acting.start()
     child = _wait_frozen(made, doing, acting)
@@ -121,7 +121,7 @@ def _freeze(
             _go_on(made, other, doing.at_stake, deletes=deletes)
     finally:
         if dies:
-            made.points.arm(Act.KILL, doing.chance.randrange(1, 5))
+            made.points.arm(Act.KILL, doing.chance.randrange(1, 5), side=doing.side)
         if child is not None:
             child.send(signal.SIGCONT)
         acting.join(_PATIENCE_S)

@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import struct
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -20,9 +21,9 @@ from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = ["Act", "Kind", "Points"]
+__all__ = ["Act", "Kind", "Points", "Side"]
 
-_LAYOUT = struct.Struct("qqq")
+_LAYOUT = struct.Struct("qqqq")
 _LOG_BYTES = 1 << 20
 
 
@@ -47,6 +48,19 @@ class Kind(IntEnum):
     READ = 2
     WORD = 3
     """Of a client, to or from the server."""
+
+
+class Side(IntEnum):
+    """Whose points are counted: servers also do things by themselves, now and then."""
+
+    ANY = 0
+    SERVER = 1
+    COMMAND = 2
+
+    @classmethod
+    def here(cls) -> Side:
+        """That of this process."""
+        return cls.SERVER if sys.argv[1:2] == ["serve"] else cls.COMMAND
 
 
 _COUNTED = {
@@ -90,22 +104,25 @@ class Points:
 
     # -- the experiment's side ------------------------------------------------------------------
 
-    def arm(self, act: Act, number: int, *, until: int | None = None) -> None:
+    def arm(
+        self, act: Act, number: int, *, until: int | None = None, side: Side = Side.ANY
+    ) -> None:
         """Let it happen at the `number`-th point from now, the first being 1.
 
         Args:
             act: What.
             number: Where.
             until: The last point at which a call fails as well; None for this one alone.
+            side: In which processes.
         """
         with self._lock, self._locked():
-            _LAYOUT.pack_into(self._memory, 0, act, number, until or number)
+            _LAYOUT.pack_into(self._memory, 0, act, number, until or number, side)
             self._write_log("")
 
     def disarm(self) -> list[str]:
         """No more; the points that were passed since it was armed."""
         with self._lock, self._locked():
-            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0)
+            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0, Side.ANY)
             return self._read_log().splitlines()
 
     def armed(self) -> Act:
@@ -139,11 +156,13 @@ class Points:
     def _count(self, where: str, kind: Kind) -> tuple[Act, bool]:
         """What is armed, and whether this is its point."""
         with self._locked():
-            act, number, until = _LAYOUT.unpack_from(self._memory, 0)
+            act, number, until, side = _LAYOUT.unpack_from(self._memory, 0)
+            if side not in {Side.ANY, Side.here()}:
+                return Act.NOTHING, False
             if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
                 return Act.NOTHING, False
             self._write_log(self._read_log() + where + "\n")
-            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
+            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1, side)
             return Act(act), number == 1 or (number < 1 <= until)
 
     # -- the log --------------------------------------------------------------------------------
