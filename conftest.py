@@ -21,6 +21,8 @@ _SECRETS: Final = re.compile(
 )
 _SAID: Final = ("Captured log", "Captured stderr", "Captured stdout")
 
+_TELLING: Final = re.compile(r"keys create|/v1/api-keys")
+
 _heard: list[str] = []
 """What processes said to the test that runs, through pipes that it read itself."""
 
@@ -31,8 +33,8 @@ def pytest_configure() -> None:
 
     def heard(process: subprocess.Popen[Any], *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         output, errors = communicate(process, *args, **kwargs)
-        # The one command that is there to tell a secret, once, to whom it is for.
-        tells = {"keys", "create"} <= set(map(str, process.args if _are_words(process) else ()))
+        # What is there to tell a key, once, to whom it is for.
+        tells = _TELLING.search(_words(process)) is not None
         _heard.extend(
             said if isinstance(said, str) else said.decode(errors="replace")
             for said in ((errors,) if tells else (output, errors))
@@ -43,8 +45,9 @@ def pytest_configure() -> None:
     subprocess.Popen.communicate = heard  # type: ignore[method-assign]
 
 
-def _are_words(process: subprocess.Popen[Any]) -> bool:
-    return isinstance(process.args, (list, tuple))
+def _words(process: subprocess.Popen[Any]) -> str:
+    words = process.args
+    return " ".join(map(str, words)) if isinstance(words, (list, tuple)) else str(words)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -135,4 +135,12 @@ def test_what_only_an_operator_may_do(service: Service, tmp_path: Path) -> None:
     arguments = ["--phases", "examples,coverage,fuzzing", "--include-tag", "Administration"]
     if service.metadata == "sqlite" and not IS_LONG:
         arguments[1] = "examples,fuzzing"
-    run(service, KEY, tmp_path, *arguments)
+    # By itself, and taken back: to collect is refused while the service is read-only.
+    run(service, KEY, tmp_path, *arguments, "--exclude-operation-id", "setReadOnly")
+    try:
+        run(service, KEY, tmp_path, *arguments[:2], "--include-operation-id", "setReadOnly")
+    finally:
+        body = json.dumps({"read_only": False}).encode()
+        fields = "Content-Type: application/json"
+        answer = service.ask("POST", "/v1/admin/read-only", fields, body=body)
+        assert answer.status == 200, answer

@@ -207,6 +207,16 @@ def test_nothing_is_free_but_the_reserve(start: Start) -> None:
     assert service.readiness() == (200, "ready")
 
 
+def recovers(service: Service) -> None:
+    """With room again it goes on by itself, and has lost nothing."""
+    service.empty()
+    assert service.put("new") == (201, "")
+    assert service.readiness() == (200, "ready")
+    assert service.call("GET", "/v1/objects/by-key/ns/t/kept")[0] == 200
+    fsck = command(service, "fsck")
+    assert (fsck.returncode, "clean" in fsck.stdout) == (0, True), fsck
+
+
 def serves(service: Service, *deleted: str) -> None:
     """On a disk without a free block: uploads are 507, all else works, these deletions too."""
     for size in (0, 1000, MIB, 1000, 1000):
@@ -235,12 +245,7 @@ def test_not_one_block_is_free(start: Start) -> None:
             True,
             0,
         )
-    service.empty()
-    assert service.put("new") == (201, "")
-    assert service.readiness() == (200, "ready")
-    assert service.call("GET", "/v1/objects/by-key/ns/t/kept")[0] == 200
-    fsck = command(service, "fsck")
-    assert (fsck.returncode, "clean" in fsck.stdout) == (0, True), fsck
+    recovers(service)
     assert (service.disk / "data/metadata.sqlite3-ballast").stat().st_size == 16 * MIB
 
 
@@ -264,12 +269,7 @@ def test_a_start_with_not_one_block_free(start: Start, how: signal.Signals) -> N
     collected = command(service, "gc", "run", "--grace-s", "0")
     assert (collected.returncode, "removed: 3 blobs" in collected.stdout) == (0, True), collected
     service = start()
-    service.empty()
-    assert service.put("new") == (201, "")
-    assert service.readiness() == (200, "ready")
-    assert service.call("GET", "/v1/objects/by-key/ns/t/kept")[0] == 200
-    fsck = command(service, "fsck")
-    assert (fsck.returncode, "clean" in fsck.stdout) == (0, True), fsck
+    recovers(service)
 
 
 def test_without_ballast(start: Start) -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 from tests.torture.experiment import Rig
 from tests.torture.journal import Answer, Broken, Entry
-from tests.torture.points import Act
+from tests.torture.points import Act, Side
 
 __all__ = ["ACTS", "UPLOADING", "Deed"]
 
@@ -35,6 +35,11 @@ class Deed(ABC):
 
     kills = Act.KILL
     """What is armed to let somebody die on the way."""
+
+    @property
+    def side(self) -> Side:
+        """Whose points are those of the act."""
+        return Side.COMMAND if self.is_command else Side.SERVER
 
     died = False
     """Whether somebody did, and the act was answered nevertheless."""

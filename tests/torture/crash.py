@@ -89,7 +89,7 @@ def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
     """The points of an act that nobody disturbs."""
     doing = deed(made, chance)
     doing.prepare()
-    made.points.arm(doing.kills, _NEVER)
+    made.points.arm(doing.kills, _NEVER, side=doing.side)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
     passed = made.points.disarm()
@@ -102,7 +102,7 @@ def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
 def _die(made: Rig, doing: Deed, number: int) -> bool:
     """Do it, die on the way, look at everything, and do it again; whether it died."""
     doing.prepare()
-    made.points.arm(doing.kills, number)
+    made.points.arm(doing.kills, number, side=doing.side)
     answered = doing.act()
     made.points.disarm()
     child = made.service.child

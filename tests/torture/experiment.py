@@ -133,6 +133,10 @@ Experiment = Callable[[Run], Counts]
 """Runs to its end and counts what it did; raises `Broken` where a promise was broken."""
 
 
+_ENDS_S = 180
+"""How long a command may take that is frozen for a while, on a machine that is busy."""
+
+
 @dataclass
 class Rig:
     """A store, a nursery, and one server of the real service with points in it."""
@@ -150,7 +154,7 @@ class Rig:
         """Run `juststorage WORDS` on the store; its code."""
         words = (*words, "--config", str(self.config))
         self.child = self.nursery.start(words, self.service.log)
-        return self.child.wait()
+        return self.child.wait(_ENDS_S)
 
     def logged(self) -> str:
         """The end of what all processes wrote."""

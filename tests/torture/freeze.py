@@ -66,7 +66,7 @@ def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: fl
     for deed in (*_UPLOADS, *_COLLECTIONS):
         doing = deed(made, run.chance)
         doing.prepare()
-        made.points.arm(Act.FREEZE, _NEVER)
+        made.points.arm(Act.FREEZE, _NEVER, side=doing.side)
         doing.act()
         passed = made.points.disarm()
         todo += [(deed, n, where) for n, where in enumerate(passed, 1)]
@@ -112,7 +112,7 @@ def _freeze(
         except BaseException as error:  # noqa: BLE001  raised below, in the experiment's thread
             problems.append(error)
 
-    made.points.arm(Act.FREEZE, number)
+    made.points.arm(Act.FREEZE, number, side=doing.side)
     acting = threading.Thread(target=act)
     acting.start()
     child = _wait_frozen(made, doing, acting)
@@ -121,12 +121,12 @@ def _freeze(
             _go_on(made, other, doing.at_stake, deletes=deletes)
     finally:
         if dies:
-            made.points.arm(Act.KILL, doing.chance.randrange(1, 5))
+            made.points.arm(Act.KILL, doing.chance.randrange(1, 5), side=doing.side)
         if child is not None:
             child.send(signal.SIGCONT)
         acting.join(_PATIENCE_S)
         made.points.disarm()
-        _thaw_late_ones(made)
+        _thaw_late_ones(made, other)
     if acting.is_alive():
         raise Broken("it does not end after it was thawed")
     if problems:
@@ -134,10 +134,10 @@ def _freeze(
     return child is not None
 
 
-def _thaw_late_ones(made: Rig) -> None:
-    """What a server does by itself may come to the point when the act has just ended."""
-    time.sleep(0.01)
-    for child in (made.service.child, made.child):
+def _thaw_late_ones(made: Rig, other: Service) -> None:
+    """What a server does by itself may come to the point, too, and when the act has just ended."""
+    time.sleep(0.05)
+    for child in (made.service.child, other.child, made.child):
         if child is not None and child.is_frozen():
             child.send(signal.SIGCONT)
 

@@ -249,7 +249,8 @@ async def _attack(made: Rig, run: Run, counts: Counts, scale: float) -> None:
     counts["p99 of a good client alone, ms"] = round(_p99(alone))
     counts["p99 of a good client in the crowd, ms"] = round(_p99(crowded))
     counts["memory grown by the crowd, MiB"] = max(0, grown)
-    if _p99(crowded) > max(NOISE_MS, SLOWER_AT_MOST * _p99(alone)):
+    # A fifth of the crowd, beside other tests on the same cores, says nothing of a time.
+    if scale == 1 and _p99(crowded) > max(NOISE_MS, SLOWER_AT_MOST * _p99(alone)):
         raise Broken(f"p99 of a good client: {_p99(alone):.0f} ms, {_p99(crowded):.0f} ms")
     if grown > GROWN_MIB_MAX:
         raise Broken(f"memory has grown by {grown} MiB")

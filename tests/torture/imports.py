@@ -11,7 +11,7 @@ import time
 
 from tests.torture.acts import BY_KEY, LARGE, SMALL, Deed
 from tests.torture.journal import Broken
-from tests.torture.points import Act
+from tests.torture.points import Act, Side
 from tests.torture.service import API_KEY
 
 __all__ = ["IMPORTS"]
@@ -27,6 +27,11 @@ class Import(Deed):
     """The server dies, and starts again while the command waits for it: it goes on by itself."""
 
     is_command = True
+
+    @property
+    def side(self) -> Side:
+        """It is the server that dies, and of the command's points none is counted."""
+        return Side.ANY if self.kills == Act.KILL_CLIENT else Side.SERVER
 
     def prepare(self) -> None:
         self.name = self.bytes(6).hex()

@@ -8,17 +8,22 @@ is killed or frozen, or the call fails. Nothing of this is in the product: see `
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import signal
 import struct
+import sys
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
-__all__ = ["Act", "Kind", "Points"]
+__all__ = ["Act", "Kind", "Points", "Side"]
 
-_LAYOUT = struct.Struct("qqq")
+_LAYOUT = struct.Struct("qqqq")
 _LOG_BYTES = 1 << 20
 
 
@@ -45,6 +50,19 @@ class Kind(IntEnum):
     """Of a client, to or from the server."""
 
 
+class Side(IntEnum):
+    """Whose points are counted: servers also do things by themselves, now and then."""
+
+    ANY = 0
+    SERVER = 1
+    COMMAND = 2
+
+    @classmethod
+    def here(cls) -> Side:
+        """That of this process."""
+        return cls.SERVER if sys.argv[1:2] == ["serve"] else cls.COMMAND
+
+
 _COUNTED = {
     Act.KILL: (Kind.STATEMENT, Kind.CHANGE),
     Act.FREEZE: (Kind.STATEMENT, Kind.CHANGE),
@@ -62,35 +80,54 @@ _ERRNO = {Act.FULL: errno.ENOSPC, Act.BROKEN: errno.EIO, Act.UNREADABLE: errno.E
 class Points:
     """The counter in a file; every process of an experiment opens it by its path.
 
-    One process is armed at a time, so that only its own threads have to be kept apart.
+    One process is armed at a time. It is kept apart from the experiment: a point that is passed
+    while the experiment disarms would arm the next one again.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
             path.write_bytes(bytes(_LOG_BYTES))
-        with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), _LOG_BYTES)
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._fd)
+        self._memory = mmap.mmap(self._fd, _LOG_BYTES)
         self._lock = threading.Lock()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone of all processes. The kernel lets go of it for one that is killed."""
+        # Not flock: forked children would share it with whom they come from.
+        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     # -- the experiment's side ------------------------------------------------------------------
 
-    def arm(self, act: Act, number: int, *, until: int | None = None) -> None:
+    def arm(
+        self, act: Act, number: int, *, until: int | None = None, side: Side = Side.ANY
+    ) -> None:
         """Let it happen at the `number`-th point from now, the first being 1.
 
         Args:
             act: What.
             number: Where.
             until: The last point at which a call fails as well; None for this one alone.
+            side: In which processes.
         """
-        with self._lock:
-            _LAYOUT.pack_into(self._memory, 0, act, number, until or number)
+        with self._lock, self._locked():
+            _LAYOUT.pack_into(self._memory, 0, act, number, until or number, side)
             self._write_log("")
 
     def disarm(self) -> list[str]:
         """No more; the points that were passed since it was armed."""
-        with self._lock:
-            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0)
+        with self._lock, self._locked():
+            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0, Side.ANY)
             return self._read_log().splitlines()
+
+    def armed(self) -> Act:
+        """What would happen at a later point."""
+        return Act(_LAYOUT.unpack_from(self._memory, 0)[0])
 
     def passed(self) -> list[str]:
         """The points that were passed since it was armed."""
@@ -105,21 +142,28 @@ class Points:
             OSError: It is the armed one, and the call is to fail.
         """
         with self._lock:
-            act, number, until = _LAYOUT.unpack_from(self._memory, 0)
-            if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
-                return False
-            self._write_log(self._read_log() + where + "\n")
-            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1)
-            is_it = number == 1 or (number < 1 <= until)
-        if not is_it or act == Act.LYING:
-            return is_it
+            act, is_it = self._count(where, kind)
+            # Still alone of all threads, and no longer of all processes: another thread of a frozen
+            # one would hold up everybody else.
+            if is_it and act == Act.FREEZE:
+                os.kill(os.getpid(), signal.SIGSTOP)
+        if not is_it or act in {Act.FREEZE, Act.LYING}:
+            return is_it and act == Act.LYING
         if act in {Act.KILL, Act.KILL_CLIENT}:
             os.kill(os.getpid(), signal.SIGKILL)
-        elif act == Act.FREEZE:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        else:
-            raise OSError(_ERRNO[Act(act)], f"told to fail at {where}")
-        return False
+        raise OSError(_ERRNO[act], f"told to fail at {where}")
+
+    def _count(self, where: str, kind: Kind) -> tuple[Act, bool]:
+        """What is armed, and whether this is its point."""
+        with self._locked():
+            act, number, until, side = _LAYOUT.unpack_from(self._memory, 0)
+            if side not in {Side.ANY, Side.here()}:
+                return Act.NOTHING, False
+            if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
+                return Act.NOTHING, False
+            self._write_log(self._read_log() + where + "\n")
+            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1, side)
+            return Act(act), number == 1 or (number < 1 <= until)
 
     # -- the log --------------------------------------------------------------------------------
 

@@ -243,16 +243,14 @@ async def _with_keys(
 
 
 def _log(source: ConfigSource, action: str, api_key: ApiKey) -> None:
-    """The event that the service would have written, on standard error as its own are."""
-    from juststorage.runtime import log_line, make_handler
+    """The event that the service would have written, where `_run` has set up all logging."""
+    from juststorage.runtime import log_line
 
     config = source.load()
     if not config.audit.log:
         return
     logger = logging.getLogger("juststorage.audit")
     logger.setLevel(logging.INFO)
-    handler = make_handler(config.log)
-    logger.addHandler(handler)
     members = _document(api_key)
     fields = {
         "action": action,
@@ -265,8 +263,6 @@ def _log(source: ConfigSource, action: str, api_key: ApiKey) -> None:
         **{name: members[name] for name in ("name", "tenants", "namespaces", "scopes")},
     }
     log_line(logger, f"{action} done", fields)
-    handler.flush()
-    logger.removeHandler(handler)
 
 
 def _document(api_key: ApiKey) -> dict[str, Any]:

@@ -27,9 +27,6 @@ _BLOCK_BYTES: Final = 2 * 1024 * 1024
 that it took with 1 MiB, and 0.6 of that with chunks of 400 KiB as the server delivers them.
 """
 
-_WHOLE_BYTES: Final = 1024 * 1024
-"""A chunk of this size goes by itself, and waits for no other."""
-
 
 class UploadLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What an upload may take.
@@ -168,7 +165,7 @@ class _Incoming:
         while (chunk := await self._next()) is not None:
             gathered.append(chunk)
             gathered_bytes += len(chunk)
-            if gathered_bytes >= _BLOCK_BYTES or len(chunk) >= _WHOLE_BYTES:
+            if gathered_bytes >= _BLOCK_BYTES:
                 yield gathered
                 gathered, gathered_bytes = [], 0
         if gathered:
