@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from juststorage.errors import Unavailable
-from juststorage.usecases import ResumeUpload, TicketCodec, UploadLimits
-from tests.races.world import LEASE_S, Process, World
+from tests.races.world import World
 
 DATA = b"what the backup knows"
 LATER = b"what it does not know"
@@ -71,19 +70,6 @@ async def test_r22_a_file_that_the_backup_does_not_know(world: World) -> None:
     assert await process.read(again) == LATER
 
 
-def _resuming(process: Process) -> ResumeUpload:
-    return ResumeUpload(
-        process.metadata,
-        process.blobs,
-        process.runtime.hashers,
-        algorithm="sha256",
-        clock=process.runtime.clock,
-        limits=UploadLimits(bytes_max=10**9, lease_s=LEASE_S, idle_s=60, rate_min_bytes_s=0),
-        resumable_for_s=LEASE_S,
-        codec=TicketCodec(b"s" * 32),
-    )
-
-
 async def _body(*chunks: bytes) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
@@ -95,7 +81,7 @@ async def test_r22_a_reservation_of_an_upload_in_turns(world: World) -> None:
     What the client was told to be kept is there, and becomes the object.
     """
     process = await world.process("one")
-    resume = _resuming(process)
+    resume = process.resuming()
     ticket = resume.ticket(await resume.begin(process.intent("k", replace=True), len(DATA)))
     assert (await resume.append(ticket, 0, _body(DATA[:5]))).offset == 5
     await world.stop()
@@ -103,11 +89,11 @@ async def test_r22_a_reservation_of_an_upload_in_turns(world: World) -> None:
         process = await world.process("two")
         process.stop("before objects.commit").fail(Unavailable("the database is away"))
         with pytest.raises(Unavailable):
-            await _resuming(process).append(ticket, 5, _body(DATA[5:]))
+            await process.resuming().append(ticket, 5, _body(DATA[5:]))
         assert "after place" in process.points.passed
         await world.stop()
     process = await world.process("three")
-    resume = _resuming(process)
+    resume = process.resuming()
     for _ in range(2):
         await process.collect()
     assert await process.row(DATA) is None

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from tests.torture.experiment import Rig
 from tests.torture.journal import Answer, Broken, Entry
 from tests.torture.points import Act, Side
+from tests.torture.turns import Turns
 
 __all__ = ["ACTS", "UPLOADING", "Deed"]
 
@@ -162,6 +163,30 @@ class UploadOnce(Upload):
             if json.loads(answer[1])["id"] not in known:
                 self.journal.uploaded(answer[1], self.data)
         return answer is not None
+
+
+class UploadInTurns(Upload):
+    """In two requests, after one that begins it; what was kept of it is not sent again."""
+
+    size = LARGE
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.turns = Turns(self.data, "namespace=n&tenant_id=t", self.rig.service.exchange)
+
+    def act(self) -> bool:
+        if self.turns.is_begun and self.answered(self.turns.ask(), 200, 404) is None:
+            return False
+        while (answer := self.answered(self.turns.step(), 200, 201, 204)) is not None:
+            if answer[0] == 200:
+                self.journal.uploaded(answer[1], self.data)
+                return True
+        return False
+
+    def recover(self) -> None:
+        """No lease is over yet: what was kept is there."""
+        if self.turns.kept_bytes:
+            self.well(self.turns.ask(), 200)
 
 
 class UploadDeleted(Upload):
@@ -342,6 +367,7 @@ class Fsck(Collect):
 UPLOADING = (Upload, UploadLarge, UploadSame, UploadSameLarge, UploadOnce, UploadDeleted)
 ACTS: tuple[type[Deed], ...] = (
     *UPLOADING,
+    UploadInTurns,
     Replace,
     ReplaceLarge,
     Delete,

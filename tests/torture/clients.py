@@ -6,12 +6,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 
 from tests.torture.journal import Answer, Broken, Entry, Journal
-from tests.torture.service import call
+from tests.torture.service import call, exchange
+from tests.torture.turns import Turns
 
 __all__ = ["Client", "contents", "working"]
 
@@ -71,7 +73,9 @@ class Client:
             self._replace()
         elif dice < 0.72:
             self._delete(self.chance.choice(living))
-        elif dice < 0.78:
+        elif dice < 0.76 and len(living) < _KEPT_MAX:
+            self._upload_in_turns()
+        elif dice < 0.80:
             self._move(self.chance.choice(living))
         else:
             self._read(self.chance.choice(self.journal.entries[-2 * _KEPT_MAX :]))
@@ -82,6 +86,27 @@ class Client:
         if answer is not None and answer[0] == 201:
             self.journal.uploaded(answer[1], data)
         self._count("upload", answer, {201})
+
+    def _upload_in_turns(self) -> None:
+        """As far as it comes: nobody comes back to those that are left."""
+        data = self.chance.choice(self.pool)
+        turns = Turns(data, f"namespace={self.name}&tenant_id=t", self._exchange)
+        for _ in range(self.chance.randrange(1, 12)):
+            answer = turns.step()
+            if answer is not None and (answer[0] == 409 and b"upload_in_use" in answer[1]):
+                # Who was killed amid a request may hold it a moment longer than the connection.
+                time.sleep(0.01)
+                continue
+            self._count("turn", answer, {200, 201, 204})
+            if answer is not None and answer[0] == 200:
+                self.journal.uploaded(answer[1], data)
+                return
+            if answer is not None and answer[0] == 409:
+                return
+            if turns.is_begun and (answer is None or answer[0] == 503):
+                kept_bytes, told = turns.kept_bytes, turns.ask()
+                if told is not None and told[0] == 404 and kept_bytes and not self.may_expire:
+                    raise Broken(f"{kept_bytes} bytes of an upload were kept, and it is gone")
 
     def _replace(self) -> None:
         key = f"key-{self.chance.randrange(3)}"
@@ -132,6 +157,12 @@ class Client:
         self, method: str, target: str, body: bytes | None = None, **headers: str
     ) -> Answer | None:
         return call(self.chance.choice(self.ports), method, target, body, headers=headers)
+
+    def _exchange(
+        self, method: str, target: str, body: bytes | None = None, *, headers: Mapping[str, str]
+    ) -> tuple[Answer, Message] | None:
+        port = self.chance.choice(self.ports)
+        return exchange(port, method, target, body, headers=headers)
 
     def _count(self, what: str, answer: Answer | None, good: set[int]) -> None:
         if answer is None:

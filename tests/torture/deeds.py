@@ -53,6 +53,10 @@ async def _upload_dying(process: Process, scene: Scene) -> None:
     await process.upload(scene.data, lease_s=0)
 
 
+async def _upload_in_turns(process: Process, scene: Scene) -> None:
+    await process.upload_in_turns(scene.data)
+
+
 async def _replace(process: Process, scene: Scene) -> None:
     await process.stream(scene.data + process.points.name.encode(), scene.key, replace=True)
 
@@ -123,6 +127,7 @@ DEEDS = {
     "upload the same": Deed(_upload_small),
     "upload, late": Deed(_upload_late, (UploadExpired,)),
     "upload, dying": Deed(_upload_dying, dies_at="before put"),
+    "upload, in turns": Deed(_upload_in_turns),
     "replace": Deed(_replace, needs_object=True),
     "delete": Deed(_delete, (NotFound,), needs_object=True),
     "move": Deed(_move, (NotFound,), needs_object=True),

@@ -25,6 +25,7 @@ from tests.torture.acts import (
     ReplaceLarge,
     Upload,
     UploadDeleted,
+    UploadInTurns,
     UploadLarge,
     UploadSameLarge,
 )
@@ -39,6 +40,7 @@ __all__ = ["run"]
 _NEVER = 10**9
 _UPLOADS: tuple[type[Deed], ...] = (
     *(Upload, UploadLarge, UploadSameLarge, UploadDeleted, Replace, ReplaceLarge, Move, Copy),
+    UploadInTurns,
 )
 _COLLECTIONS: tuple[type[Collect], ...] = (Collect, Purge)
 _PATIENCE_S = 60.0

@@ -144,9 +144,10 @@ class Points:
         with self._lock:
             act, is_it = self._count(where, kind)
             # Still alone of all threads, and no longer of all processes: another thread of a frozen
-            # one would hold up everybody else.
+            # one would hold up everybody else. Sent to this very thread: another one might take it
+            # only when this one is at its next point, and holds the counter.
             if is_it and act == Act.FREEZE:
-                os.kill(os.getpid(), signal.SIGSTOP)
+                signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         if not is_it or act in {Act.FREEZE, Act.LYING}:
             return is_it and act == Act.LYING
         if act in {Act.KILL, Act.KILL_CLIENT}:

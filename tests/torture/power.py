@@ -105,6 +105,10 @@ async def _stream(process: Process, data: bytes, held: ObjectId) -> None:
     await process.stream(data, lease_s=0)
 
 
+async def _in_turns(process: Process, data: bytes, held: ObjectId) -> None:
+    await process.upload_in_turns(data, lease_s=0)
+
+
 async def _again(process: Process, data: bytes, held: ObjectId) -> None:
     await process.stream(process.world.owed[held], lease_s=0)
 
@@ -142,6 +146,7 @@ async def _delete_and_upload(process: Process, data: bytes, held: ObjectId) -> N
 ACTS: dict[str, Callable[[Process, bytes, ObjectId], Awaitable[None]]] = {
     "upload": _put,
     "streamed upload": _stream,
+    "upload in turns": _in_turns,
     "upload of the same": _again,
     "replace": _replace,
     "move": _move,

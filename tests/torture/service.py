@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "Store",
     "audit",
     "call",
+    "exchange",
     "free_port",
     "opened_store",
     "settle",
@@ -178,7 +180,7 @@ def free_port() -> int:
         return port
 
 
-def call(
+def exchange(
     port: int,
     method: str,
     target: str,
@@ -186,17 +188,25 @@ def call(
     *,
     headers: Mapping[str, str] | None = None,
     timeout: float = 60,
-) -> Answer | None:
-    """Status and body, or None when the connection ended without a whole answer."""
+) -> tuple[Answer, Message] | None:
+    """Answer and header, or None when the connection ended without a whole answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, target, body, {"X-API-Key": API_KEY, **(headers or {})})
         answer = connection.getresponse()
-        return answer.status, answer.read()
+        return (answer.status, answer.read()), answer.headers
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
+
+
+def call(
+    port: int, method: str, target: str, body: bytes | None = None, **options: Any
+) -> Answer | None:
+    """Status and body, or None when the connection ended without a whole answer."""
+    exchanged = exchange(port, method, target, body, **options)
+    return None if exchanged is None else exchanged[0]
 
 
 class Service:
@@ -239,6 +249,12 @@ class Service:
     ) -> Answer | None:
         """A request to it."""
         return call(self.port, method, target, body, **options)
+
+    def exchange(
+        self, method: str, target: str, body: bytes | None = None, **options: Any
+    ) -> tuple[Answer, Message] | None:
+        """The same, with the header of the answer."""
+        return exchange(self.port, method, target, body, **options)
 
     def read(self, object_id: str) -> Answer:
         """Read an object; the service is expected to be well."""
