@@ -79,7 +79,8 @@ EXPECTED = {"x-request-id", "content-type", "content-length", "cache-control", "
             "connection", "retry-after", "www-authenticate", "allow", "location", "etag",
             "last-modified", "x-object-id", "x-content-hash", "repr-digest", "accept-ranges",
             "x-content-type-options", "content-security-policy", "content-disposition",
-            "content-range"}  # fmt: skip
+            "content-range", "preference-applied", "tus-extension", "tus-max-size", "tus-resumable",
+            "tus-version", "upload-expires", "upload-length", "upload-offset"}  # fmt: skip
 """Every header field that an answer of this service has."""
 
 JSON_TYPES = ("application/json", "application/merge-patch+json")

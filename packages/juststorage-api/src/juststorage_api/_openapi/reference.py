@@ -18,7 +18,7 @@ from juststorage_api._openapi.curl import curl_example
 
 __all__ = ["reference_page", "reference_style"]
 
-_METHODS = ("get", "head", "post", "put", "patch", "delete")
+_METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 _CODE = re.compile(r"`([^`]+)`")
 
 

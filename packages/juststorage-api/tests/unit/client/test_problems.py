@@ -14,14 +14,13 @@ from juststorage.errors import (
     Conflict,
     Denied,
     IdempotencyInFlight,
-    Invalid,
     JustStorageError,
     KeyConflict,
     ReadOnly,
     ScopeMissing,
     Unavailable,
 )
-from juststorage_api._client._problems import problem_in
+from juststorage_api._client._problems import NotOffered, problem_in
 
 
 def refusal(status: int, body: bytes = b"", **headers: str) -> JustStorageError:
@@ -41,7 +40,7 @@ def refusal(status: int, body: bytes = b"", **headers: str) -> JustStorageError:
         (403, "unheard_of", Denied),
         (403, "unavailable", Denied),
         (409, 7, Conflict),
-        (405, "method_not_allowed", Invalid),
+        (405, "method_not_allowed", NotOffered),
         (503, None, Unavailable),
         (500, "internal", JustStorageError),
         (500, "misconfigured", JustStorageError),

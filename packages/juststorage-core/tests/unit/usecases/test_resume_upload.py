@@ -344,7 +344,7 @@ class TestLeases:
         ticket = case.ticket(await case.begin(service.intent("k"), len(data)))
         if breaks:
             with pytest.raises(ConnectionResetError):
-                await case.append(ticket, 0, broken(data[:2_000_000], data[2_000_000:4_000_000]))
+                await case.append(ticket, 0, broken(data[:2_500_000], data[2_500_000:5_000_000]))
         else:
             state = await case.append(ticket, 0, service.body(DATA[:4]))
             assert state.lives_for_s == 3600.0
@@ -380,9 +380,9 @@ class TestBreaks:
         case = resuming(service)
         ticket = case.ticket(await case.begin(service.intent("k"), len(data)))
         with pytest.raises(ConnectionResetError):
-            await case.append(ticket, 0, broken(data[:2_000_000], data[2_000_000:4_000_000]))
+            await case.append(ticket, 0, broken(data[:2_500_000], data[2_500_000:5_000_000]))
         offset = (await case.progress(ticket)).offset
-        assert offset >= 2_000_000
+        assert offset >= 2_500_000
         done = await case.append(ticket, offset, service.body(data[offset:]))
         assert done.committed is not None
         assert await service.content(done.committed.object) == data
