@@ -194,6 +194,14 @@ def test_compose_gives_the_service_what_its_configuration_asks_for(compose: dict
     assert {name: server[name] for name in RESTRICTED} == RESTRICTED
 
 
+def test_the_secrets_of_compose_are_in_no_commit(compose: dict[str, Any]) -> None:
+    """They lie in the checkout: git leaves them out, whoever adds everything."""
+    files = [str(COMPOSE.parent / each["file"]) for each in compose["secrets"].values()]
+    command = ["git", "check-ignore", "--no-index", *files]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ignored.stdout.split() == files
+
+
 def written_to() -> set[str]:
     """Each directory that the service is configured to write to."""
     config = tomllib.loads((ROOT / "deploy/juststorage.toml").read_text())
