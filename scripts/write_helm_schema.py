@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,6 +72,8 @@ def of_values(config: dict[str, Any]) -> dict[str, Any]:
                 "propertyNames": {"pattern": r"^[a-z0-9_]+(\.[a-z0-9_-]+)+$"},
                 "additionalProperties": SECRET,
             },
+            extraVolumes={"type": "array", "items": ANY},
+            extraVolumeMounts={"type": "array", "items": ANY},
             replicas=whole(1, 1000),
             storage=table(hot=ROOM, cold=ROOM, data=ROOM),
             collector=table(enabled=FLAG, resources=ANY),
@@ -159,11 +162,23 @@ def _is_secret(node: Any) -> bool:
     return bool(node.get("writeOnly")) or any(map(_is_secret, inner))
 
 
+def secrets_of(node: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The secret options of a schema; one that ends with `*` has members of any name."""
+    for name, each in node.get("properties", {}).items():
+        here = (*path, name)
+        if not _is_secret(each):
+            yield from secrets_of(each, here)
+        else:
+            yield ".".join((*here, "*") if "additionalProperties" in each else here)
+
+
 def files() -> dict[str, str]:
     """What is written: by name."""
     host = PluginHost(enabled=OURS).load()
+    described = schema(host)
     known = {kind: sorted(host.backends(kind)) for kind in KINDS}
-    made = for_chart(schema(host))
+    known["secrets"] = sorted(secrets_of(described))
+    made = for_chart(described)
     del made["$schema"], made["title"]
     return {
         "values.schema.json": json.dumps(of_values(made), indent=1, sort_keys=True) + "\n",

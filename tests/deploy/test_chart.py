@@ -57,6 +57,9 @@ for _block in re.findall(
 [UNLIMITED] = SHOWN["extraObjects"]
 """The policy that the documentation shows."""
 
+AUTHORITIES = {"name": "authorities", "secret": {"secretName": "authorities"}}
+AT_AUTHORITIES = {"name": "authorities", "mountPath": "/etc/authorities", "readOnly": True}
+
 MATRIX: dict[str, dict[str, Any]] = {
     "defaults": {},
     "object store": OBJECTS | {"replicas": 3},
@@ -81,6 +84,8 @@ MATRIX: dict[str, dict[str, Any]] = {
             "annotations": SHOWN["gateway"]["annotations"],
         },
         "extraObjects": [UNLIMITED],
+        "extraVolumes": [AUTHORITIES],
+        "extraVolumeMounts": [AT_AUTHORITIES],
         "networkPolicy": {"from": [{"podSelector": {}}], "egress": [{"ports": [{"port": 5432}]}]},
         "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
         "podAnnotations": {"a": "b"},
@@ -126,6 +131,16 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "half a reference",
         {"secrets": {"auth.api_key.bootstrap_key": {"name": "x", "key": None}}},
         "key",
+    ),
+    (
+        "a misspelt secret",
+        {"secrets": {"metadata.postgres.ulr": {"name": "x", "key": "k"}}},
+        '"metadata.postgres.ulr"',
+    ),
+    (
+        "a secret that is none",
+        {"secrets": {"metadata.postgres.sslrootcert": {"name": "x", "key": "k"}}},
+        '"metadata.postgres.sslrootcert"',
     ),
     (
         "a secret twice",
@@ -409,6 +424,23 @@ def test_packages_are_there_before_what_needs_them() -> None:
             assert target in [each["mountPath"] for each in container["volumeMounts"]], name
 
 
+def test_files_that_options_name_can_be_there() -> None:
+    """The authority of the database's certificate, say: in each container that reads options."""
+    postgres = {"sslmode": "verify-full", "sslrootcert": "/etc/authorities/ca.crt"}
+    for kind in ({}, OBJECTS):
+        values = kind | {
+            "config": {**kind.get("config", {}), "metadata": {"postgres": postgres}},
+            "extraVolumes": [AUTHORITIES],
+            "extraVolumeMounts": [AT_AUTHORITIES],
+        }
+        manifests = render(values)
+        assert 'sslrootcert" = "/etc/authorities/ca.crt"' in json.dumps(manifests).replace("\\", "")
+        for name, spec in pod_specs(manifests):
+            assert AUTHORITIES in spec["volumes"], name
+            for container in spec["containers"]:
+                assert AT_AUTHORITIES in container["volumeMounts"], name
+
+
 @pytest.mark.parametrize("kind", [{}, OBJECTS], ids=["in the server's pod", "in its own"])
 def test_the_collector_can_be_seen(kind: dict[str, Any]) -> None:
     """By the kubelet and by Prometheus, at the port at which its configuration has it listen."""
@@ -455,8 +487,11 @@ def test_backends_of_other_images() -> None:
     values = {
         "plugins": {"backends": ["other"]},
         "config": {"blobs": {"hot": {"backend": "other", "localfs": None, "other": {"where": 1}}}},
+        "secrets": {"blobs.hot.other.token": {"name": "other", "key": "token"}},
     }
-    assert '"blobs"."hot"."other"."where" = 1' in json.dumps(render(values)).replace('\\"', '"')
+    text = json.dumps(render(values)).replace('\\"', '"')
+    assert '"blobs"."hot"."other"."where" = 1' in text
+    assert "blobs.hot.other.token.file = " in text
 
 
 def test_lint() -> None:

@@ -19,6 +19,15 @@
 {{- range $path, $ref := .Values.secrets -}}
 {{- if $ref -}}
 {{- $parts := splitList "." $path -}}
+{{- $taken := false -}}
+{{- range $secret := get $known "secrets" -}}
+{{- $any := and (hasSuffix ".*" $secret) (hasPrefix (trimSuffix "*" $secret) $path) -}}
+{{- if or $any (eq $secret $path) }}{{ $taken = true }}{{ end -}}
+{{- end -}}
+{{- range $part := $parts }}{{ if has $part $extra }}{{ $taken = true }}{{ end }}{{ end -}}
+{{- if not $taken -}}
+{{- fail (printf "secrets: there is no secret option %q (known: %s); name its backend in plugins.backends if your image or plugins.packages has it" $path (get $known "secrets" | join ", ")) -}}
+{{- end -}}
 {{- $tree := $.Values.config -}}
 {{- range $part := $parts -}}
 {{- if kindIs "map" $tree }}{{ $tree = get $tree $part }}{{ end -}}

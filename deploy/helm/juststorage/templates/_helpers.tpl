@@ -109,6 +109,9 @@ capabilities:
 - name: packages
   mountPath: /opt/juststorage-packages
 {{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Volumes of every pod. Takes (list context name-of-the-config-map). */}}
@@ -135,6 +138,9 @@ capabilities:
 {{- if $context.Values.plugins.packages }}
 - name: packages
   emptyDir: {}
+{{- end }}
+{{- with $context.Values.extraVolumes }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
 
