@@ -75,6 +75,34 @@ DONE_BY_THEN = {
 }
 """What the document of a failure says besides, of commands that may have done a part."""
 
+AWAY = {
+    "DATA_DIR": ".",
+    "METADATA__BACKEND": "postgres",
+    "METADATA__POSTGRES__URL": "postgresql://u:p@127.0.0.1:1/x",
+    "METADATA__POSTGRES__CONNECT_WAIT_S": "0.1",
+    "BLOBS__HOT__BACKEND": "localfs",
+    "BLOBS__HOT__LOCALFS__ROOT": ".",
+}
+"""Settings of a service whose database does not answer."""
+
+OPENING: dict[str, list[str]] = {
+    "backup create": ["."],
+    "backup restore": ["."],
+    "config check": ["--open"],
+    "doctor": [],
+    "fsck": [],
+    "gc run": [],
+    "gc status": [],
+    "keys create": ["--name=n", "--all-tenants", "--scope=admin"],
+    "keys list": [],
+    "keys revoke": [_ID],
+    "keys show": [_ID],
+    "migrate down": ["base", "--yes"],
+    "migrate status": [],
+    "migrate up": [],
+}
+"""Commands that open the metadata store, and how."""
+
 REPORTING = {"doctor": "what is wrong is what it prints"}
 """Commands whose own document says what is wrong."""
 
@@ -189,6 +217,19 @@ def test_a_failure_is_one_document_with_a_stable_code(run: Run, words: str) -> N
     assert result.exit_code == (4 if is_away else 2)
     assert error.keys() == {"code", "detail", "problems"}
     assert result.stderr == "".join(f"juststorage: {each}\n" for each in error["problems"])
+
+
+@pytest.mark.parametrize("words", OPENING)
+def test_a_database_that_is_away_ends_with_a_code_that_the_help_has(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """Scripts decide by it."""
+    for name, value in AWAY.items():
+        monkeypatch.setenv(f"JUSTSTORAGE__{name}", value)
+    code = run(words, *OPENING[words]).exit_code
+    told = run(words, "--help").output.partition("Exit codes:")[2]
+    assert code != 0
+    assert str(code) in re.findall(r"(?:^|[;,])\s+(\d) ", told)
 
 
 @pytest.mark.parametrize("words", [*FAILING, *REPORTING])

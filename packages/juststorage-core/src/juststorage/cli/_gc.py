@@ -71,7 +71,7 @@ def run(
 
 @command.command(
     epilog="\b\nExample:\n  juststorage gc status\n\n"
-    "\b\nExit codes: 0 shown; 2 wrong configuration.",
+    "\b\nExit codes: 0 shown; 1 it failed; 2 wrong configuration.",
 )
 @config_options
 @json_option()
