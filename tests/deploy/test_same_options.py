@@ -27,6 +27,8 @@ PLACES = {
     "metadata": "metadata_store",
     "blobs.hot": "blob_store",
     "blobs.cold": "blob_store",
+    "backup.contents": "blob_store",
+    "backup.manifests": "blob_store",
     "hasher": "hasher",
     "gc": "gc_policy",
     "auth": "authenticator",
