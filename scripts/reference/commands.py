@@ -23,8 +23,8 @@ Commands that work on the store itself, such as `serve` and `fsck`, take the
 [configuration](configuration.md) of the service; those that speak with a server, such as `objects`
 and `import`, take its address and a key.
 
-With `--json`, which all have but those that run on, standard output is one document, or one a
-line for lists. What fails is told there as well, in one line, which is the last:
+With `--json` standard output is one document, or one a line for lists; `serve` and `gc worker`,
+which run on, log JSON lines. What fails is told there as well, in one line, which is the last:
 `{"error": {"code", "detail", "problems"}}`, where `code` is one of the
 [problems](http.md#problems) of the HTTP interface, `misconfigured`, `wrong_usage`, `file_trouble`
 or `untrusted`, and `problems` has a sentence for each thing that is wrong. A command that had done

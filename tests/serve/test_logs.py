@@ -179,6 +179,28 @@ def test_lines_of_a_collector(
     assert {each["target"] for each in lines} >= {"juststorage.gc", "asyncio"}
 
 
+def test_json_wins_over_the_format(
+    serve: Any, tmp_path: Path, eventually: Callable[[Callable[[], bool], str], None]
+) -> None:
+    """Of both commands that run on, from the first line: what reads them asks for it."""
+    text = {"JUSTSTORAGE__LOG__FORMAT": "text"}
+    server = serve("--data-dir", "data", "--json", environment=text)
+    assert server.stop() == 0
+    of_lines("\n".join(server.lines))
+    variables = {"PATH": os.environ["PATH"], "JUSTSTORAGE__DATA_DIR": "data", **text}
+    with (tmp_path / "log").open("w") as log:
+        worker = subprocess.Popen(
+            command("", "gc", "worker", "--json"), cwd=tmp_path, env=variables, stderr=log
+        )
+    try:
+        said = (tmp_path / "log").read_text
+        eventually(lambda: "collecting; end with" in said(), "it says that it runs")
+    finally:
+        worker.terminate()
+        assert worker.wait(60) == 0
+    of_lines(said())
+
+
 @pytest.mark.parametrize(
     "words",
     [

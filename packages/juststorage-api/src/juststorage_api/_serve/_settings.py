@@ -28,18 +28,22 @@ class Settings:
     _overrides: Mapping[str, Any]
 
     @classmethod
-    def load(cls, source: ConfigSource, server: Mapping[str, Any]) -> Self:
+    def load(
+        cls, source: ConfigSource, server: Mapping[str, Any], others: Mapping[str, Any]
+    ) -> Self:
         """Read the configuration.
 
         Args:
             source: What the command line said about it.
             server: Options of the section `[server]`; None where the command line has none.
+            others: What it says besides, in the shape of the file.
 
         Raises:
             Misconfigured: A setting is wrong.
         """
         overrides: dict[str, Any] = {
-            "server": {name: value for name, value in server.items() if value is not None}
+            **others,
+            "server": {name: value for name, value in server.items() if value is not None},
         }
         return cls(source.load(overrides), source, overrides)
 

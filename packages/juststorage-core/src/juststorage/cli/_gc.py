@@ -104,15 +104,16 @@ def status(source: ConfigSource, as_json: bool) -> None:
     "\b\nExit codes: 0 ended by a signal; 1 given up; 2 wrong configuration.",
 )
 @config_options
+@json_option("Log JSON lines, on standard error, whatever log.format says.")
 @click.pass_context
-def worker(ctx: click.Context, source: ConfigSource) -> None:
+def worker(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Collect again and again until SIGTERM or SIGINT, whatever `gc.enabled` says.
 
     With `gc.metrics_port` it answers GET /metrics and GET /health there.
     """
     from juststorage.runtime import logging_to_stderr
 
-    config = source.load()
+    config = source.load({"log": {"format": "json"}} if as_json else None)
     _give_way(ctx)
     with logging_to_stderr(config.log):
         code = anyio.run(_work, config)
