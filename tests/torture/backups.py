@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,8 +144,19 @@ class Restore(_Copying):
         if self.chance.random() < 0.5:
             config = self.config("collecting", self.new, pointed=False)
             code = self.juststorage("gc", "run", "--grace-s", "0", config=config)
-            if code and (self.new.folder / "data" / "metadata.sqlite3").exists():
+            if code and self._has_schema():
                 raise Broken(f"gc run beside half a restore ended with {code}: {self.rig.logged()}")
+
+    def _has_schema(self) -> bool:
+        """Whether the death came late enough for there to be something to collect in."""
+        if self.new.kind != STORES[0]:
+            return True
+        path = self.new.folder / "data" / "metadata.sqlite3"
+        if not path.exists():
+            return False
+        with closing(sqlite3.connect(path)) as db:
+            found = db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'blobs'").fetchone()
+        return found is not None
 
     def _begin_anew(self) -> None:
         (self.new.folder / "data").mkdir(parents=True)

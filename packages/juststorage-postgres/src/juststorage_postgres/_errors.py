@@ -13,7 +13,7 @@ from typing import Final
 
 import asyncpg  # type: ignore[import-untyped]
 
-from juststorage.errors import BackendError, JustStorageError, Unavailable
+from juststorage.errors import BackendError, JustStorageError, StorageFull, Unavailable
 
 __all__ = ["DRIVER_ERRORS", "is_answer", "is_passing", "translate", "translated"]
 
@@ -40,7 +40,7 @@ _PASSING: Final = frozenset(
 
 _AWAY: Final = (
     "08",  # connection exceptions
-    "53",  # insufficient resources: connections, memory, disk
+    "53",  # insufficient resources: connections, memory
     "57",  # operator intervention: shutdown, crash, cancel, statement_timeout
     "58",  # system errors: I/O
     "25",  # read-only: a replica, or a primary that has been demoted
@@ -48,6 +48,8 @@ _AWAY: Final = (
     "40",  # still not serializable after all attempts
     "55",  # still locked after all attempts
 )
+
+_DISK_FULL: Final = "53100"
 
 _CANCELED: Final = "57014"
 """The server ended a statement that took too long: as a rule a search that no index answers."""
@@ -88,6 +90,8 @@ def translate(error: Exception) -> JustStorageError:
     state = str(getattr(error, "sqlstate", None) or "")
     if state == _CANCELED:
         return Unavailable("the metadata store was not done in time")
+    if state == _DISK_FULL:
+        return StorageFull("there is no room left for metadata")
     silent = isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError)
     silent = silent or _is_unsent(error)
     if state.startswith(_AWAY) or (silent and not isinstance(error, ValueError)):

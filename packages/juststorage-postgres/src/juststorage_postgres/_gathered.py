@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from juststorage.errors import JustStorageError, Unavailable
+from juststorage.errors import JustStorageError, StorageFull, Unavailable
 from juststorage.plugins import Gatherer
 from juststorage.ports import Tracer
 from juststorage_postgres._careful import Answers
@@ -154,6 +154,8 @@ def _left_over(error: JustStorageError, items: Sequence[object]) -> list[None]:
     Not where the server fell silent: what was sent may have been done, and is not sent again. Nor
     where it has no room or no time: more of the same would not help it.
     """
+    if isinstance(error, StorageFull):
+        raise error
     if isinstance(error, Unavailable) and not (error.__cause__ and is_passing(error.__cause__)):
         raise error
     return [None] * len(items)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from juststorage.errors import BackendError, JustStorageError, NotFound, Unavailable
+from juststorage.errors import (
+    BackendError,
+    JustStorageError,
+    NotFound,
+    StorageFull,
+    Unavailable,
+)
 from juststorage_postgres._errors import is_answer, is_passing, translate, translated
 
 data_error = asyncpg.exceptions._base.DataError
@@ -21,7 +27,7 @@ data_error = asyncpg.exceptions._base.DataError
         (asyncpg.AdminShutdownError("the driver's words"), Unavailable, False, False),
         (asyncpg.CannotConnectNowError("the driver's words"), Unavailable, False, False),
         (asyncpg.TooManyConnectionsError("the driver's words"), Unavailable, True, False),
-        (asyncpg.DiskFullError("the driver's words"), Unavailable, True, False),
+        (asyncpg.DiskFullError("the driver's words"), StorageFull, True, False),
         (asyncpg.QueryCanceledError("the driver's words"), Unavailable, True, False),
         (asyncpg.ReadOnlySQLTransactionError("the driver's words"), Unavailable, True, False),
         (asyncpg.DeadlockDetectedError("the driver's words"), Unavailable, True, True),

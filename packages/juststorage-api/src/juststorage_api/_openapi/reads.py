@@ -150,6 +150,6 @@ def delete(*, by_key: bool) -> Operation:
         parameters=[*parameters, p.IF_MATCH, p.IF_NONE_MATCH, p.REQUEST_ID_FIELD],
         responses={
             "204": OpenAPIResponse(description="Deleted", headers={"X-Request-Id": REQUEST_ID}),
-            **problem_responses(*refusals, "read_only", instance=path),
+            **problem_responses(*refusals, "read_only", "storage_full", instance=path),
         },
     )

@@ -170,7 +170,7 @@ _GIVE_UP: Final = Operation(
             description="Given up",
             headers={name: PROGRESS[name] for name in ("Tus-Resumable", "X-Request-Id")},
         ),
-        **problem_responses(*_REFUSALS, "not_found", "read_only", instance=_PATH),
+        **problem_responses(*_REFUSALS, "not_found", "read_only", "storage_full", instance=_PATH),
     },
 )
 

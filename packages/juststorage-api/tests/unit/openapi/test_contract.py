@@ -82,7 +82,8 @@ TABLE: dict[tuple[int, str], set[str]] = {
     (503, "unavailable"): EVERY | {"getReadiness", "getStartup"},
     (503, "read_only"): CHANGES,
     (507, "storage_full"): (
-        UPLOADS | {"changeObject", "copyObject", "createUpload", "appendToUpload"}
+        (CHANGES - {"collectGarbage"})
+        | {"createApiKey", "changeApiKey", "revokeApiKey", "setReadOnly"}
     ),
 }
 """The contract's table of errors, and the operations in which each can occur."""
