@@ -23,8 +23,8 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             le=86_400,
-            description="Time between two counts of all objects and bytes, which look at each"
-            " stored content; longer where a count takes long; 0 for never",
+            description="Time between two counts of what is stored; those of contents and physical"
+            " bytes look at each content, and come less often where that takes long; 0 for never",
         ),
     ] = 15.0
 
