@@ -50,6 +50,9 @@ class Import(Deed):
     def act(self) -> bool:
         if not self._command():
             return False
+        # What is asked from here on has points as well, and is no part of the act.
+        self.rig.points.disarm()
+        self._keep_serving()
         self._nothing_twice()
         return True
 
@@ -71,13 +74,7 @@ class Import(Deed):
         child = self.rig.nursery.start(words, self.rig.service.log)
         until = time.monotonic() + _ENDS_S
         while child.is_running and time.monotonic() < until:
-            server = self.rig.service.child
-            assert server is not None
-            if not server.is_running:
-                if server.wait() != -9:
-                    raise Broken(f"the server ended by itself: {self.rig.logged()}")
-                self.rig.service.start()
-                self.died = True
+            self._keep_serving()
             time.sleep(0.005)
         code = child.kill()
         if code == _AWAY and self.died and again:
@@ -87,6 +84,16 @@ class Import(Deed):
         if code not in self.codes:
             raise Broken(f"import ended with code {code}: {self.rig.logged()}")
         return code == 0
+
+    def _keep_serving(self) -> None:
+        """Start the server again if it died."""
+        server = self.rig.service.child
+        assert server is not None
+        if not server.is_running:
+            if server.wait() != -9:
+                raise Broken(f"the server ended by itself: {self.rig.logged()}")
+            self.rig.service.start()
+            self.died = True
 
     def _nothing_twice(self) -> None:
         """All there, with their bytes, and one object for each; the journal is told."""
