@@ -122,7 +122,7 @@ class Process:
             self.runtime.hashers,
             algorithm="sha256",
             clock=self.runtime.clock,
-            limits=UploadLimits(bytes_max=10**9, lease_s=lease_s, idle_s=60, rate_min_bytes_s=0),
+            limits=_limits(lease_s),
         )
 
     @staticmethod
@@ -179,7 +179,7 @@ class Process:
             self.runtime.hashers,
             algorithm="sha256",
             clock=self.runtime.clock,
-            limits=UploadLimits(bytes_max=10**9, lease_s=lease_s, idle_s=60, rate_min_bytes_s=0),
+            limits=_limits(lease_s),
             resumable_for_s=lease_s,
             codec=TicketCodec(b"s" * 32),
         )
@@ -254,6 +254,10 @@ class Process:
         return [
             f"{each.invariant} {each.subject}: {each.detail}" async for each in auditor.findings()
         ]
+
+
+def _limits(lease_s: float) -> UploadLimits:
+    return UploadLimits(bytes_max=10**9, lease_s=lease_s, idle_s=60, rate_min_bytes_s=0)
 
 
 async def _alone(data: bytes) -> AsyncIterator[bytes]:

@@ -154,9 +154,8 @@ def _left_over(error: JustStorageError, items: Sequence[object]) -> list[None]:
     Not where the server fell silent: what was sent may have been done, and is not sent again. Nor
     where it has no room or no time: more of the same would not help it.
     """
-    if isinstance(error, StorageFull):
-        raise error
-    if isinstance(error, Unavailable) and not (error.__cause__ and is_passing(error.__cause__)):
+    passes = error.__cause__ is not None and is_passing(error.__cause__)
+    if isinstance(error, StorageFull | Unavailable) and not passes:
         raise error
     return [None] * len(items)
 
