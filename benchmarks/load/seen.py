@@ -1,7 +1,8 @@
 """What it costs to be seen, behind the real server: `benchmarks/seen`.
 
 All servers run at once on one database each, and are loaded one after the other; in every round the
-order turns, so that a machine that drifts drifts for all.
+order turns, so that a machine that drifts drifts for all. How fast a process is depends on where its
+memory happens to lie, by more than what is measured here, so all are started anew several times.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ _WAYS = {
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="benchmarks/seen", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=3, help="of each run")
+    parser.add_argument("--starts", type=int, default=6, help="of all servers")
+    parser.add_argument("--rounds", type=int, default=6, help="of each start")
+    parser.add_argument("--seconds", type=float, default=1.5, help="of each run")
     parser.add_argument("--embedded", action="store_true", help="SQLite instead of PostgreSQL")
     parser.add_argument("--untraced", action="store_true", help="leave out what is about traces")
     arguments = parser.parse_args()
@@ -48,6 +50,21 @@ def main() -> None:
         for name, settings in _WAYS.items()
         if not (arguments.untraced and name.startswith("traced"))
     }
+    found: list[dict[str, small.Rate]] = []
+    for _ in range(arguments.starts):
+        found += _started(
+            ways, arguments.rounds, arguments.seconds, embedded=arguments.embedded
+        )
+    _print(found)
+
+
+Side = tuple[Server, Database | None, Path]
+
+
+def _started(
+    ways: dict[str, dict[str, str]], rounds: int, seconds: float, *, embedded: bool
+) -> list[dict[str, small.Rate]]:
+    """Rounds with servers that are started for them."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="juststorage-bench-")))
         blind = _launcher(folder)
@@ -62,15 +79,11 @@ def main() -> None:
                 folder / name.replace(" ", "-"),
                 environment,
                 blind if name == "blind" else None,
-                embedded=arguments.embedded,
+                embedded=embedded,
             )
         for side in sides.values():
             _load(side, 1)  # warm-up
-        found = _rounds(sides, arguments.rounds, arguments.seconds)
-    _print(found)
-
-
-Side = tuple[Server, Database | None, Path]
+        return _rounds(sides, rounds, seconds)
 
 
 def _rounds(sides: dict[str, Side], rounds: int, seconds: float) -> list[dict[str, small.Rate]]:
