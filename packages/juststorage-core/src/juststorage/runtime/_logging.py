@@ -109,6 +109,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._waiting: list[tuple[float, LineForm, Any]] = []
         self._second = (0, "")
+        self._stamped = (0, "")
 
     @property
     def waits(self) -> bool:
@@ -171,10 +172,14 @@ class LineHandler(logging.StreamHandler[TextIO]):
             )
 
     def _stamp(self, at: float) -> str:
-        second = int(at)
-        if second != self._second[0]:
-            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-        return f"{self._second[1]}.{int((at - second) * 1000):03}Z"
+        # Lines come in the order of their times, and under load several of a millisecond.
+        since_1970_ms = int(at * 1000)
+        if since_1970_ms != self._stamped[0]:
+            second, ms = divmod(since_1970_ms, 1000)
+            if second != self._second[0]:
+                self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+            self._stamped = (since_1970_ms, f"{self._second[1]}.{ms:03}Z")
+        return self._stamped[1]
 
 
 class Line(msgspec.Struct, gc=False):
