@@ -1,8 +1,8 @@
 """What it costs to be seen, behind the real server: `benchmarks/seen`.
 
 All servers run at once on one database each, and are loaded one after the other; in every round the
-order turns, so that a machine that drifts drifts for all. How fast a process is depends on where its
-memory happens to lie, by more than what is measured here, so all are started anew several times.
+order turns, so that a machine that drifts drifts for all. How fast a process is depends on where
+its memory happens to lie, by more than what is measured here: all are started anew several times.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def main() -> None:
     }
     found: list[dict[str, small.Rate]] = []
     for _ in range(arguments.starts):
-        found += _started(
-            ways, arguments.rounds, arguments.seconds, embedded=arguments.embedded
-        )
+        found += _started(ways, arguments.rounds, arguments.seconds, embedded=arguments.embedded)
     _print(found)
 
 
