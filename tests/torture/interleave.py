@@ -3,13 +3,11 @@
 Two processes with connections of their own, in the harness of the races: each stands still before
 every call to its stores, and the explorer says who takes the next step. It goes through the orders
 pair by pair in turns, those with few changes between the two first, so that a run that ends early
-has seen what matters most of each. Where one waits for a lock of the other, the order is not to be
-had, and the other goes on.
+has seen what matters most of each; none is run that can only repeat another one (`walk.py`). Where
+one waits for a lock of the other, the order is not to be had, and the other goes on.
 
 At the end of each order: no error but those that an act may end with, every invariant, everything
 that was acknowledged, nothing left over (`World.check`).
-
-Longer than most: walk, explorer and turns know each other's steps.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from tests.torture.deeds import DEEDS, Deed, Scene, pairs, weight
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.service import Store, config_of, opened_store
+from tests.torture.walk import Walk
 
 __all__ = ["run"]
 
@@ -75,71 +74,6 @@ FROM (
 WHERE b.content_hash = c.content_hash AND b.storage_class = c.storage_class AND b.ref_count <> n"""
 
 
-class _Walk:
-    """The orders of one pair: those with the fewest changes between the two first.
-
-    An order is the set of decisions at which not the one goes on that went last. Most mistakes show
-    with one change or two; every order is run once, and it is over when there is none left.
-    """
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._level: list[tuple[int, ...]] = [()]
-        self._next: list[tuple[int, ...]] = []
-        self._changes: tuple[int, ...] = ()
-        self._at = 0
-        self.last = 0
-        self.orders = 0
-        self.changes = 0
-        """Every order with fewer changes than this was run."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every order was run."""
-        return not self._level
-
-    @property
-    def waiting(self) -> int:
-        """Orders that are known and were not run; each may lead to more."""
-        return len(self._level) + len(self._next)
-
-    def state(self) -> dict[str, Any]:
-        """What a later run goes on from."""
-        return {
-            "level": self._level,
-            "next": self._next,
-            "orders": self.orders,
-            "changes": self.changes,
-        }
-
-    def go_on(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._level = [tuple(each) for each in state["level"]]
-        self._next = [tuple(each) for each in state["next"]]
-        self.orders, self.changes = state["orders"], state["changes"]
-
-    def begin(self) -> None:
-        """Begin the next order."""
-        self._changes = self._level.pop(self._chance.randrange(len(self._level)))
-        self._at = self.last = 0
-
-    def choose(self) -> int:
-        """Who takes the next step, where both could."""
-        if self._at in self._changes:
-            self.last = 1 - self.last
-        self._at += 1
-        return self.last
-
-    def end(self) -> None:
-        """The order is through; each later decision of it could be another."""
-        self.orders += 1
-        first = self._changes[-1] + 1 if self._changes else 0
-        self._next += [(*self._changes, at) for at in range(first, self._at)]
-        if not self._level:
-            self._level, self._next = self._next, []
-            self.changes += 1
-
-
 class _Standing(Points):
     """The points of a process that takes its steps when it is told to."""
 
@@ -147,6 +81,8 @@ class _Standing(Points):
         super().__init__(name, journal)
         self._explorer = explorer
         self.goes: anyio.Event | None = None
+        self.at = ""
+        """The step that it takes next, if it stands."""
         self.is_done = True
         self.is_free = False
         """Whether it is not stopped: before and after an order."""
@@ -171,6 +107,7 @@ class _Standing(Points):
         if where == self.deed.loses_locks_at:
             await self._explorer.ask(_END_IDLE)
         if not self.dead:  # since it came here
+            self.at = where
             self.goes = goes = anyio.Event()
             self._explorer.tell()
             await goes.wait()
@@ -216,7 +153,7 @@ class _Explorer:
     def _points(self) -> list[_Standing]:
         return [process.points for process in self.processes]  # type: ignore[misc]
 
-    async def order(self, pair: tuple[str, str, str], walk: _Walk) -> None:
+    async def order(self, pair: tuple[str, str, str], walk: Walk) -> None:
         """One order of one pair, and what is true afterwards."""
         scene = await self._set(pair[2])
         scene.may_err = any(DEEDS[name].loses_locks_at for name in pair[:2])
@@ -281,14 +218,14 @@ class _Explorer:
             with anyio.move_on_after(_BLOCKED_AFTER_S):
                 await news.wait()
 
-    async def _step_by_step(self, walk: _Walk) -> None:
+    async def _step_by_step(self, walk: Walk) -> None:
         while not all(points.is_done for points in self._points):
             await self._settled()
             standing = [points for points in self._points if points.stands]
             if len(standing) == 2:
-                standing[walk.choose()].go()
+                standing[walk.choose([points.at for points in standing])].go()
             elif standing:
-                walk.last = self._points.index(standing[0])
+                walk.alone(self._points.index(standing[0]))
                 standing[0].go()
 
     async def _settled(self) -> None:
@@ -349,7 +286,10 @@ async def _explore(run: Run, store: Store) -> None:
     world = World(
         kind=store.kind, config=config, root=store.folder, shared=True, tools=None, plugins=[]
     )
-    walks = {pair: _Walk(random.Random(run.chance.random())) for pair in pairs()}
+    walks = {
+        pair: Walk(random.Random(run.chance.random()), reduces=_is_what_it_calls(pair))
+        for pair in pairs()
+    }
     async with AsyncExitStack() as stack:
         watcher = await asyncpg.connect(store.url)
         stack.push_async_callback(watcher.close)
@@ -363,7 +303,12 @@ async def _explore(run: Run, store: Store) -> None:
     _count(run, walks)
 
 
-def _count(run: Run, walks: Mapping[Pair, _Walk]) -> None:
+def _is_what_it_calls(pair: Pair) -> bool:
+    """Whether what each of its steps touches can be told from the call."""
+    return not any(DEEDS[name].dies_at or DEEDS[name].loses_locks_at for name in pair[:2])
+
+
+def _count(run: Run, walks: Mapping[Pair, Walk]) -> None:
     run.counts["pairs in a scene"] = len(walks)
     run.counts["pairs of which every order was run"] = sum(w.is_over for w in walks.values())
     run.counts["orders"] = sum(walk.orders for walk in walks.values())
@@ -373,7 +318,7 @@ def _count(run: Run, walks: Mapping[Pair, _Walk]) -> None:
     )
 
 
-async def _in_turns(run: Run, explorer: _Explorer, walks: Mapping[Pair, _Walk]) -> None:
+async def _in_turns(run: Run, explorer: _Explorer, walks: Mapping[Pair, Walk]) -> None:
     """A few orders of each pair, again and again while there is time."""
     open_pairs = list(walks)
     run.chance.shuffle(open_pairs)
@@ -388,7 +333,7 @@ async def _in_turns(run: Run, explorer: _Explorer, walks: Mapping[Pair, _Walk]) 
                 open_pairs.remove(pair)
 
 
-async def _all(run: Run, explorer: _Explorer, walks: Mapping[Pair, _Walk]) -> None:
+async def _all(run: Run, explorer: _Explorer, walks: Mapping[Pair, Walk]) -> None:
     """Every order, those with the fewest changes of every pair first."""
     kept = None if run.done is None else run.done.with_name(run.done.name + ".orders")
     if kept is not None and kept.exists():
