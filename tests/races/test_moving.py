@@ -9,23 +9,12 @@ import pytest
 from juststorage.domain import UNCHANGED, Conditions, ObjectId, StorageClass
 from juststorage.errors import BlobMissing, NotFound, PreconditionFailed, Unavailable
 from juststorage.testing import make_content
-from juststorage.usecases import BlobCopier, ChangeObject, CopyObject, CopyTarget, UploadLimits
+from juststorage.usecases import ChangeObject, CopyObject, CopyTarget
 from tests.races.points import Killed
 from tests.races.world import LEASE_S, TENANT, Process, World
 
 DATA = b"bytes that move"
 HOT, COLD = StorageClass.HOT, StorageClass.COLD
-
-
-def copier(process: Process, lease_s: float = LEASE_S) -> BlobCopier:
-    """How this process copies bytes."""
-    return BlobCopier(
-        process.metadata,
-        process.blobs,
-        process.runtime.hashers,
-        clock=process.runtime.clock,
-        limits=UploadLimits(bytes_max=10**9, lease_s=lease_s, idle_s=60, rate_min_bytes_s=0),
-    )
 
 
 async def move(
@@ -37,7 +26,7 @@ async def move(
     **options: Any,
 ) -> Any:
     """PATCH with a storage class."""
-    change = ChangeObject(process.metadata, copier(process, lease_s))
+    change = ChangeObject(process.metadata, process.copier(lease_s))
     return await change.by_id(TENANT, object_id, UNCHANGED, storage_class=storage_class, **options)
 
 
@@ -45,7 +34,7 @@ async def copy(
     process: Process, object_id: ObjectId, *, lease_s: float = LEASE_S, **target: Any
 ) -> ObjectId:
     """POST .../copy; acknowledged once this returns."""
-    cases = CopyObject(process.metadata, copier(process, lease_s))
+    cases = CopyObject(process.metadata, process.copier(lease_s))
     committed = await cases.by_id(TENANT, object_id, CopyTarget(**target))
     return process.world.acknowledge(committed, process.world.owed[object_id])
 

@@ -32,6 +32,7 @@ from juststorage.testing import make_content
 from juststorage.usecases import (
     AuditLimits,
     AuditStore,
+    BlobCopier,
     CollectGarbage,
     CollectionLimits,
     CollectionReport,
@@ -201,6 +202,16 @@ class Process:
         """Delete; acknowledged once this returns."""
         await self.metadata.objects.delete(TENANT, object_id)
         self.world.forget(object_id)
+
+    def copier(self, lease_s: float = LEASE_S) -> BlobCopier:
+        """How its bytes are moved and copied."""
+        return BlobCopier(
+            self.metadata,
+            self.blobs,
+            self.runtime.hashers,
+            clock=self.runtime.clock,
+            limits=_limits(lease_s),
+        )
 
     def collector(self, **limits: Any) -> CollectGarbage:
         """A collector for which everything is old enough, unless told otherwise."""

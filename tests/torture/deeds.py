@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from juststorage.domain import UNCHANGED, ObjectId, StorageClass
 from juststorage.errors import JustStorageError, NotFound, UploadExpired
-from juststorage.usecases import BlobCopier, ChangeObject, CopyObject, CopyTarget, UploadLimits
+from juststorage.usecases import ChangeObject, CopyObject, CopyTarget
 from juststorage.usecases._collection import CollectionReport, Deadline
-from tests.races.world import LEASE_S, TENANT, Process
+from tests.races.world import TENANT, Process
 from tests.torture.journal import Broken
 
 __all__ = ["DEEDS", "Deed", "Scene", "pairs", "weight"]
@@ -25,16 +25,6 @@ class Scene:
     object_id: ObjectId | None
     may_err: bool = False
     """Whether a collection may count errors: the database has ended transactions."""
-
-
-def _copier(process: Process) -> BlobCopier:
-    return BlobCopier(
-        process.metadata,
-        process.blobs,
-        process.runtime.hashers,
-        clock=process.runtime.clock,
-        limits=UploadLimits(bytes_max=10**9, lease_s=LEASE_S, idle_s=60, rate_min_bytes_s=0),
-    )
 
 
 async def _upload(process: Process, scene: Scene) -> None:
@@ -68,13 +58,13 @@ async def _delete(process: Process, scene: Scene) -> None:
 
 async def _move(process: Process, scene: Scene) -> None:
     assert scene.object_id is not None
-    change = ChangeObject(process.metadata, _copier(process))
+    change = ChangeObject(process.metadata, process.copier())
     await change.by_id(TENANT, scene.object_id, UNCHANGED, storage_class=StorageClass.COLD)
 
 
 async def _copy(process: Process, scene: Scene) -> None:
     assert scene.object_id is not None
-    case = CopyObject(process.metadata, _copier(process))
+    case = CopyObject(process.metadata, process.copier())
     target = CopyTarget(storage_class=StorageClass.COLD)
     process.world.acknowledge(await case.by_id(TENANT, scene.object_id, target), scene.data)
 

@@ -15,7 +15,7 @@ import anyio
 
 from juststorage.domain import UNCHANGED, ObjectId, ObjectStatus, StorageClass
 from juststorage.errors import JustStorageError
-from juststorage.usecases import BlobCopier, ChangeObject, CopyObject, CopyTarget, UploadLimits
+from juststorage.usecases import ChangeObject, CopyObject, CopyTarget
 from tests.races.points import Killed
 from tests.races.power import ForgetfulOps, LocalFSOn
 from tests.races.world import TENANT, Process, World
@@ -87,16 +87,6 @@ class _CuttingOps(ForgetfulOps):
 # -- acts -----------------------------------------------------------------------------------------
 
 
-def _copier(process: Process) -> BlobCopier:
-    return BlobCopier(
-        process.metadata,
-        process.blobs,
-        process.runtime.hashers,
-        clock=process.runtime.clock,
-        limits=UploadLimits(bytes_max=10**9, lease_s=0, idle_s=60, rate_min_bytes_s=0),
-    )
-
-
 async def _put(process: Process, data: bytes, held: ObjectId) -> None:
     await process.upload(data, lease_s=0)
 
@@ -121,12 +111,12 @@ async def _replace(process: Process, data: bytes, held: ObjectId) -> None:
 
 
 async def _move(process: Process, data: bytes, held: ObjectId) -> None:
-    change = ChangeObject(process.metadata, _copier(process))
+    change = ChangeObject(process.metadata, process.copier(lease_s=0))
     await change.by_id(TENANT, held, UNCHANGED, storage_class=StorageClass.COLD)
 
 
 async def _copy(process: Process, data: bytes, held: ObjectId) -> None:
-    case = CopyObject(process.metadata, _copier(process))
+    case = CopyObject(process.metadata, process.copier(lease_s=0))
     owed = process.world.owed[held]
     copied = await case.by_id(TENANT, held, CopyTarget(storage_class=StorageClass.COLD))
     process.world.acknowledge(copied, owed)
