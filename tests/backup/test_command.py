@@ -48,7 +48,12 @@ async def test_restores_are_refused_where_something_is(deploy: Any, backups: Pat
     second = deploy("second")
     ran = second.run("backup", "restore", "--id", "ffff", str(backups))
     assert ran.returncode == 1 and "there is no backup ffff" in ran.stderr
+    second.done("backup", "restore", str(backups))
+    # As one that was killed after its last word to the database.
+    ran = second.run("backup", "restore", str(backups))
+    assert ran.returncode == 1 and "a restore has ended here" in ran.stderr
     await first.check({"a": b"a"})
+    await second.check({"a": b"a"})
 
 
 @pytest.mark.parametrize("metadata", ["sqlite", "postgres"])

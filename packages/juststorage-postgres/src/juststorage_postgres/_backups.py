@@ -84,7 +84,9 @@ class PostgresBackupRepository(BackupRepository):
             if begun:
                 raise InvalidState(f"another restore has begun and not ended: {min(begun)}")
             if await connection.fetchval("SELECT EXISTS (SELECT FROM objects)"):
-                raise InvalidState("there are objects here already")
+                raise InvalidState(
+                    "there are objects here already: a restore has ended here, or none was begun"
+                )
             await connection.execute(_BEGIN, name)
             return False
 

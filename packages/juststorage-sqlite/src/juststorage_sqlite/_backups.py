@@ -85,7 +85,9 @@ def _begin(db: sqlite3.Connection, now: int, name: str) -> bool:
     if begun:
         raise InvalidState(f"another restore has begun and not ended: {min(begun)}")
     if db.execute("SELECT 1 FROM objects LIMIT 1").fetchone() is not None:
-        raise InvalidState("there are objects here already")
+        raise InvalidState(
+            "there are objects here already: a restore has ended here, or none was begun"
+        )
     db.execute(_HOLD, (name, now, None))
     return False
 

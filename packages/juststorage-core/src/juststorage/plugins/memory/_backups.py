@@ -121,7 +121,9 @@ class MemoryBackupRepository(BackupRepository):
         if begun:
             raise InvalidState(f"another restore has begun and not ended: {begun[0]}")
         if self._rows.objects:
-            raise InvalidState("there are objects here already")
+            raise InvalidState(
+                "there are objects here already: a restore has ended here, or none was begun"
+            )
         self._rows.holds[name] = Hold(name=name, since=self._rows.now(), expires_at=None)
         return False
 
