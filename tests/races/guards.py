@@ -54,7 +54,7 @@ _RESERVE_PLACE = """\
                     reserved = await self._objects.reserve(lease, content)
                     locator = reserved.locator
                     if locator is None:
-                        async with self._lost_lease_first(lease):
+                        async with self._steps.lost_lease_first(lease):
                             locator = await store.place(staged, content.content_hash)
 """
 _PLACE_RESERVE = """\
@@ -117,14 +117,14 @@ MUTATIONS = [
     Mutation(
         "a reservation believes stored_at only (sqlite)",
         f"{_SQLITE}/_moves.py",
-        "return None if row[1] is None else locator",
+        "return None if stored_at is None else locator",
         "return locator",
         (COLLECTING, "r01 and sqlite"),
     ),
     Mutation(
         "the same, at an object store (sqlite)",
         f"{_SQLITE}/_moves.py",
-        "return None if row[1] is None else locator",
+        "return None if stored_at is None else locator",
         "return locator",
         (OBJECT_STORE, "r18 and sqlite and frozen"),
     ),
@@ -225,8 +225,8 @@ MUTATIONS = [
     ),
     Mutation(
         "look before answering",
-        f"{_CORE}/_upload.py",
-        "            return await self._look_up(lease.intent)\n",
+        f"{_CORE}/_upload_steps.py",
+        "            return await self.look_up(lease.intent)\n",
         "            raise\n",
         (LOST_LEASES, "r17 and sqlite and happened_is"),
     ),

@@ -6,9 +6,14 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from tests.races.guards import MUTATIONS, Mutation
 from tests.races.stores import LEFT_OUT, RACES, STORES
+from tests.torture.guards import GUARDS
 
 HERE = Path(__file__).parent
+PACKAGES = HERE.parents[1] / "packages"
 README = (HERE / "README.md").read_text()
 
 
@@ -52,3 +57,10 @@ def test_the_readme_names_every_race_and_test() -> None:
     named = set(re.findall(r"`(test_r\d\d_\w+)`", README))
     assert named == set(race_tests())
     assert re.findall(r"^\| (R\d\d) \|", README, re.M) == RACES
+
+
+@pytest.mark.parametrize("guard", [*MUTATIONS, *GUARDS], ids=lambda guard: guard.guard)
+def test_every_guard_can_be_taken_away(guard: Mutation) -> None:
+    """What `scripts/mutations` changes is there, once: the source may have moved on."""
+    assert (PACKAGES / guard.path).read_text().count(guard.old) == 1
+    assert guard.new != guard.old

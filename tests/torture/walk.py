@@ -9,31 +9,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Walk", "commute"]
 
-_READING = {"before objects.find", "before blobs.find"}
+_READING: Final = {"before objects.find", "before blobs.find"}
 
-_ANYTHING = {"before scan", "before discard", "after remove"}
-"""Steps that see or end what other steps do besides their name: staged files, a transaction."""
+_ROWS: Final = _READING | {
+    *("before objects.begin_reserved", "before objects.reserve", "before objects.commit"),
+    *("before objects.delete", "before blobs.claim", "before blobs.confirm", "before blobs.remove"),
+}
+"""From these to the next step of the same process nothing is touched but rows."""
+
+_FILES: Final = {
+    *("before put", "before place", "before open", "before stat", "before restore"),
+    *("before remove", "before trash", "before purge"),
+}
+"""From these on nothing but files that have their names. A sweep, which lists what is staged and asks
+who lives, is in neither."""
 
 
 def commute(one: str, other: str) -> bool:
     """Whether two steps of two processes come to the same in either order.
 
-    One of them asks the database and the other one a volume, or both only read rows. Two steps in
+    One of them touches rows only and the other one files only, or both only read rows. Two steps in
     one volume may touch the same file, and two statements the same row: those never do.
     """
-    if one in _ANYTHING or other in _ANYTHING:
-        return False
     if one in _READING and other in _READING:
         return True
-    return _is_statement(one) != _is_statement(other)
-
-
-def _is_statement(step: str) -> bool:
-    return step.startswith(("before objects.", "before blobs."))
+    return (one in _ROWS and other in _FILES) or (one in _FILES and other in _ROWS)
 
 
 class Walk:

@@ -117,10 +117,7 @@ def hold(
     row = db.execute(
         _HOLD, (content.content_hash, storage_class, content.size_bytes, now)
     ).fetchone()
-    if row[0] != content.size_bytes:
-        raise Corrupt("content of this hash is recorded with another size")
-    locator: Locator | None = row[2]
-    return None if row[1] is None else locator
+    return _durable_at(row, content)
 
 
 _DURABLE: Final = (
@@ -134,10 +131,14 @@ def locator_of_durable(
 ) -> Locator | None:
     """As `hold`, for an object that has its reference."""
     row = db.execute(_DURABLE, (content.content_hash, storage_class)).fetchone()
-    if row[0] != content.size_bytes:
+    return _durable_at(row, content)
+
+
+def _durable_at(row: tuple[int, int | None, Locator | None], content: Content) -> Locator | None:
+    size_bytes, stored_at, locator = row
+    if size_bytes != content.size_bytes:
         raise Corrupt("content of this hash is recorded with another size")
-    locator: Locator | None = row[2]
-    return None if row[1] is None else locator
+    return None if stored_at is None else locator
 
 
 _RELEASE: Final = (
