@@ -25,8 +25,8 @@ _FILES: Final = {
     *("before put", "before place", "before open", "before stat", "before restore"),
     *("before remove", "before trash", "before purge"),
 }
-"""From these on nothing but files that have their names. A sweep, which lists what is staged and asks
-who lives, is in neither."""
+"""From these on nothing but files that have their names. A sweep, which lists what is staged and
+asks who lives, is in neither."""
 
 
 def commute(one: str, other: str) -> bool:
