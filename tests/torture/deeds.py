@@ -139,7 +139,7 @@ def weight(pair: tuple[str, str, str]) -> int:
     """Orders of the pair in each turn: most can go wrong where an upload meets removal or death."""
     one, two, _ = pair
     dying = any(DEEDS[name].dies_at for name in (one, two))
-    meets = any(n.startswith("upload") for n in (one, two)) and "collect" in {one, two}
+    meets = any(n.startswith("upload") for n in (one, two)) and {"collect", "sweep"} & {one, two}
     return 4 if dying or meets else 1
 
 
