@@ -137,6 +137,8 @@ def _really_full(run: Run, counts: Counts) -> None:
     folder = run.folder / "small"
     with _small_filesystem(folder / "volume") as is_mounted:
         if not is_mounted:
+            if run.is_complete:
+                raise Broken("a complete pass needs a user who may mount a small filesystem")
             run.say("no small filesystem: this user may not mount one")
             return
         small = Run(folder, run.seed, 60, run.stores[:1])

@@ -325,7 +325,7 @@ def audit(store: Store) -> list[str]:
 
 
 def settle(store: Store, *, journal: Journal | None = None, service: Service | None = None) -> None:
-    """After all leases and one collection nothing may be wrong, and nothing left over.
+    """After all leases and two collections nothing may be wrong, and nothing left over.
 
     The auditor is that of `juststorage fsck --deep`, without any grace. With a service, everything
     in the journal is read before and after.
