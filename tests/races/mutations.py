@@ -61,8 +61,8 @@ def run_tests(copy: Path, tests: Iterable[str], expression: str) -> tuple[int, s
         "PYTHONPATH": os.pathsep.join(places),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=line", "-p", "no:cacheprovider"]
-    command += ["--timeout=60", "-k", expression]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-rfE", "--tb=line"]
+    command += ["-p", "no:cacheprovider", "--timeout=60", "-k", expression]
     command += [str(ROOT / "tests" / "races" / name) for name in sorted(set(tests))]
     try:
         done = subprocess.run(
