@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from juststorage.domain import ContentHash, ObjectStatus
+from juststorage.domain import ContentHash, ObjectStatus, StorageClass
 from juststorage.errors import Unavailable
 from juststorage.ports import Committed, ObjectRepository
+from juststorage.testing.faults import FailingBlobStore
 from juststorage.usecases import ResumeUpload, TicketCodec, UploadTicket
 
 DATA = b"0123456789"
@@ -66,6 +67,33 @@ class Resuming:
         )
         assert await self._service.content(found) == DATA
         assert await self._service.staged() == 0
+
+    async def same_answer(self, ticket: UploadTicket, first: Committed) -> None:
+        """Asked for, and sent again without a byte, the end of it is answered as it was."""
+        case = self.case()
+        for again in (
+            await case.progress(ticket),
+            await case.append(ticket, len(DATA), self._service.body()),
+        ):
+            assert again.offset == len(DATA)
+            assert again.committed is not None and again.committed.is_repeated
+            assert again.committed.object.id == first.object.id
+
+    async def not_placed(self, ticket: UploadTicket) -> None:
+        """All of it is sent while the volume is away; then the volume is there again."""
+        blobs = self._service.blobs
+        inner = blobs[StorageClass.HOT]
+        blobs[StorageClass.HOT] = FailingBlobStore(inner, methods={"place"})
+        with pytest.raises(Unavailable):
+            await self.case().append(ticket, 0, self._service.body(DATA))
+        blobs[StorageClass.HOT] = inner
+
+    @staticmethod
+    async def broken(*chunks: bytes) -> AsyncIterator[bytes]:
+        """A body whose client goes away."""
+        for chunk in chunks:
+            yield chunk
+        raise ConnectionResetError
 
     def losing(self, methods: set[str], *, done: bool) -> None:
         """The answers of these methods are lost from now on, once each."""

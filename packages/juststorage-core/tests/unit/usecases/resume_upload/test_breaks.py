@@ -16,20 +16,13 @@ from juststorage.testing.faults import FailingBlobStore
 DATA = b"0123456789"
 
 
-async def broken(*chunks: bytes) -> AsyncIterator[bytes]:
-    """A body whose client goes away."""
-    for chunk in chunks:
-        yield chunk
-    raise ConnectionResetError
-
-
 class TestBreaks:
     async def test_the_client_goes(self, service: Any, resuming: Any) -> None:
         """What came is kept, and the error comes out as it is."""
         service.limits = msgspec.structs.replace(service.limits, idle_s=5)
         ticket = await resuming.begun()
         with pytest.raises(ConnectionResetError):
-            await resuming.case().append(ticket, 0, broken(DATA[:3] * 1, b""))
+            await resuming.case().append(ticket, 0, resuming.broken(DATA[:3] * 1, b""))
         state = await resuming.case().progress(ticket)
         assert state.offset in {0, 3}
         done = await resuming.case().append(
@@ -45,7 +38,9 @@ class TestBreaks:
         case = resuming.case()
         ticket = case.ticket(await case.begin(service.intent("k"), len(data)))
         with pytest.raises(ConnectionResetError):
-            await case.append(ticket, 0, broken(data[:2_500_000], data[2_500_000:5_000_000]))
+            await case.append(
+                ticket, 0, resuming.broken(data[:2_500_000], data[2_500_000:5_000_000])
+            )
         offset = (await case.progress(ticket)).offset
         assert offset >= 2_500_000
         done = await case.append(ticket, offset, service.body(data[offset:]))
@@ -90,7 +85,7 @@ class TestBreaks:
         inner = service.blobs[StorageClass.HOT]
         service.blobs[StorageClass.HOT] = _NotKeeping(inner)
         with pytest.raises(ConnectionResetError):
-            await resuming.case().append(ticket, 4, broken(DATA[4:6]))
+            await resuming.case().append(ticket, 4, resuming.broken(DATA[4:6]))
         with pytest.raises(StorageFull):
             await resuming.case().append(ticket, 4, service.body(DATA[4:6]))
         service.blobs[StorageClass.HOT] = inner

@@ -66,13 +66,7 @@ class TestGoingOn:
         ticket, case = await resuming.begun(), resuming.case()
         done = await case.append(ticket, 0, service.body(DATA))
         assert done.committed is not None and not done.committed.is_repeated
-        for again in (
-            await case.progress(ticket),
-            await case.append(ticket, len(DATA), service.body()),
-        ):
-            assert again.offset == len(DATA)
-            assert again.committed is not None and again.committed.is_repeated
-            assert again.committed.object.id == done.committed.object.id
+        await resuming.same_answer(ticket, done.committed)
         with pytest.raises(OffsetMismatch):
             await case.append(ticket, 0, service.body(DATA))
         with pytest.raises(NotFound):
@@ -89,13 +83,7 @@ class TestGoingOn:
             await service.collect().run()
         scanned = await service.metadata.objects.scan(after=None, limit=9)
         assert [each.id for each in scanned] == [other.object.id]
-        for again in (
-            await case.progress(ticket),
-            await case.append(ticket, len(DATA), service.body()),
-        ):
-            assert again.offset == len(DATA)
-            assert again.committed is not None and again.committed.is_repeated
-            assert again.committed.object.id == done.committed.object.id
+        await resuming.same_answer(ticket, done.committed)
         with pytest.raises(NotFound):
             await case.give_up(ticket)
         await service.clock.advance(3601)

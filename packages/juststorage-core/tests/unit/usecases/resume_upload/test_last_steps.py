@@ -10,7 +10,7 @@ import pytest
 
 from juststorage.domain import StorageClass
 from juststorage.errors import Corrupt, NotFound, Unavailable, UploadExpired
-from juststorage.testing.faults import FailingBlobStore, PausingBlobStore
+from juststorage.testing.faults import PausingBlobStore
 
 DATA = b"0123456789"
 
@@ -60,12 +60,8 @@ class TestBrokenOffAtTheEnd:
     ) -> None:
         """Other bytes never get the name of those that were reserved: it is over."""
         ticket = await resuming.begun()
-        inner = service.blobs[StorageClass.HOT]
-        service.blobs[StorageClass.HOT] = FailingBlobStore(inner, methods={"place"})
-        with pytest.raises(Unavailable):
-            await resuming.case().append(ticket, 0, service.body(DATA))
-        service.blobs[StorageClass.HOT] = inner
-        (staging,) = inner.staging.values()
+        await resuming.not_placed(ticket)
+        (staging,) = service.blobs[StorageClass.HOT].staging.values()
         staging.data[3] ^= 1
         with pytest.raises(Corrupt):
             await resuming.case().append(ticket, len(DATA), service.body())
@@ -77,11 +73,7 @@ class TestBrokenOffAtTheEnd:
     async def test_the_volume_goes_away(self, service: Any, resuming: Any) -> None:
         """What is reserved stays so, and is placed by the next one."""
         ticket = await resuming.begun()
-        inner = service.blobs[StorageClass.HOT]
-        service.blobs[StorageClass.HOT] = FailingBlobStore(inner, methods={"place"})
-        with pytest.raises(Unavailable):
-            await resuming.case().append(ticket, 0, service.body(DATA))
-        service.blobs[StorageClass.HOT] = inner
+        await resuming.not_placed(ticket)
         await service.collect().run()
         state = await resuming.case().append(ticket, len(DATA), service.body())
         await resuming.stored(state.committed)

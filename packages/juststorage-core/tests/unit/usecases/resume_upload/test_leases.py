@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,13 +10,6 @@ from juststorage.domain import StorageClass
 from juststorage.errors import OffsetMismatch, UploadInUse
 
 DATA = b"0123456789"
-
-
-async def broken(*chunks: bytes) -> AsyncIterator[bytes]:
-    """A body whose client goes away."""
-    for chunk in chunks:
-        yield chunk
-    raise ConnectionResetError
 
 
 class TestLeases:
@@ -39,7 +31,7 @@ class TestLeases:
             with pytest.raises(UploadInUse):
                 await case.append(ticket, 0, service.body(DATA))
         with pytest.raises(ConnectionResetError):
-            await case.append(ticket, 0, broken())
+            await case.append(ticket, 0, resuming.broken())
         assert not await self.reaped(service, 1)
         assert await self.reaped(service, short_s)
 
@@ -60,7 +52,9 @@ class TestLeases:
         ticket = case.ticket(await case.begin(service.intent("k"), len(data)))
         if breaks:
             with pytest.raises(ConnectionResetError):
-                await case.append(ticket, 0, broken(data[:2_500_000], data[2_500_000:5_000_000]))
+                await case.append(
+                    ticket, 0, resuming.broken(data[:2_500_000], data[2_500_000:5_000_000])
+                )
         else:
             state = await case.append(ticket, 0, service.body(DATA[:4]))
             assert state.lives_for_s == 3600.0

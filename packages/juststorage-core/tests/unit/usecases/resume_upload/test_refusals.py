@@ -36,13 +36,6 @@ WRONG = ContentHash("sha256:" + "0" * 64)
 ABSENT = Conditions(if_none_match=frozenset())
 
 
-async def broken(*chunks: bytes) -> AsyncIterator[bytes]:
-    """A body whose client goes away."""
-    for chunk in chunks:
-        yield chunk
-    raise ConnectionResetError
-
-
 class TestRefusals:
     async def test_a_store_that_cannot(self, service: Any, resuming: Any) -> None:
         """It is refused before anything is begun."""
@@ -105,7 +98,7 @@ class TestRefusals:
         """What is announced to be too much is not read; what turns out to be is not stored."""
         ticket, case = await resuming.begun(), resuming.case()
         with pytest.raises(TooLarge):
-            await case.append(ticket, 4, broken(), size_bytes=7)
+            await case.append(ticket, 4, resuming.broken(), size_bytes=7)
         with pytest.raises(TooLarge):
             await case.append(ticket, 0, service.body(DATA, b"x"))
         offset = (await case.progress(ticket)).offset
