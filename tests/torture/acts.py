@@ -175,8 +175,6 @@ class UploadInTurns(Upload):
         self.turns = Turns(self.data, "namespace=n&tenant_id=t", self.rig.service.exchange)
 
     def act(self) -> bool:
-        if self.turns.is_begun and self.answered(self.turns.ask(), 200, 404) is None:
-            return False
         while (answer := self.answered(self.turns.step(), 200, 201, 204)) is not None:
             if answer[0] == 200:
                 self.journal.uploaded(answer[1], self.data)

@@ -90,7 +90,8 @@ class Client:
     def _upload_in_turns(self) -> None:
         """As far as it comes: nobody comes back to those that are left."""
         data = self.chance.choice(self.pool)
-        turns = Turns(data, f"namespace={self.name}&tenant_id=t", self._exchange)
+        query = f"namespace={self.name}&tenant_id=t"
+        turns = Turns(data, query, self._exchange, may_expire=self.may_expire)
         for _ in range(self.chance.randrange(1, 12)):
             answer = turns.step()
             if answer is not None and (answer[0] == 409 and b"upload_in_use" in answer[1]):
@@ -103,10 +104,6 @@ class Client:
                 return
             if answer is not None and answer[0] == 409:
                 return
-            if turns.is_begun and (answer is None or answer[0] == 503):
-                kept_bytes, told = turns.kept_bytes, turns.ask()
-                if told is not None and told[0] == 404 and kept_bytes and not self.may_expire:
-                    raise Broken(f"{kept_bytes} bytes of an upload were kept, and it is gone")
 
     def _replace(self) -> None:
         key = f"key-{self.chance.randrange(3)}"

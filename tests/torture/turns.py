@@ -27,27 +27,32 @@ class Turns:
         data: All of them.
         query: Of the object that they are to become.
         send: Sends a request.
+        may_expire: Whether its lease may end meanwhile, so that it is gone.
     """
 
-    def __init__(self, data: bytes, query: str, send: Send) -> None:
+    def __init__(self, data: bytes, query: str, send: Send, *, may_expire: bool = False) -> None:
         self.data = data
         self.kept_bytes = 0
         """Of which it was told that they are safe."""
         self._query = query
         self._send = send
+        self._may_expire = may_expire
         self._url = ""
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether there is one to ask about."""
-        return bool(self._url)
+        self._is_known = True
 
     def step(self) -> Answer | None:
         """The next request, and its answer; of the last one the object's document.
 
+        Whoever did not hear how the last one ended asks first, and sends nothing where that is
+        not answered either: bytes may have been kept.
+
         Raises:
             Broken: It says something else than what is true.
         """
+        if not self._is_known:
+            told = self.ask()
+            if told is None or told[0] not in {200, 404}:
+                return told
         return self._patch() if self._url else self._begin()
 
     def ask(self) -> Answer | None:
@@ -64,9 +69,11 @@ class Turns:
             offset = int(header["Upload-Offset"])
             if not self.kept_bytes <= offset <= len(self.data):
                 raise Broken(f"{self.kept_bytes} bytes were kept, and it goes on at {offset}")
-            self.kept_bytes = offset
+            self.kept_bytes, self._is_known = offset, True
         elif answer[0] == 404:
-            self._url, self.kept_bytes = "", 0
+            if self.kept_bytes and not self._may_expire:
+                raise Broken(f"{self.kept_bytes} bytes of an upload were kept, and it is gone")
+            self._end()
         return answer
 
     def _begin(self) -> Answer | None:
@@ -87,6 +94,7 @@ class Turns:
             "Prefer": "return=representation",
             "Upload-Offset": str(start),
         }
+        self._is_known = False
         exchanged = self._send("PATCH", self._url, self.data[start:end], headers=header)
         if exchanged is None:
             return None
@@ -96,7 +104,10 @@ class Turns:
                 end == len(self.data)
             ):
                 raise Broken(f"{end} bytes were sent, and {answer[0]} says {told}")
-            self.kept_bytes = end
+            self.kept_bytes, self._is_known = end, True
         if answer[0] == 200:
-            self._url, self.kept_bytes = "", 0
+            self._end()
         return answer
+
+    def _end(self) -> None:
+        self._url, self.kept_bytes, self._is_known = "", 0, True
