@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from tests.torture.done import Done, OtherSource, source
 from tests.torture.experiment import Counts, Experiment, Run
 from tests.torture.service import STORES
 
@@ -65,6 +66,9 @@ def main() -> None:
     parser.add_argument(
         "--done", type=Path, help="a file of what complete passes have done, to go on from"
     )
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="the steps whose names begin so, each once"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--store", choices=STORES, action="append", help="may be given twice")
     parser.add_argument("--keep", type=Path, help="a folder to work in, which is kept")
@@ -75,35 +79,48 @@ def main() -> None:
     unknown = set(names) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"there is no experiment {sorted(unknown)[0]}")
-    stores = tuple(given.store or STORES)
-    minutes = given.minutes / len(names)
-    chosen = "".join(f" --store {store}" for store in given.store or ())
+    if given.done and (given.only or not given.all):
+        parser.error("--done is of complete passes: give it with --all, and without --only")
     for name in names:
-        how_long = "--all" if given.all else f"--minutes {minutes:g}"
-        again = f"scripts/torture --seed {given.seed} {how_long}{chosen} {name}"
-        print(f"== {name}\n   repeat with: {again}", flush=True)
-        began = time.monotonic()
-        if not given.all:
-            faulthandler.dump_traceback_later(minutes * 60 + _OVERTIME_S, exit=True)
-        with tempfile.TemporaryDirectory(prefix="juststorage-torture-") as temporary:
-            folder = (given.keep or Path(temporary)) / name
-            folder.mkdir(parents=True)
-            run = Run(folder, given.seed, minutes * 60, stores, given.all, given.done)
-            _stop_when_told(run)
-            try:
-                find(name)(run)
-            except AssertionError as broken:
-                show(f"{name}, until it broke", run.counts, time.monotonic() - began)
-                sys.exit(f"BROKEN: {broken}\nrepeat with: {again}")
-            except Exception:
-                show(f"{name}, until it broke", run.counts, time.monotonic() - began)
-                print(f"an error that nobody expected\nrepeat with: {again}", file=sys.stderr)
-                raise
-        faulthandler.cancel_dump_traceback_later()
-        stopped = ", stopped" if run.is_stopped else ", complete" if given.all else ""
-        show(f"{name}: nothing broken{stopped}", run.counts, time.monotonic() - began)
-        if run.is_stopped:
+        if not _run(name, given, parser, seconds=given.minutes * 60 / len(names)):
             return
+
+
+def _run(
+    name: str, given: argparse.Namespace, parser: argparse.ArgumentParser, *, seconds: float
+) -> bool:
+    """One experiment; whether the next one may begin."""
+    try:
+        done = Done(given.done, name, source()) if given.done else None
+    except OtherSource as error:
+        parser.error(str(error))
+    began = time.monotonic()
+    if not (given.all or given.only):
+        faulthandler.dump_traceback_later(seconds + _OVERTIME_S, exit=True)
+    with tempfile.TemporaryDirectory(prefix="juststorage-torture-") as temporary:
+        folder = (given.keep or Path(temporary)) / name
+        folder.mkdir(parents=True)
+        stores = tuple(given.store or STORES)
+        run = Run(folder, given.seed, seconds, stores, given.all, done, given.only)
+        print(f"== {name}\n   repeat with: {run.again(name)}", flush=True)
+        _stop_when_told(run)
+        try:
+            find(name)(run)
+        except AssertionError as broken:
+            show(f"{name}, until it broke", run.counts, time.monotonic() - began)
+            sys.exit(f"BROKEN: {broken}\nrepeat with: {run.again(name)}")
+        except Exception:
+            show(f"{name}, until it broke", run.counts, time.monotonic() - began)
+            print(f"an error that nobody expected\nrepeat with: {run.again(name)}", file=sys.stderr)
+            raise
+    faulthandler.cancel_dump_traceback_later()
+    if given.only and not run.steps:
+        sys.exit(f"no step of {name} has a name that begins with: {given.only}")
+    stopped = ", stopped" if run.is_stopped else ", complete" if given.all else ""
+    show(f"{name}: nothing broken{stopped}", run.counts, time.monotonic() - began)
+    if done is not None:
+        print(f"   {done.seconds:.0f} s and {len(done.names):,} steps in all", flush=True)
+    return not run.is_stopped
 
 
 if __name__ == "__main__":

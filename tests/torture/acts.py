@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 
 from tests.torture.experiment import Rig
 from tests.torture.journal import Answer, Broken, Entry
-from tests.torture.points import Act, Side
+from tests.torture.points import NEVER, Act, Point, Side
 from tests.torture.turns import Turns
 
 __all__ = ["ACTS", "UPLOADING", "Deed"]
@@ -317,11 +317,10 @@ class Reap(Collect):
     def prepare(self) -> None:
         data = self.bytes(LARGE)
         # The point of the rename: staged, reserved, not placed.
-        self.rig.points.arm(Act.KILL, 10**9)
+        self.rig.points.arm(Act.KILL, NEVER)
         self.stored(data)
-        passed = self.rig.points.disarm()
-        number = next(n for n, where in enumerate(passed, 1) if where.startswith("rename"))
-        self.rig.points.arm(Act.KILL, number)
+        passed = Point.all_of(self.rig.points.disarm())
+        self.rig.points.arm(Act.KILL, next(at for at in passed if at.text.startswith("rename")))
         died = self.rig.service.call("POST", OBJECTS, self.bytes(LARGE))
         self.rig.points.disarm()
         if died is not None:

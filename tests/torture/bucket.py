@@ -16,6 +16,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -94,10 +95,14 @@ def run(run: Run) -> Counts:
             }
             with rig(run, kind, bucket=blobs, downloads={"cache_bytes": 0}) as made:
                 if server.root is not None:
-                    _damage(made, server.root, run, counts)
-                (_all if run.is_complete else _on)(
-                    made, line, run, counts, until_left_s=until_left_s
-                )
+                    flips = run.each((server.root,), lambda _: f"flipped bits on {made.store.kind}")
+                    for root in flips:
+                        _damage(made, root, run, counts)
+                tries = {
+                    deed.__name__: partial(_tries_of, made, line, run, deed) for deed in _DEEDS
+                }
+                for this in run.in_turns(tries, str, until_left_s=until_left_s):
+                    _try(made, line, run, counts, this)
     return counts
 
 
@@ -127,44 +132,15 @@ class _Try(NamedTuple):
     earlier: int
     """Requests of the same method that the act makes before."""
     fault: str
+    kind: str
 
     @property
     def method(self) -> str:
         return self.request.partition(" ")[0]
 
-
-def _all(made: Rig, line: FaultyProxy, run: Run, counts: Counts, *, until_left_s: float) -> None:
-    """Every fault at every request of every act."""
-
-    def name(this: _Try) -> str:
-        which = f"{this.method} after {this.earlier} others"
-        return f"{this.deed.__name__}, {this.fault} at {which} on {made.store.kind}"
-
-    for deed in _DEEDS:
-        if run.left_s <= until_left_s:
-            return
-        todo = _tries(deed, _requests_of(deed, made, line, run.chance))
-        counts[f"faults to try on {made.store.kind}"] += len(todo)
-        for this in run.each(todo, name, until_left_s=until_left_s):
-            _try(made, line, run, counts, this)
-
-
-def _on(made: Rig, line: FaultyProxy, run: Run, counts: Counts, *, until_left_s: float) -> None:
-    """Act by act in turns, so that a run that ends early has seen something of each."""
-    open_deeds = list(_DEEDS)
-    run.chance.shuffle(open_deeds)
-    todo: dict[type[Deed], list[_Try]] = {}
-    while open_deeds and run.left_s > until_left_s:
-        deed = open_deeds.pop(0)
-        if deed not in todo:
-            todo[deed] = _tries(deed, _requests_of(deed, made, line, run.chance))
-            run.chance.shuffle(todo[deed])
-            counts[f"faults to try on {made.store.kind}"] += len(todo[deed])
-        if not todo[deed]:
-            counts[f"acts with all faults on {made.store.kind}"] += 1
-            continue
-        open_deeds.append(deed)
-        _try(made, line, run, counts, todo[deed].pop())
+    def __str__(self) -> str:
+        which = f"{self.method} after {self.earlier} others"
+        return f"{self.deed.__name__}, {self.fault} at {which} on {self.kind}"
 
 
 def _try(made: Rig, line: FaultyProxy, run: Run, counts: Counts, this: _Try) -> None:
@@ -172,16 +148,22 @@ def _try(made: Rig, line: FaultyProxy, run: Run, counts: Counts, this: _Try) -> 
     try:
         answered = _fail(made, line, this, run.chance)
     except Broken as broken:
-        where = f"{this.deed.__name__}, {this.fault} at {this.request} on {made.store.kind}"
-        raise Broken(f"{where}: {broken}") from broken
+        raise Broken(f"{this} ({this.request}): {broken}") from broken
     counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
-    counts[f"faults on {made.store.kind}"] += 1
+    counts[f"faults on {this.kind}"] += 1
 
 
-def _tries(deed: type[Deed], seen: Sequence[str]) -> list[_Try]:
+def _tries_of(made: Rig, line: FaultyProxy, run: Run, deed: type[Deed]) -> list[_Try]:
+    """Every fault at every request of an act."""
+    found = _tries(deed, _requests_of(deed, made, line, run.chance), made.store.kind)
+    run.counts[f"faults to try on {made.store.kind}"] += len(found)
+    return found
+
+
+def _tries(deed: type[Deed], seen: Sequence[str], kind: str) -> list[_Try]:
     methods = [each.partition(" ")[0] for each in seen]
     return [
-        _Try(deed, request, methods[:number].count(methods[number]), fault)
+        _Try(deed, request, methods[:number].count(methods[number]), fault, kind)
         for number, request in enumerate(seen)
         for fault in _FAULTS
         if fault != "answer cut" or methods[number] == "GET"

@@ -9,100 +9,74 @@ dies goes on when that is back; one that dies itself is run again: all is there,
 
 from __future__ import annotations
 
-import random
+from functools import partial
+from typing import NamedTuple
 
 from tests.torture.acts import ACTS, Deed
 from tests.torture.backups import BACKUPS
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.imports import IMPORTS
 from tests.torture.journal import Broken
+from tests.torture.points import NEVER, Point
 from tests.torture.service import settle
 
 __all__ = ["run"]
 
-_NEVER = 10**9
 _DEEDS = (*ACTS, *IMPORTS, *BACKUPS)
 """A command that is to be enumerated as well is a deed of its own, and is added here."""
 
 
+class _Death(NamedTuple):
+    """Where an act is killed."""
+
+    deed: type[Deed]
+    at: Point
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.deed.__name__} at {self.at} on {self.kind}"
+
+
 def run(run: Run) -> Counts:
     """Kill at every point for which there is time, in an order that the seed gives."""
-    counts = run.counts
     for place, kind in enumerate(run.stores):
         until_left_s = run.until_left_s(place)
         with rig(run, kind) as made:
-            (_all if run.is_complete else _on)(made, run, counts, until_left_s=until_left_s)
-    return counts
+            deaths = {deed.__name__: partial(_deaths, made, run, deed) for deed in _DEEDS}
+            for death in run.in_turns(deaths, str, until_left_s=until_left_s):
+                _kill(made, run, death)
+    return run.counts
 
 
-def _all(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
-    """Every act at every point."""
-    kind = made.store.kind
-    for deed in _DEEDS:
-        if run.left_s <= until_left_s:
-            return
-        points = _points_of(deed, made, run.chance)
-        counts[f"all points on {kind}"] += len(points)
-
-        def name(number: int, deed: type[Deed] = deed) -> str:
-            return f"{deed.__name__} at {number} on {kind}"
-
-        for number in run.each(range(1, len(points) + 1), name, until_left_s=until_left_s):
-            _kill(made, run, deed, number, points[number - 1])
-
-
-def _on(made: Rig, run: Run, counts: Counts, *, until_left_s: float) -> None:
-    """Act by act in turns, so that a run that ends early has seen something of many."""
-    kind = made.store.kind
-    waiting = list(_DEEDS)
-    run.chance.shuffle(waiting)
-    points: dict[type[Deed], list[str]] = {}
-    todo: dict[type[Deed], list[int]] = {}
-    while waiting and run.left_s > until_left_s:
-        deed = waiting.pop(0)
-        if deed not in points:
-            points[deed] = _points_of(deed, made, run.chance)
-            todo[deed] = list(range(1, len(points[deed]) + 1))
-            run.chance.shuffle(todo[deed])
-            counts[f"points of {deed.__name__} on {kind}"] = len(points[deed])
-            counts[f"all points on {kind}"] += len(points[deed])
-        if not todo[deed]:
-            counts[f"acts that were killed at every point on {kind}"] += 1
-            continue
-        waiting.append(deed)
-        number = todo[deed].pop()
-        _kill(made, run, deed, number, points[deed][number - 1])
-
-
-def _kill(made: Rig, run: Run, deed: type[Deed], number: int, where: str) -> None:
+def _kill(made: Rig, run: Run, death: _Death) -> None:
     """Kill the act at one of its points, and count that."""
-    kind = made.store.kind
     try:
-        died = _die(made, deed(made, run.chance), number)
+        died = _die(made, death.deed(made, run.chance), death.at)
     except Broken as broken:
-        raise Broken(f"{deed.__name__} at {number} ({where}) on {kind}: {broken}") from broken
+        raise Broken(f"{death}: {broken}") from broken
     # An act may pass fewer points than the first time, for instance where a directory is made.
-    run.counts[f"killed and clean on {kind}" if died else f"not reached on {kind}"] += 1
+    run.counts[f"{'killed and clean' if died else 'not reached'} on {death.kind}"] += 1
 
 
-def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> list[str]:
+def _deaths(made: Rig, run: Run, deed: type[Deed]) -> list[_Death]:
     """The points of an act that nobody disturbs."""
-    doing = deed(made, chance)
+    doing = deed(made, run.chance)
     doing.prepare()
-    made.points.arm(doing.kills, _NEVER, side=doing.side)
+    made.points.arm(doing.kills, NEVER, side=doing.side)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
-    passed = made.points.disarm()
-    if not passed:
+    points = Point.all_of(made.points.disarm())
+    if not points:
         raise Broken(f"{deed.__name__} passes no point")
     settle(made.store)
-    return passed
+    run.counts[f"all points on {made.store.kind}"] += len(points)
+    return [_Death(deed, point, made.store.kind) for point in points]
 
 
-def _die(made: Rig, doing: Deed, number: int) -> bool:
+def _die(made: Rig, doing: Deed, at: Point) -> bool:
     """Do it, die on the way, look at everything, and do it again; whether it died."""
     doing.prepare()
-    made.points.arm(doing.kills, number, side=doing.side)
+    made.points.arm(doing.kills, at, side=doing.side)
     answered = doing.act()
     made.points.disarm()
     child = made.service.child

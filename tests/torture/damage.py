@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.torture.acts import OBJECTS
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Entry
-from tests.torture.points import Act
+from tests.torture.points import NEVER, Act
 from tests.torture.service import audit, settle
 
 __all__ = ["clear", "damage", "flip", "heal", "is_told", "misread", "stored", "upload"]
@@ -26,7 +26,6 @@ SIZES = (1, 64 * KIB, 64 * KIB + 1, 10 * KIB * KIB)
 """Around the size to which bodies are read and hashed before anything of them is sent."""
 
 _BLOBS_MAX = 1000
-_NEVER = 10**9
 
 
 def upload(made: Rig, data: bytes, *good: int) -> Entry | None:
@@ -145,9 +144,9 @@ def _damage_some(made: Rig, run: Run, counts: Counts) -> int:
 _MISREADS = {
     # At one read alone, and from there on.
     "fails": (Act.UNREADABLE, 0),
-    "fails for good": (Act.UNREADABLE, _NEVER),
+    "fails for good": (Act.UNREADABLE, NEVER),
     "lies": (Act.LYING, 1),
-    "lies for good": (Act.LYING, _NEVER),
+    "lies for good": (Act.LYING, NEVER),
 }
 
 
@@ -161,7 +160,7 @@ def misread(made: Rig, run: Run, counts: Counts) -> None:
         entry = stored(made, run.chance.randbytes(size))
         if again:
             made.journal.judge(entry, made.service.read(entry.id))
-        made.points.arm(act, _NEVER)
+        made.points.arm(act, NEVER)
         made.service.read(entry.id)
         reads = len(made.points.disarm())
         for number in sorted({1, reads, run.chance.randint(1, reads)}):
@@ -178,12 +177,12 @@ def misread(made: Rig, run: Run, counts: Counts) -> None:
 def _scrub_unreadable(made: Rig, counts: Counts) -> None:
     """`fsck --deep` tells of bytes that it cannot read, and goes on to the others."""
     settle(made.store, journal=made.journal, service=made.service)
-    made.points.arm(Act.UNREADABLE, _NEVER)
+    made.points.arm(Act.UNREADABLE, NEVER)
     if made.command("fsck", "--deep"):
         raise Broken(f"fsck --deep finds something where nothing is wrong: {made.logged()}")
     reads = len(made.points.disarm())
     for number in (reads // 2, reads):
-        made.points.arm(Act.UNREADABLE, number, until=_NEVER)
+        made.points.arm(Act.UNREADABLE, number, until=NEVER)
         code = made.command("fsck", "--deep")
         made.points.disarm()
         if code != 1:

@@ -11,23 +11,25 @@ service works again as soon as the disk does.
 
 from __future__ import annotations
 
+import math
 import random
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck
 from tests.torture.damage import damage, misread, upload
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
-from tests.torture.points import Act
+from tests.torture.points import NEVER, Act, Point
 from tests.torture.service import settle
 
 __all__ = ["run"]
 
-_NEVER = 10**9
 _DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
 
 
@@ -42,60 +44,71 @@ def run(run: Run) -> Counts:
         for hurt in run.each((damage, misread), lambda part: part.__name__):
             hurt(made, run, counts)
         _failures(made, run, counts)
-    if not run.is_stopped:
-        _really_full(run, counts)
+    # However little time is left: it needs but seconds.
+    for fill in run.each((_really_full,), lambda _: "a small filesystem", until_left_s=-math.inf):
+        fill(run, counts)
     return counts
 
 
 # -- calls that fail ------------------------------------------------------------------------------
 
 
+class _Failure(NamedTuple):
+    """Which call of an act fails, how, and whether all later ones fail with it."""
+
+    deed: type[Deed]
+    at: Point
+    act: Act
+    lasts: bool
+    kind: str
+
+    def __str__(self) -> str:
+        after = " and after" if self.lasts else ""
+        return f"{self.deed.__name__} with {self.act.name} at {self.at}{after} on {self.kind}"
+
+
 def _failures(made: Rig, run: Run, counts: Counts) -> None:
-    points = {deed: _points_of(deed, made, run.chance) for deed in _DEEDS}
-    todo = [
-        (deed, number, act, lasts)
-        for deed, count in points.items()
-        for number in range(1, count + 1)
-        for act, lasts in ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
-    ]
-    counts["calls to fail"] = len(todo)
-
-    def name(this: tuple[type[Deed], int, Act, bool]) -> str:
-        deed, number, act, lasts = this
-        return f"{deed.__name__} with {act.name} at {number}{' and after' if lasts else ''}"
-
-    for deed, number, act, lasts in run.each(todo, name, until_left_s=0 if run.is_complete else 5):
-        where = name((deed, number, act, lasts))
-        doing = deed(made, run.chance)
-        doing.prepare()
-        doing.refusals = (503, 507)
-        doing.codes = (0, 1, 2)
-        made.points.arm(act, number, until=_NEVER if lasts else None)
+    todo = {deed.__name__: partial(_calls, made, run, deed) for deed in _DEEDS}
+    for failure in run.in_turns(todo, str, until_left_s=0 if run.is_complete else 5):
         try:
-            ended_well = doing.act()
+            outcome = _fail(made, failure, run.chance)
         except Broken as broken:
-            raise Broken(f"{where}: {broken}") from broken
-        finally:
-            passed = made.points.disarm()
-        reached = len(passed) >= number
-        where += f" ({passed[number - 1]})" if reached else ""
-        if act is Act.FULL and doing.refused == 503:
-            raise Broken(f"{where}: no space is 507, and it answers 503")
-        try:
-            _afterwards(made, doing, may_need_restart=act is Act.BROKEN)
-        except Broken as broken:
-            raise Broken(f"{where}: {broken}") from broken
-        outcome = "not reached" if not reached else "refused" if not ended_well else "endured"
-        counts[f"{act.name} {outcome}"] += 1
+            raise Broken(f"{failure}: {broken}") from broken
+        counts[f"{failure.act.name} {outcome}"] += 1
 
 
-def _points_of(deed: type[Deed], made: Rig, chance: random.Random) -> int:
-    doing = deed(made, chance)
+def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
+    """Those of an act that nobody disturbs, and the ways in which they fail."""
+    doing = deed(made, run.chance)
     doing.prepare()
-    made.points.arm(Act.FULL, _NEVER)
+    made.points.arm(Act.FULL, NEVER)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
-    return len(made.points.disarm())
+    ways = ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
+    found = [
+        _Failure(deed, point, act, lasts, made.store.kind)
+        for point in Point.all_of(made.points.disarm())
+        for act, lasts in ways
+    ]
+    run.counts["calls to fail"] += len(found)
+    return found
+
+
+def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str:
+    """Let it fail, and look at everything; what came of it."""
+    doing = failure.deed(made, chance)
+    doing.prepare()
+    doing.refusals = (503, 507)
+    doing.codes = (0, 1, 2)
+    made.points.arm(failure.act, failure.at, lasts=failure.lasts)
+    try:
+        ended_well = doing.act()
+    finally:
+        passed = Point.all_of(made.points.disarm())
+    if failure.act is Act.FULL and doing.refused == 503:
+        raise Broken("no space is 507, and it answers 503")
+    _afterwards(made, doing, may_need_restart=failure.act is Act.BROKEN)
+    return "not reached" if failure.at not in passed else "refused" if not ended_well else "endured"
 
 
 def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,10 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from tests.torture.done import Done
 from tests.torture.journal import Journal
 from tests.torture.nursery import Child, Nursery
 from tests.torture.points import Points
-from tests.torture.service import Service, Store, config_of, opened_store, write_config
+from tests.torture.service import (
+    STORES,
+    Service,
+    Store,
+    config_of,
+    opened_store,
+    write_config,
+)
 
 __all__ = ["Counts", "Experiment", "Rig", "Run", "rig"]
 
@@ -36,7 +45,8 @@ class Run:
         seconds: How long it may take; it ends at the next step after that.
         stores: The metadata stores to run on.
         is_complete: Do all that there is, each once and in a fixed order, however long that takes.
-        done: A file of what a complete pass has behind it, which a later run goes on from.
+        done: What a complete pass has behind it, which this one goes on from.
+        only: How the names of the steps begin that are to be done; any, unless something is given.
     """
 
     folder: Path
@@ -44,18 +54,36 @@ class Run:
     seconds: float
     stores: tuple[str, ...] = ("sqlite", "postgres")
     is_complete: bool = False
-    done: Path | None = None
+    done: Done | None = None
+    only: str = ""
     chance: random.Random = field(init=False)
-    counts: Counts = field(init=False, default_factory=Counter)
-    """What it did, so far."""
+    """What the step under way chooses by. It follows from the seed and the step's name, so that a
+    step which is repeated alone chooses the same."""
 
+    at: str = field(init=False, default="")
+    """The name of the step under way."""
+
+    on: str = field(init=False, default="")
+    """The store of the last rig."""
+
+    steps: int = field(init=False, default=0)
+    """How many were begun."""
+
+    counts: Counts = field(init=False, default_factory=Counter)
+    """What it did, so far; with what the runs before did that it goes on from."""
+
+    _order: random.Random = field(init=False)
     _deadline: float = field(init=False)
     _told: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
+        self._order = random.Random(self.seed)
         self._told = time.monotonic()
+        self.is_complete = self.is_complete or bool(self.only)
         self._deadline = math.inf if self.is_complete else self._told + self.seconds
+        if self.done is not None:
+            self.counts += self.done.counts
 
     @property
     def is_stopped(self) -> bool:
@@ -81,6 +109,8 @@ class Run:
         """Tell whoever watches."""
         print(f"   {what}", flush=True)
 
+    # -- steps ----------------------------------------------------------------------------------
+
     def each(
         self, todo: Sequence[T], name: Callable[[T], str], *, until_left_s: float = 0
     ) -> Iterator[T]:
@@ -91,24 +121,76 @@ class Run:
 
         Args:
             todo: All there is.
-            name: Of one of them; the same in every run.
+            name: Of one of them; the same in every run, and no other has it.
             until_left_s: When to end.
         """
         if not self.is_complete:
             todo = list(todo)
-            self.chance.shuffle(todo)
-        done = self._read_done()
+            self._order.shuffle(todo)
         for number, this in enumerate(todo, 1):
             if self.left_s <= until_left_s:
                 return
-            if self.is_complete and name(this) in done:
+            if self.done is not None and name(this) in self.done.names:
                 continue
+            if not name(this).startswith(self.only):
+                continue
+            before, began = self.counts.copy(), time.monotonic()
+            self._begin(name(this))
+            self.steps += 1
             yield this
+            self.at = ""
             if self.is_stopped:
                 return  # perhaps in the middle of it
-            if self.is_complete:
-                self._note_done(name(this))
+            if self.done is not None:
+                counted = {k: n - before[k] for k, n in self.counts.items() if n != before[k]}
+                self.done.note(name(this), counted, time.monotonic() - began)
             self.tell(f"{name(this)}, {number} of {len(todo)}")
+
+    def in_turns(
+        self,
+        todo_of: Mapping[str, Callable[[], Sequence[T]]],
+        name: Callable[[T], str],
+        *,
+        until_left_s: float = 0,
+    ) -> Iterator[T]:
+        """What there is to do of each act, while there is time.
+
+        A complete pass goes act by act. Any other run takes a step of each in turns, so that one
+        that ends early has seen something of many.
+
+        Args:
+            todo_of: By the name of an act, with which those of its steps begin: finds out all there
+                is. Not called for acts of which nothing is to be done.
+            name: Of a step; see `each`.
+            until_left_s: When to end.
+        """
+        acts = list(todo_of)
+        if not self.is_complete:
+            self._order.shuffle(acts)
+        known: dict[str, list[T]] = {}
+        while acts and self.left_s > until_left_s:
+            act = acts.pop(0)
+            if not (self.only.startswith(act) or act.startswith(self.only)):
+                continue
+            if act not in known:
+                self._begin(f"{act}, undisturbed")
+                known[act] = list(todo_of[act]())
+                self.at = ""
+                if self.is_complete:
+                    yield from self.each(known[act], name, until_left_s=until_left_s)
+                    continue
+                self._order.shuffle(known[act])
+            if known[act]:
+                acts.append(act)
+                this = known[act].pop()
+                self._begin(name(this))
+                self.steps += 1
+                yield this
+                self.at = ""
+
+    def _begin(self, name: str) -> None:
+        self.at = name
+        self.chance = random.Random(f"{self.seed} {name}")
 
     def tell(self, where: str) -> None:
         """Tell whoever watches a complete pass, now and then."""
@@ -118,15 +200,17 @@ class Run:
             counted = ", ".join(f"{n:,} {what}" for what, n in sorted(self.counts.items()))
             self.say(f"{time.strftime('%H:%M:%S')} {where}: {counted}")
 
-    def _read_done(self) -> set[str]:
-        if self.done is None or not self.done.exists():
-            return set()
-        return set(self.done.read_text().splitlines())
-
-    def _note_done(self, name: str) -> None:
-        if self.done is not None:
-            with self.done.open("a") as file:
-                file.write(name + "\n")
+    def again(self, experiment: str) -> str:
+        """The command that repeats what is under way: the step alone, where it is one."""
+        stores, only = self.stores, self.at or self.only
+        if self.at and self.on:
+            stores = (self.on,)
+        if only:
+            how = f"--only {shlex.quote(only)}"
+        else:
+            how = "--all" if self.is_complete else f"--minutes {self.seconds / 60:g}"
+        chosen = "" if set(stores) == set(STORES) else "".join(f" --store {s}" for s in stores)
+        return f"scripts/torture --seed {self.seed}{chosen} {how} {experiment}"
 
 
 Experiment = Callable[[Run], Counts]
@@ -179,6 +263,7 @@ def rig(
         bucket: The section `[blobs]`, for blobs that are not in files.
         sections: Of the server's configuration, over those of the store.
     """
+    run.on = kind
     folder = run.folder / kind
     folder.mkdir()
     path = folder / "points"

@@ -13,6 +13,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from functools import partial
+from typing import NamedTuple
 
 from tests.torture.acts import (
     OBJECTS,
@@ -32,12 +34,11 @@ from tests.torture.acts import (
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child
-from tests.torture.points import Act
+from tests.torture.points import NEVER, Act, Point
 from tests.torture.service import Service, settle
 
 __all__ = ["run"]
 
-_NEVER = 10**9
 _UPLOADS: tuple[type[Deed], ...] = (
     *(Upload, UploadLarge, UploadSameLarge, UploadDeleted, Replace, ReplaceLarge, Move, Copy),
     UploadInTurns,
@@ -50,59 +51,67 @@ _END_IDLE = (
 )
 
 
+class _Frost(NamedTuple):
+    """Where an act is frozen."""
+
+    deed: type[Deed]
+    at: Point
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.deed.__name__} frozen at {self.at} on {self.kind}"
+
+
 def run(run: Run) -> Counts:
     """Freeze at every point for which there is time, in the order that the seed gives."""
-    counts = run.counts
     metadata = {"sqlite": {"busy_timeout_s": 0.2}, "postgres": {"lock_timeout_s": 0.5}}
     for place, kind in enumerate(run.stores):
         until_left_s = run.until_left_s(place)
         with rig(run, kind, options=metadata[kind]) as made:
             other = Service(made.nursery, made.config, made.service.log)
             other.start()
-            _on(made, other, run, counts, until_left_s=until_left_s)
-    return counts
+            deeds = (*_UPLOADS, *_COLLECTIONS)
+            frosts = {deed.__name__: partial(_frosts, made, run, deed) for deed in deeds}
+            for frost in run.in_turns(frosts, str, until_left_s=until_left_s):
+                _try(made, other, run, frost)
+    return run.counts
 
 
-def _on(made: Rig, other: Service, run: Run, counts: Counts, *, until_left_s: float) -> None:
-    todo: list[tuple[type[Deed], int, str]] = []
-    for deed in (*_UPLOADS, *_COLLECTIONS):
-        doing = deed(made, run.chance)
-        doing.prepare()
-        made.points.arm(Act.FREEZE, _NEVER, side=doing.side)
-        doing.act()
-        passed = made.points.disarm()
-        todo += [(deed, n, where) for n, where in enumerate(passed, 1)]
-    counts[f"all points on {made.store.kind}"] = len(todo)
+def _frosts(made: Rig, run: Run, deed: type[Deed]) -> list[_Frost]:
+    """The points of an act that nobody disturbs."""
+    doing = deed(made, run.chance)
+    doing.prepare()
+    made.points.arm(Act.FREEZE, NEVER, side=doing.side)
+    doing.act()
+    points = Point.all_of(made.points.disarm())
+    run.counts[f"all points on {made.store.kind}"] += len(points)
+    return [_Frost(deed, point, made.store.kind) for point in points]
 
-    def name(this: tuple[type[Deed], int, str]) -> str:
-        return f"{this[0].__name__} frozen at {this[1]} on {made.store.kind}"
 
-    for deed, number, where in run.each(todo, name, until_left_s=until_left_s):
-        doing = deed(made, run.chance)
-        doing.prepare()
-        deletes = run.chance.random() < 0.5
-        # A frozen collector that also dies soon after leaves to others what it would have put back.
-        dies = doing.is_command and run.chance.random() < 0.5
-        try:
-            frozen = _freeze(made, other, doing, number, deletes=deletes, dies=dies)
-            if dies:
-                settle(made.store)  # before any reader brings back what it misses
-            settle(made.store, journal=made.journal, service=made.service)
-            made.journal.check(other.read)
-        except Broken as broken:
-            after = "uploaded, deleted and collected" if deletes else "uploaded"
-            raise Broken(
-                f"{deed.__name__} frozen at {number} ({where}) on {made.store.kind}"
-                f" while the same was {after}: {broken}"
-            ) from broken
-        counts[f"{'frozen and clean' if frozen else 'not reached'} on {made.store.kind}"] += 1
-        if doing.refused:
-            counts[f"answered {doing.refused} after a freeze"] += 1
-        del made.journal.entries[:-30]
+def _try(made: Rig, other: Service, run: Run, frost: _Frost) -> None:
+    """Freeze the act at one of its points, and count that."""
+    doing = frost.deed(made, run.chance)
+    doing.prepare()
+    deletes = run.chance.random() < 0.5
+    # A frozen collector that also dies soon after leaves to others what it would have put back.
+    dies = doing.is_command and run.chance.random() < 0.5
+    try:
+        frozen = _freeze(made, other, doing, frost.at, deletes=deletes, dies=dies)
+        if dies:
+            settle(made.store)  # before any reader brings back what it misses
+        settle(made.store, journal=made.journal, service=made.service)
+        made.journal.check(other.read)
+    except Broken as broken:
+        after = "uploaded, deleted and collected" if deletes else "uploaded"
+        raise Broken(f"{frost} while the same was {after}: {broken}") from broken
+    run.counts[f"{'frozen and clean' if frozen else 'not reached'} on {frost.kind}"] += 1
+    if doing.refused:
+        run.counts[f"answered {doing.refused} after a freeze on {frost.kind}"] += 1
+    del made.journal.entries[:-30]
 
 
 def _freeze(
-    made: Rig, other: Service, doing: Deed, number: int, *, deletes: bool, dies: bool
+    made: Rig, other: Service, doing: Deed, at: Point, *, deletes: bool, dies: bool
 ) -> bool:
     """Freeze it, let the others go on, thaw it; whether it was frozen."""
     problems: list[BaseException] = []
@@ -114,7 +123,7 @@ def _freeze(
         except BaseException as error:  # noqa: BLE001  raised below, in the experiment's thread
             problems.append(error)
 
-    made.points.arm(Act.FREEZE, number, side=doing.side)
+    made.points.arm(Act.FREEZE, at, side=doing.side)
     acting = threading.Thread(target=act)
     acting.start()
     child = _wait_frozen(made, doing, acting)

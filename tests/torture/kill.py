@@ -104,7 +104,6 @@ def run(run: Run) -> Counts:
             return f"round {number} of kills on {kind}"
 
         for number in run.each(rounds, name):
-            run.chance = random.Random(f"{run.seed} {number}")
             _on(run, kind, until_left_s=until_left_s, kills=KILLS_OF_A_ROUND, name=f"{number}")
     return run.counts
 

@@ -1,8 +1,11 @@
 """Points at which an experiment interferes: counted in memory that it shares with its processes.
 
 A process under torture passes a point before each call that changes a file, and before and after
-each statement. The experiment arms the n-th from now, and what it wants happens there: the process
-is killed or frozen, or the call fails. Nothing of this is in the product: see `backends.py`.
+each statement. The experiment arms one of them, and what it wants happens there: the process is
+killed or frozen, or the call fails. Nothing of this is in the product: see `backends.py`.
+
+Which one it is can be told in two ways: by its number from now, and by what is there and how often
+that was passed before. The second one stays the same when an act passes a point more elsewhere.
 """
 
 from __future__ import annotations
@@ -11,19 +14,27 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import signal
 import struct
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple, Self
 
-__all__ = ["Act", "Kind", "Points", "Side"]
+__all__ = ["NEVER", "Act", "Kind", "Point", "Points", "Side"]
 
-_LAYOUT = struct.Struct("qqqq")
+NEVER = 10**9
+"""The number of no point, to see which ones are passed."""
+
+_LAYOUT = struct.Struct("qqqq256p")
+"""What, where, the last one, on which side; and the text, where only points with it count."""
+
 _LOG_BYTES = 1 << 20
 
 
@@ -61,6 +72,39 @@ class Side(IntEnum):
     def here(cls) -> Side:
         """That of this process."""
         return cls.SERVER if sys.argv[1:2] == ["serve"] else cls.COMMAND
+
+
+_NEW_EACH_TIME = re.compile(
+    r"(?<= )/\S*/|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{8}T\d{4}|[0-9a-f]{8,}"
+    r"|\b[0-9a-f]{2}(?= |/|$)"
+    r"|(?<=^write )\d+|(?<= of )\d+(?= bytes)|(?<=^allocate )\d+|(?<=^truncate to )\d+"
+)
+"""Where this run is, names of files and directories, and sizes, which follow from contents."""
+
+
+class Point(NamedTuple):
+    """A point by what is there, and by how often that is passed up to it; the first time is 1."""
+
+    text: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.nth})"
+
+    @staticmethod
+    def text_of(where: str) -> str:
+        """What is there, without what is new each time."""
+        return _NEW_EACH_TIME.sub("*", where)
+
+    @classmethod
+    def all_of(cls, passed: Iterable[str]) -> list[Self]:
+        """Those that were passed, in their order."""
+        seen: Counter[str] = Counter()
+        found = []
+        for text in map(cls.text_of, passed):
+            seen[text] += 1
+            found.append(cls(text, seen[text]))
+        return found
 
 
 _COUNTED = {
@@ -105,24 +149,33 @@ class Points:
     # -- the experiment's side ------------------------------------------------------------------
 
     def arm(
-        self, act: Act, number: int, *, until: int | None = None, side: Side = Side.ANY
+        self,
+        act: Act,
+        where: Point | int,
+        *,
+        until: int | None = None,
+        lasts: bool = False,
+        side: Side = Side.ANY,
     ) -> None:
-        """Let it happen at the `number`-th point from now, the first being 1.
+        """Let it happen at this point, or at the n-th from now, the first being 1.
 
         Args:
             act: What.
-            number: Where.
-            until: The last point at which a call fails as well; None for this one alone.
+            where: Where.
+            until: The last number at which a call fails as well; None for that one alone.
+            lasts: From there on each call fails.
             side: In which processes.
         """
+        text, number = where if isinstance(where, Point) else ("", where)
+        last = NEVER if lasts else until or number
         with self._lock, self._locked():
-            _LAYOUT.pack_into(self._memory, 0, act, number, until or number, side)
+            _LAYOUT.pack_into(self._memory, 0, act, number, last, side, text.encode())
             self._write_log("")
 
     def disarm(self) -> list[str]:
         """No more; the points that were passed since it was armed."""
         with self._lock, self._locked():
-            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0, Side.ANY)
+            _LAYOUT.pack_into(self._memory, 0, Act.NOTHING, 0, 0, Side.ANY, b"")
             return self._read_log().splitlines()
 
     def armed(self) -> Act:
@@ -157,13 +210,17 @@ class Points:
     def _count(self, where: str, kind: Kind) -> tuple[Act, bool]:
         """What is armed, and whether this is its point."""
         with self._locked():
-            act, number, until, side = _LAYOUT.unpack_from(self._memory, 0)
+            act, number, until, side, text = _LAYOUT.unpack_from(self._memory, 0)
             if side not in {Side.ANY, Side.here()}:
                 return Act.NOTHING, False
             if act == Act.NOTHING or kind not in _COUNTED[Act(act)]:
                 return Act.NOTHING, False
             self._write_log(self._read_log() + where + "\n")
-            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1, side)
+            if text and Point.text_of(where).encode() != text:
+                return Act(act), False
+            if number == 1:
+                text = b""  # what lasts is anywhere
+            _LAYOUT.pack_into(self._memory, 0, act, number - 1, until - 1, side, text)
             return Act(act), number == 1 or (number < 1 <= until)
 
     # -- the log --------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 from tests.harness import SECRETS
 from tests.torture.__main__ import EXPERIMENTS, find
 from tests.torture.experiment import Run
-from tests.torture.journal import Broken
 from tests.torture.service import API_KEY
 
 SECONDS = {
@@ -32,9 +31,11 @@ IN_PROCESS = {"interleave", "power"}
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_short_experiment_breaks_no_promise(tmp_path: Path, name: str) -> None:
     """Whatever is done to the service, acknowledged means for ever, and nothing is left over."""
-    seed = 1
-    print(f"repeat with: scripts/torture --seed {seed} --minutes {SECONDS[name] / 60:g} {name}")
-    assert find(name)(Run(tmp_path, seed, SECONDS[name]))
+    run = Run(tmp_path, 1, SECONDS[name])
+    try:
+        assert find(name)(run)
+    finally:
+        print(f"repeat with: {run.again(name)}")
     assert bool(lines_without_secrets(tmp_path)) is (name not in IN_PROCESS)
 
 
@@ -63,26 +64,3 @@ def test_a_secret_in_a_log_of_the_torture_is_found(tmp_path: Path) -> None:
             lines_without_secrets(tmp_path)
     log.write_text("nothing\n")
     assert lines_without_secrets(tmp_path) == 1
-
-
-def test_a_complete_pass_goes_on(tmp_path: Path) -> None:
-    """Each once and in order; what was interrupted, and what broke, is done again."""
-    done: list[int] = []
-
-    def some(*, stop_at: int = 99, break_at: int = 99) -> None:
-        run = Run(tmp_path, 1, 0, is_complete=True, done=tmp_path / "done")
-        for number in run.each(range(6), str):
-            if number == break_at:
-                raise Broken
-            if number == stop_at:
-                run.stop()
-            else:
-                done.append(number)
-
-    some(stop_at=2)
-    with pytest.raises(Broken):
-        some(break_at=4)
-    assert done == [0, 1, 2, 3]
-    some()
-    some()
-    assert done == [0, 1, 2, 3, 4, 5]
