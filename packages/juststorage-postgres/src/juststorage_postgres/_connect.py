@@ -23,7 +23,7 @@ from juststorage.plugins import OpenContext
 from juststorage_postgres._checks import check_database
 from juststorage_postgres._errors import DRIVER_ERRORS, translate
 from juststorage_postgres._options import PostgresOptions
-from juststorage_postgres._pool import Connection, Pool
+from juststorage_postgres._pool import Connection, DatedConnection, Pool
 from juststorage_postgres._silence import LOOK_S, Silence
 
 __all__ = ["PATIENT_LOCK_S", "connect", "opened_pool", "where"]
@@ -227,6 +227,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
             max_queries=_QUERIES_MAX,
             max_inactive_connection_lifetime=_IDLE_S,
             reset=_keep,
+            connection_class=DatedConnection,
         )
     except DRIVER_ERRORS as error:
         raise translate(error) from error

@@ -2,7 +2,10 @@
 
 A statement that is cut short (a timeout, a cancelled caller, a lost server) leaves a connection in
 a state that only a conversation with the server could settle, and the server may be what is gone.
-Such a connection is thrown away; the pool makes a new one when one is asked for next.
+Such a connection is thrown away; the pool makes a new one when one is asked for next. What swallowed
+the words of one connection (a firewall that forgot it, an address that went elsewhere) has as a rule
+done so to all that there are: after silence on one, those that were opened before are thrown away as
+they are borrowed, instead of costing one request after the other the whole of its time.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from juststorage.ports import Tracer, acting
 from juststorage_postgres._errors import is_answer, is_passing, translated
 from juststorage_postgres._silence import Silence
 
-__all__ = ["ATTEMPTS_MAX", "Connection", "Pool", "TracedPool", "pause_s"]
+__all__ = ["ATTEMPTS_MAX", "Connection", "DatedConnection", "Pool", "TracedPool", "pause_s"]
 
 ATTEMPTS_MAX: Final = 10
 """Attempts at one transaction that deadlocks, waits too long or loses a key that was free."""
@@ -42,11 +45,21 @@ Connection: TypeAlias = Any
 """An `asyncpg.Connection`, or the pool's proxy of one."""
 
 
+class DatedConnection(asyncpg.Connection):  # type: ignore[misc]
+    """The driver's, which knows when it was opened."""
+
+    __slots__ = ("opened_at",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.opened_at = monotonic()
+
+
 class Pool:
     """What the repositories run their transactions on.
 
     Args:
-        pool: The driver's pool.
+        pool: The driver's pool, of `DatedConnection`.
         silence: Asked before every use.
         patience_s: Seconds to wait for a connection of it, and seconds after which a transaction
             that fails is not tried again.
@@ -119,21 +132,30 @@ class Pool:
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
         await self._silence.check()
-        try:
-            connection = await self._pool.acquire(timeout=self._patience_s)
-        except TimeoutError:
-            self._silence.suspect()
-            raise
+        connection = await self._acquire()
         try:
             yield connection
         except BaseException as error:
             if isinstance(error, TimeoutError):
-                self._silence.suspect()
+                self._silence.found_on_a_connection()
             if not _is_in_order(error):
                 connection.terminate()
             raise
         finally:
             # Terminated or not, the pool takes it back without a word to the server.
+            await self._pool.release(connection)
+
+    async def _acquire(self) -> Connection:
+        """A connection that was opened since the last one fell silent."""
+        while True:
+            try:
+                connection = await self._pool.acquire(timeout=self._patience_s)
+            except TimeoutError:
+                self._silence.suspect()
+                raise
+            if connection.opened_at >= self._silence.found_at:
+                return connection
+            connection.terminate()
             await self._pool.release(connection)
 
     @asynccontextmanager

@@ -41,10 +41,17 @@ class Silence:
         self._is_suspected = False
         self._is_silent = False
         self._again_at = 0.0
+        self.found_at = 0.0
+        """When a connection was last found silent: those that were opened before are not trusted."""
 
     def suspect(self) -> None:
         """Something had no answer in time."""
         self._is_suspected = True
+
+    def found_on_a_connection(self) -> None:
+        """A statement had no answer in time, not even that it took too long."""
+        self.suspect()
+        self.found_at = monotonic()
 
     async def check(self) -> None:
         """Return when the server is to be asked.

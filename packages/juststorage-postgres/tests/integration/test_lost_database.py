@@ -128,36 +128,47 @@ async def test_no_connection_left(open_store: OpenStore, server: LocalServer, ur
 
 
 class Proxy:
-    """Stands between a store and the server, and can lose the answer to the next request.
+    """Stands between a store and the server: can lose an answer, or forget the connections it has.
 
     On asyncio's streams: anyio's on Unix sockets complain when they are cancelled while bytes come.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
+        self._open: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self.loses_answer = False
+
+    def forget(self) -> int:
+        """Pass nothing on any more of the connections that there are; how many. New ones are well."""
+        self._forgotten |= self._open
+        return len(self._open)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass bytes both ways until one side ends."""
         from_server, to_server = await asyncio.open_unix_connection(self._target)
+        self._open.add(writer)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._pass_on, reader, to_server, tasks.cancel_scope)
+                tasks.start_soon(self._pass_on, reader, writer, to_server, tasks.cancel_scope)
                 await self._pass_back(from_server, writer)
                 tasks.cancel_scope.cancel()
         finally:
+            self._open.discard(writer)
             for end in (writer, to_server):
                 end.transport.abort()
 
     async def _pass_on(
         self,
         reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
         to_server: asyncio.StreamWriter,
         scope: anyio.CancelScope,
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                to_server.write(data)
+                if writer not in self._forgotten:
+                    to_server.write(data)
         scope.cancel()
 
     async def _pass_back(
@@ -220,3 +231,22 @@ async def test_a_begin_whose_answer_is_lost(
         found = await store.objects.find(TENANT, intent.new.id)
         assert found is not None and found.key == "k"
         assert [blob.ref_count for blob in await store.blobs.scan(after=None, limit=9)] == [3]
+
+
+async def test_connections_that_fell_silent_together(
+    open_store: OpenStore, server: LocalServer, url: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """What forgot one connection forgot the others: they are replaced, not found out one by one."""
+    directory = tmp_path_factory.mktemp("p")
+    async with (
+        proxied(server, url, directory) as (through, proxy),
+        open_store(through, statement_timeout_s=0.3, pool_size=4) as store,
+    ):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(store.now)
+        assert proxy.forget() >= 3
+        with pytest.raises(Unavailable):
+            await store.ping()
+        for _ in range(4):
+            await store.ping()
