@@ -246,7 +246,8 @@ class DeleteMany(Deed):
             entry.deleted = None
         body = json.dumps({"ids": [entry.id for entry in self.entries], "tenant_id": "t"}).encode()
         answer = self.rig.service.call("POST", "/v1/objects/delete", body, headers=JSON)
-        if self.answered(answer, 200) is not None:
+        answer = self.answered(answer, 200)
+        if answer is not None:
             for entry in self.entries:
                 entry.deleted = True
         return answer is not None
@@ -283,8 +284,8 @@ class Copy(Deed):
             b'{"storage_class": "cold"}',
             headers=JSON,
         )
-        if self.answered(answer, 201) is not None:
-            assert answer is not None
+        answer = self.answered(answer, 201)
+        if answer is not None:
             self.journal.uploaded(answer[1], self.entry.data)
         return answer is not None
 

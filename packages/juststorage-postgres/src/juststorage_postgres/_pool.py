@@ -2,10 +2,11 @@
 
 A statement that is cut short (a timeout, a cancelled caller, a lost server) leaves a connection in
 a state that only a conversation with the server could settle, and the server may be what is gone.
-Such a connection is thrown away; the pool makes a new one when one is asked for next. What swallowed
-the words of one connection (a firewall that forgot it, an address that went elsewhere) has as a rule
-done so to all that there are: after silence on one, those that were opened before are thrown away as
-they are borrowed, instead of costing one request after the other the whole of its time.
+Such a connection is thrown away; the pool makes a new one when one is asked for next.
+
+What swallowed the words of one connection, a firewall that forgot it or an address that moved, has
+as a rule done so to all that there are. After silence those that were opened before are thrown away
+as they are borrowed, instead of costing one request after the other the whole of its time.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ class Silence:
         self._is_silent = False
         self._again_at = 0.0
         self.found_at = 0.0
-        """When a connection was last found silent: those that were opened before are not trusted."""
+        """When a connection, or the server, was last found silent: connections that were opened
+        before are not trusted."""
 
     def suspect(self) -> None:
         """Something had no answer in time."""
@@ -73,6 +74,7 @@ class Silence:
             await self._look()
         except DRIVER_ERRORS:
             self._is_silent = True
+            self.found_at = monotonic()
         else:
             self._is_suspected = self._is_silent = False
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 import anyio
 import pytest
@@ -118,3 +119,18 @@ async def test_a_look_that_is_cancelled() -> None:
         server.may_answer.set()
     assert told == [True]
     assert server.looks == 2
+
+
+async def test_a_silent_server_leaves_no_connection_that_is_trusted() -> None:
+    """Whatever was opened before it spoke again may have been forgotten meanwhile."""
+    server = Server()
+    silence = Silence(server)
+    silence.suspect()
+    await silence.check()
+    assert silence.found_at == 0
+    server.is_silent = True
+    silence.suspect()
+    opened_at = monotonic()
+    with pytest.raises(TimeoutError):
+        await silence.check()
+    assert silence.found_at >= opened_at
