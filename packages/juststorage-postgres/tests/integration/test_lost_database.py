@@ -140,7 +140,7 @@ class Proxy:
         self.loses_answer = False
 
     def forget(self) -> int:
-        """Pass nothing on of the connections that there are, from now; how many. New ones are well."""
+        """Pass nothing on, from now, of the connections that there are; their number."""
         self._forgotten |= self._open
         return len(self._open)
 
