@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import anyio
 
 from juststorage.ports import BlobReader
+from juststorage_api._data._fair_turns import FairTurns
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.problem import Headers
 from juststorage_api._http.ranges import Span
@@ -23,11 +24,13 @@ Piece: TypeAlias = bytes | Span
 """Something to send: these bytes, or those of the blob."""
 
 
-async def send_part(exchange: Exchange, reader: BlobReader, headers: Headers, span: Span) -> None:
+async def send_part(
+    exchange: Exchange, reader: BlobReader, headers: Headers, span: Span, turns: FairTurns
+) -> None:
     """206 with one range."""
     headers.append((b"content-length", b"%d" % span.length))
     headers.append((b"content-range", _content_range(span, reader.size_bytes)))
-    await _send(exchange, reader, headers, [span], span.length)
+    await _send(exchange, reader, headers, [span], span.length, turns=turns)
 
 
 async def send_parts(
@@ -36,6 +39,8 @@ async def send_parts(
     headers: Headers,
     spans: Sequence[Span],
     content_type: bytes,
+    *,
+    turns: FairTurns,
 ) -> None:
     """206 with several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
 
@@ -45,6 +50,7 @@ async def send_parts(
         headers: What else the head says; no Content-Type, which is that of the parts.
         spans: The ranges, at least two, in the order in which they go out.
         content_type: That of the content.
+        turns: Of all that send large bodies on this event loop.
     """
     # Nobody can store bytes today that have the boundary of tomorrow's answer in them.
     boundary = token_hex(16).encode()
@@ -64,7 +70,7 @@ async def send_parts(
     size = sum(piece.length if isinstance(piece, Span) else len(piece) for piece in pieces)
     headers.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
     headers.append((b"content-length", b"%d" % size))
-    await _send(exchange, reader, headers, pieces, size)
+    await _send(exchange, reader, headers, pieces, size, turns=turns)
 
 
 def _content_range(span: Span, size_bytes: int) -> bytes:
@@ -72,7 +78,13 @@ def _content_range(span: Span, size_bytes: int) -> bytes:
 
 
 async def _send(
-    exchange: Exchange, reader: BlobReader, headers: Headers, pieces: Sequence[Piece], size: int
+    exchange: Exchange,
+    reader: BlobReader,
+    headers: Headers,
+    pieces: Sequence[Piece],
+    size: int,
+    *,
+    turns: FairTurns,
 ) -> None:
     data = _at_hand(reader, pieces) if size <= _INLINE_BYTES_MAX else None
     await exchange.start(206, headers)
@@ -80,7 +92,7 @@ async def _send(
         await exchange.send_body(data, more=False)
     else:
         async with aclosing(_read(reader, pieces)) as read:
-            await send_pieces(exchange, read)
+            await send_pieces(exchange, read, turns)
 
 
 def _at_hand(reader: BlobReader, pieces: Sequence[Piece]) -> bytes | None:
@@ -103,7 +115,7 @@ async def _read(reader: BlobReader, pieces: Sequence[Piece]) -> AsyncGenerator[b
             yield chunk
 
 
-async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
+async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes], turns: FairTurns) -> None:
     """Send bytes as they are read, until they end or the client has gone.
 
     Servers drop silently what is sent to a client that has gone, hence the look-out: without it the
@@ -124,8 +136,11 @@ async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look_out)
         try:
+            # Before it is read: that is the work which the others would wait for.
+            await turns.take()
             async for piece in pieces:
                 await exchange.send_body(piece, more=True)
+                await turns.take()
             await exchange.send_body(b"", more=False)
         except Exception as error:  # noqa: BLE001  raised below: the group would wrap it
             failure = error
