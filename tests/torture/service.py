@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.from_thread import start_blocking_portal
 
 from juststorage.runtime import Runtime, open_runtime
 from juststorage.usecases import AuditLimits, AuditStore, CollectGarbage, CollectionLimits
@@ -28,6 +29,7 @@ __all__ = [
     "Service",
     "Store",
     "audit",
+    "auditing",
     "call",
     "exchange",
     "free_port",
@@ -336,11 +338,29 @@ def settle(store: Store, *, journal: Journal | None = None, service: Service | N
     if journal is not None and service is not None:
         journal.check(service.read)
     store.expire_leases()
-    found = _with_runtime(store, _settle)
-    if found:
-        raise Broken(f"the audit found: {found}")
+    _nothing_left(store, _with_runtime(store, _settle))
     if journal is not None and service is not None:
         journal.check(service.read)
+
+
+@contextmanager
+def auditing(store: Store) -> Iterator[Callable[[], None]]:
+    """`settle`, as often as it is called: opening the store is paid for once."""
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_runtime(config_of(store), create=False)) as runtime,
+    ):
+
+        def again() -> None:
+            store.expire_leases()
+            _nothing_left(store, portal.call(_settle, runtime))
+
+        yield again
+
+
+def _nothing_left(store: Store, found: list[str]) -> None:
+    if found:
+        raise Broken(f"the audit found: {found}")
     for leftover in ("hot", "cold"):
         with suppress(FileNotFoundError):
             rest = list((store.folder / leftover / ".trash").glob("*/*"))
