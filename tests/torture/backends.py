@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable
+import stat
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from juststorage_postgres._options import PostgresOptions
 from juststorage_postgres.plugin import POSTGRES
 from juststorage_sqlite.plugin import SQLITE, SqliteOptions
 from tests.torture.points import Kind, Points
+from tests.torture.syncs import Syncs
 
 __all__ = ["PATH_VARIABLE", "PointedOps", "reach"]
 
@@ -45,7 +47,15 @@ def _file(where: str) -> None:
 
 
 class PointedOps(FsOps):
-    """The filesystem, with a point before each call that changes it."""
+    """The filesystem, with a point before each call that changes it; one for each process."""
+
+    def __init__(self) -> None:
+        self._syncs = Syncs(Path(os.environ[PATH_VARIABLE]))
+
+    def close(self, fd: int) -> None:
+        """No point: it changes nothing."""
+        self._syncs.closed(fd)
+        super().close(fd)
 
     def open(self, path: str, flags: int, mode: int = 0o640, *, dir_fd: int | None = None) -> int:
         """A point where it may make a file."""
@@ -74,13 +84,19 @@ class PointedOps(FsOps):
 
     def fsync(self, fd: int) -> None:
         """A point."""
-        _file("fsync")
-        super().fsync(fd)
+        is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+        self._sync(fd, super().fsync, "fsync a directory" if is_directory else "fsync a file")
 
     def sync_volume(self, fd: int) -> None:
         """A point."""
-        _file("syncfs")
-        super().sync_volume(fd)
+        self._sync(fd, super().sync_volume, "syncfs")
+
+    def _sync(self, fd: int, call: Callable[[int], None], name: str) -> None:
+        def pointed(fd: int) -> None:
+            _file(name)
+            call(fd)
+
+        self._syncs.sync(fd, pointed, name)
 
     def rename(self, source: str, target: str, *, dir_fd: int) -> None:
         """A point."""

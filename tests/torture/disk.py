@@ -2,6 +2,8 @@
 
 - ENOSPC at the n-th call that changes a file, for every n of every act; and from there on.
 - EIO at the n-th such call, for every n; after a lost sync the volume is suspect until a restart.
+  What depends on that sync, of a file, a directory or the volume, is never acknowledged, and it is
+  not tried again on the same file: see `syncs.py`.
 - Stored bytes that are damaged, unreadable or wrong: see `damage.py`.
 - A small filesystem that really is full, where this may mount one.
 
@@ -16,20 +18,28 @@ import random
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck
+from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck, Upload, UploadInTurns
 from tests.torture.damage import damage, misread, upload
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.points import NEVER, Act, Point
 from tests.torture.service import settle
+from tests.torture.syncs import repeated
 
 __all__ = ["run"]
 
+SHARED = 10
+"""How often a complete pass lets each of the two syncs fail that uploads share."""
+
+_TOGETHER = 12
+_SYNCFS = "syncfs"
+_SYNCS = {"fsync a file", "fsync a directory", _SYNCFS}
 _DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
 
 
@@ -43,6 +53,7 @@ def run(run: Run) -> Counts:
     with rig(run, run.stores[0], **plain) as made:
         for hurt in run.each((damage, misread), lambda part: part.__name__):
             hurt(made, run, counts)
+        _shared_syncs(made, run, counts)
         _failures(made, run, counts)
     # However little time is left: it needs but seconds.
     for fill in run.each((_really_full,), lambda _: "a small filesystem", until_left_s=-math.inf):
@@ -107,18 +118,55 @@ def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str:
         passed = Point.all_of(made.points.disarm())
     if failure.act is Act.FULL and doing.refused == 503:
         raise Broken("no space is 507, and it answers 503")
+    reached = failure.at in passed
+    is_lost = reached and failure.act is Act.BROKEN and failure.at.text in _SYNCS
+    if is_lost and ended_well:
+        raise Broken("a sync failed, and what needed it was acknowledged")
     _afterwards(made, doing, may_need_restart=failure.act is Act.BROKEN)
-    return "not reached" if failure.at not in passed else "refused" if not ended_well else "endured"
+    if is_lost:
+        return f"at {failure.at.text} refused"
+    return "not reached" if not reached else "refused" if not ended_well else "endured"
+
+
+def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
+    """The first sync that several small uploads share fails, or the second one."""
+    steps = [(n, turn) for turn in range(SHARED if run.is_complete else 1) for n in (1, 2)]
+
+    def name(step: tuple[int, int]) -> str:
+        return f"Syncfs {step[0]} of uploads that share it, turn {step[1]}"
+
+    for number, _ in run.each(steps, name, until_left_s=0 if run.is_complete else run.seconds / 8):
+        bodies = [run.chance.randbytes(SMALL) for _ in range(_TOGETHER)]
+        made.points.arm(Act.BROKEN, Point(_SYNCFS, number), lasts=True)
+        with ThreadPoolExecutor(len(bodies)) as threads:
+            answers = list(threads.map(lambda body: upload(made, body, 503), bodies))
+        passed = Point.all_of(made.points.disarm())
+        if (lost := Point(_SYNCFS, number)) in passed:
+            # From there on everything fails: whoever is told of success was synced apart, before.
+            before = passed[: passed.index(lost)]
+            apart = sum(point.text == "fsync a directory" for point in before)
+            stored = sum(answer is not None for answer in answers)
+            if stored > apart:
+                raise Broken(f"{stored} uploads are acknowledged, and {apart} were synced")
+            counts["uploads that share a failed syncfs, refused"] += len(answers) - stored
+        doing = Upload(made, run.chance)
+        doing.prepare()
+        _afterwards(made, doing, may_need_restart=True)
 
 
 def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:
+    if again := repeated(made.points.path):
+        raise Broken(f"a sync that failed was tried again: {again}")
     if may_need_restart and not made.service.is_ready():
         made.service.stop()
         made.service.start()
     if not made.service.is_ready():
         raise Broken("it is not ready once the disk is well again")
+    doing.recover()
     settle(made.store, journal=made.journal, service=made.service)
     doing.refusals, doing.codes, doing.refused = (), (0,), None
+    if isinstance(doing, UploadInTurns):
+        doing.prepare()  # its lease was made to end
     if not doing.act():
         raise Broken(f"it does not work once the disk is well again: {made.logged()}")
     settle(made.store, journal=made.journal, service=made.service)

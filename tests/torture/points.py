@@ -131,6 +131,7 @@ class Points:
     def __init__(self, path: Path) -> None:
         if not path.exists():
             path.write_bytes(bytes(_LOG_BYTES))
+        self.path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._fd)
         self._memory = mmap.mmap(self._fd, _LOG_BYTES)
