@@ -22,6 +22,7 @@ SECONDS = {
     "model": 14,
     "hostile": 12,
     "bucket": 16,
+    "history": 8,
 }
 IN_PROCESS = {"interleave", "power"}
 """Experiments without a process of `juststorage`."""
