@@ -147,6 +147,19 @@ async def _passing(mob: _Mob, number: int) -> None:
             await mob.flood()
 
 
+_FLOODS = {
+    "bytes in a field": _head("GET", "/health", None, "X: " + "y" * 300_000 + "\r\n"),
+    "fields": _head("GET", "/health", None, "X: y\r\n" * 10_000),
+    "bytes in a target": _head("GET", "/v1/objects?" + "a" * 100_000),
+    "bytes in a body": _head("POST", OBJECTS, 10**15),
+    "bytes in a document": _head(
+        "POST", "/v1/objects/delete", 10**9, "Content-Type: application/json\r\n"
+    ),
+    "ranges": _head("GET", "LARGE", None, "Range: bytes=" + "0-1," * 2000 + "0-1\r\n"),
+}
+"""Requests that are too large in some way."""
+
+
 class _Mob:
     """Hostile clients that run until they are told to go."""
 
@@ -245,19 +258,12 @@ class _Mob:
         self.counts["clients that vanished"] += 1
 
     async def flood(self) -> None:
-        """Over some limit."""
-        request = self.chance.choice(
-            [
-                _head("GET", "/health", None, "X: " + "y" * 300_000 + "\r\n"),
-                _head("GET", "/health", None, "X: y\r\n" * 10_000),
-                _head("GET", "/v1/objects?" + "a" * 100_000),
-                _head("POST", OBJECTS, 10**15),
-                _head("POST", "/v1/objects/delete", 10**9, "Content-Type: application/json\r\n"),
-                _head("GET", self.large, None, "Range: bytes=" + "0-1," * 2000 + "0-1\r\n"),
-            ]
-        )
+        """Over some limit: refused, or cut off, and never done."""
+        what = self.chance.choice(list(_FLOODS))
         with suppress(OSError, TimeoutError):
+            request = _FLOODS[what].replace(b"LARGE", self.large.encode())
             answer = await asyncio.wait_for(_exchange(self.port, request), 5)
-            if answer[9:10] == b"5":
-                raise Broken(f"a flood is answered {answer[:200]!r}")
+            if answer and answer[9:10] != b"4":
+                raise Broken(f"{what}, which are too many, are answered {answer[:200]!r}")
+            self.counts[f"{what}, answered {answer[9:12].decode() or 'nothing'}"] += 1
         self.counts["requests over a limit"] += 1

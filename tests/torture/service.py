@@ -41,6 +41,8 @@ __all__ = [
 API_KEY = "a-key-for-this-experiment-alone"
 STORES = ("sqlite", "postgres")
 READY_S = 30.0
+POOL_SIZE = 8
+"""Connections of each process to PostgreSQL, at most."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Store:
     ) -> dict[str, Any]:
         """The section `[metadata]`."""
         backend = ("pointed_" if pointed else "") + self.kind
-        own = {} if self.kind == "sqlite" else {"url": self.url, "pool_size": 8}
+        own = {} if self.kind == "sqlite" else {"url": self.url, "pool_size": POOL_SIZE}
         return {"backend": backend, backend: {**own, **(options or {})}}
 
     def sql(self, *statements: str, patience_s: float = 30) -> None:
@@ -80,6 +82,16 @@ class Store:
             for statement in statements:
                 db.execute(statement)
 
+    def count(self, what: str) -> int:
+        """How many rows there are: a table, and perhaps a condition."""
+        query = f"SELECT count(*) FROM {what}"
+        if self.kind == "postgres":
+            return anyio.run(_fetch_value, self.url, query)
+        path = self.folder / "data" / "metadata.sqlite3"
+        with closing(sqlite3.connect(path, timeout=30)) as db:
+            [[number]] = db.execute(query)
+        return int(number)
+
     def expire_leases(self, *, patience_s: float = 30) -> None:
         """Let the time go by after which uploads that show no life are taken for dead.
 
@@ -91,6 +103,16 @@ class Store:
                 f"UPDATE objects SET lease_expires_at = {past} WHERE status = 'WRITING'",
                 patience_s=patience_s,
             )
+
+
+async def _fetch_value(url: str, query: str) -> int:
+    import asyncpg  # type: ignore[import-untyped]
+
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval(query))
+    finally:
+        await connection.close()
 
 
 @contextmanager

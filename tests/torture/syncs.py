@@ -50,8 +50,9 @@ class Syncs:
         is_file = stat.S_ISREG(facts.st_mode)
         this: _File = (facts.st_dev, facts.st_ino) if is_file else (fd,)
         if this in self._failed:
+            path = Path(f"/proc/self/fd/{fd}").readlink()
             with self._notes.open("a") as notes:
-                notes.write(f"{name} of {os.readlink(f'/proc/self/fd/{fd}')}\n")
+                notes.write(f"{name} of {path}\n")
         try:
             call(fd)
         except OSError:
