@@ -1,10 +1,16 @@
-"""What holds for every test of this repository: nothing that is said there is a secret."""
+"""What holds for every test of this repository: nothing that is said there is a secret.
+
+And what tests can be told: `--some` keeps a few of each module, each in its first variant, where
+the question is whether they can run at all, and others have asked the rest.
+"""
 
 from __future__ import annotations
 
 import re
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -23,8 +29,31 @@ _SAID: Final = ("Captured log", "Captured stderr", "Captured stdout")
 
 _TELLING: Final = re.compile(r"keys create|/v1/api-keys")
 
+_SOME: Final = 3
+
 _heard: list[str] = []
 """What processes said to the test that runs, through pipes that it read itself."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take `--some`."""
+    told = f"at most {_SOME} tests of each module, each in its first variant"
+    parser.addoption("--some", action="store_true", help=told)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep some of each module where that is asked for."""
+    if not config.getoption("some"):
+        return
+    kept: defaultdict[Path, dict[str, pytest.Item]] = defaultdict(dict)
+    for item in items:
+        tests = kept[item.path]
+        name = item.nodeid.partition("[")[0]
+        if len(tests) < _SOME:
+            tests.setdefault(name, item)
+    chosen = {item for tests in kept.values() for item in tests.values()}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 def pytest_configure() -> None:

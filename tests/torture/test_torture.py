@@ -12,16 +12,16 @@ from tests.torture.experiment import Run
 from tests.torture.service import API_KEY
 
 SECONDS = {
-    "crash": 24,
-    "kill": 14,
-    "interleave": 20,
-    "disk": 22,
-    "power": 16,
-    "freeze": 18,
-    "database": 20,
-    "model": 14,
+    "crash": 16,
+    "kill": 10,
+    "interleave": 14,
+    "disk": 14,
+    "power": 10,
+    "freeze": 14,
+    "database": 16,
+    "model": 10,
     "hostile": 12,
-    "bucket": 16,
+    "bucket": 12,
     "history": 8,
 }
 IN_PROCESS = {"interleave", "power"}
