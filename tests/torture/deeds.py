@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from juststorage.domain import UNCHANGED, ObjectId, StorageClass
 from juststorage.errors import JustStorageError, NotFound, UploadExpired
@@ -13,7 +14,7 @@ from juststorage.usecases._collection import CollectionReport, Deadline
 from tests.races.world import TENANT, Process
 from tests.torture.journal import Broken
 
-__all__ = ["DEEDS", "Deed", "Scene", "pairs", "weight"]
+__all__ = ["DEEDS", "Deed", "Pair", "Scene", "pairs", "weight"]
 
 
 @dataclass
@@ -25,6 +26,8 @@ class Scene:
     object_id: ObjectId | None
     may_err: bool = False
     """Whether a collection may count errors: the database has ended transactions."""
+    is_drifted: bool = False
+    """Whether its blob counts no reference, and has one."""
 
 
 async def _upload(process: Process, scene: Scene) -> None:
@@ -100,6 +103,8 @@ class Deed:
         act: What it does.
         may_raise: What it may end with.
         needs_object: Whether the scene must have one.
+        releases: Whether it takes a reference away. Where none is counted, as after drift, it is
+            refused, until `fsck` has counted anew.
         dies_at: A step at which its process dies, before it goes on.
         loses_locks_at: A step at which the database ends its transaction, as it does with one that
             was frozen for long.
@@ -108,6 +113,7 @@ class Deed:
     act: Callable[[Process, Scene], Awaitable[None]]
     may_raise: tuple[type[JustStorageError], ...] = ()
     needs_object: bool = False
+    releases: bool = False
     dies_at: str | None = None
     loses_locks_at: str | None = None
 
@@ -118,9 +124,9 @@ DEEDS = {
     "upload, late": Deed(_upload_late, (UploadExpired,)),
     "upload, dying": Deed(_upload_dying, dies_at="before put"),
     "upload, in turns": Deed(_upload_in_turns),
-    "replace": Deed(_replace, needs_object=True),
-    "delete": Deed(_delete, (NotFound,), needs_object=True),
-    "move": Deed(_move, (NotFound,), needs_object=True),
+    "replace": Deed(_replace, needs_object=True, releases=True),
+    "delete": Deed(_delete, (NotFound,), needs_object=True, releases=True),
+    "move": Deed(_move, (NotFound,), needs_object=True, releases=True),
     "copy": Deed(_copy, (NotFound,), needs_object=True),
     "collect": Deed(_part("remove")),
     "collect, frozen and dying": Deed(
@@ -129,26 +135,38 @@ DEEDS = {
     "sweep": Deed(_part("reap", "staging", "orphans", "rows")),
     "purge": Deed(_part("purge")),
 }
+_HOLDING = ("held", "drifted")
 SCENES = ("held", "garbage", "trashed", "orphaned", "drifted")
 """What is the matter with the bytes: an object has them; its object was deleted; they were
 collected and are in the trash; they are in place, and no row knows of them; an object has them, and
 its blob counts no reference, as after a bug or careless SQL (R04)."""
 
 
-def weight(pair: tuple[str, str, str]) -> int:
+class Pair(NamedTuple):
+    """Two deeds, and the scene that they meet in."""
+
+    one: str
+    two: str
+    scene: str
+
+    def __str__(self) -> str:
+        return f"{self.one} and {self.two}; {self.scene}"
+
+
+def weight(pair: Pair) -> int:
     """Orders of the pair in each turn: most can go wrong where an upload meets removal or death."""
-    one, two, _ = pair
-    dying = any(DEEDS[name].dies_at for name in (one, two))
-    meets = any(n.startswith("upload") for n in (one, two)) and {"collect", "sweep"} & {one, two}
+    both = {pair.one, pair.two}
+    dying = any(DEEDS[name].dies_at for name in both)
+    meets = any(name.startswith("upload") for name in both) and {"collect", "sweep"} & both
     return 4 if dying or meets else 1
 
 
-def pairs() -> list[tuple[str, str, str]]:
-    """Two deeds and the scene that they meet in."""
-    return [
-        (one, two, scene)
+def pairs() -> list[Pair]:
+    """Every two deeds in every scene that has what they need; those with most orders last."""
+    every = [
+        Pair(one, two, scene)
         for one, two in itertools.combinations_with_replacement(DEEDS, 2)
         for scene in SCENES
-        if scene == "held" or not (DEEDS[one].needs_object or DEEDS[two].needs_object)
-        if scene != "drifted" or "collect" in {one, two}
+        if scene in _HOLDING or not (DEEDS[one].needs_object or DEEDS[two].needs_object)
     ]
+    return sorted(every, key=lambda pair: "upload, in turns" in pair)

@@ -9,35 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-__all__ = ["Walk", "commute"]
+from tests.torture.touches import commute
 
-_READING: Final = {"before objects.find", "before blobs.find"}
+__all__ = ["Walk"]
 
-_ROWS: Final = _READING | {
-    *("before objects.begin_reserved", "before objects.reserve", "before objects.commit"),
-    *("before objects.delete", "before blobs.claim", "before blobs.confirm", "before blobs.remove"),
-}
-"""From these to the next step of the same process nothing is touched but rows."""
-
-_FILES: Final = {
-    *("before put", "before place", "before open", "before stat", "before restore"),
-    *("before remove", "before trash", "before purge"),
-}
-"""From these on nothing but files that have their names. A sweep, which lists what is staged and
-asks who lives, is in neither."""
-
-
-def commute(one: str, other: str) -> bool:
-    """Whether two steps of two processes come to the same in either order.
-
-    One of them touches rows only and the other one files only, or both only read rows. Two steps in
-    one volume may touch the same file, and two statements the same row: those never do.
-    """
-    if one in _READING and other in _READING:
-        return True
-    return (one in _ROWS and other in _FILES) or (one in _FILES and other in _ROWS)
+_NONE: Final = "without a change"
 
 
 class Walk:
@@ -72,24 +50,19 @@ class Walk:
         """Orders that are known and were not run; each may lead to more."""
         return len(self._level) + len(self._next)
 
-    def state(self) -> dict[str, Any]:
-        """What a later run goes on from."""
-        return {
-            "level": self._level,
-            "next": self._next,
-            "orders": self.orders,
-            "changes": self.changes,
-        }
+    @property
+    def next_order(self) -> str:
+        """The name of the next one: the decisions at which it changes."""
+        return " ".join(map(str, self._level[-1])) or _NONE
 
-    def go_on(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        self._level = [tuple(each) for each in state["level"]]
-        self._next = [tuple(each) for each in state["next"]]
-        self.orders, self.changes = state["orders"], state["changes"]
+    def leave_only(self, order: str) -> None:
+        """Leave no other one to be next than the one of this name, which another walk had."""
+        named = "" if order == _NONE else order
+        self._level, self._next = [tuple(map(int, named.split()))], []
 
     def begin(self) -> None:
         """Begin the next order."""
-        self._begin(self._level.pop(self._chance.randrange(len(self._level))))
+        self._begin(self._level.pop())
 
     def _begin(self, changes: tuple[int, ...]) -> None:
         self._changes = changes
@@ -129,4 +102,5 @@ class Walk:
         self._next += [(*self._changes, at) for at in range(first, self._at)]
         if not self._level:
             self._level, self._next = self._next, []
+            self._chance.shuffle(self._level)
             self.changes += 1
