@@ -106,7 +106,7 @@ def walk(*, reduces: bool) -> Walk:
     return Walk(random.Random(7), reduces=reduces)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.one_of(st.tuples(STEPS_OF_ONE, STEPS_OF_ONE), st.tuples(FEW, FEW)))
 def test_nothing_is_missed(both: tuple[list[str], list[str]]) -> None:
     """Every outcome that any order has is that of an order which is run, and never in more."""
