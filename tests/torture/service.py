@@ -234,10 +234,18 @@ def call(
 
 
 class Service:
-    """One server process of a nursery, started again as often as it is killed."""
+    """One server of a nursery, started again as often as it is killed.
 
-    def __init__(self, nursery: Nursery, config: Path, log: Path) -> None:
+    Args:
+        nursery: Its home.
+        config: Of the service.
+        log: What its processes write.
+        workers: With more than one, the server's own process only looks after them.
+    """
+
+    def __init__(self, nursery: Nursery, config: Path, log: Path, *, workers: int = 1) -> None:
         self.port = free_port()
+        self.workers = workers
         self._nursery = nursery
         self._config = config
         self.log = log
@@ -246,7 +254,7 @@ class Service:
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it is ready."""
         words = ["serve", "--config", str(self._config), "--port", str(self.port)]
-        self.child = self._nursery.start([*words, "--workers", "1"], self.log)
+        self.child = self._nursery.start([*words, "--workers", str(self.workers)], self.log)
         if wait:
             self.wait_until_ready()
 
@@ -286,6 +294,14 @@ class Service:
         if answer is None:
             raise Broken(f"reading {object_id} was not answered: {self.logged()}")
         return answer
+
+    def worker_pids(self) -> list[int]:
+        """Its workers, where it has more than one."""
+        assert self.child is not None
+        pid = self.child.pid
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
 
     def kill(self) -> int:
         """SIGKILL; its code."""
