@@ -102,7 +102,7 @@ class Client:
             if answer is not None and answer[0] == 200:
                 self.journal.uploaded(answer[1], data)
                 return
-            if answer is not None and answer[0] == 409:
+            if answer is not None and answer[0] in {404, 409}:
                 return
 
     def _replace(self) -> None:
@@ -171,6 +171,8 @@ class Client:
             self.counts[f"{what}s answered 503"] += 1
         elif self.may_expire and answer[0] == 409 and b"upload_expired" in answer[1]:
             self.counts[f"{what}s told that they have expired"] += 1
+        elif self.may_expire and what == "turn" and answer[0] == 404:
+            self.counts["turns told that their upload has expired"] += 1
         else:
             raise Broken(f"{what} answers {answer[0]}: {answer[1][:300]!r}")
 
