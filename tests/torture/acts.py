@@ -322,7 +322,8 @@ class Reap(Collect):
         self.stored(data)
         passed = Point.all_of(self.rig.points.disarm())
         self.rig.points.arm(Act.KILL, next(at for at in passed if at.text.startswith("rename")))
-        died = self.rig.service.call("POST", OBJECTS, self.bytes(LARGE))
+        self.at_stake = self.bytes(LARGE)
+        died = self.rig.service.call("POST", OBJECTS, self.at_stake)
         self.rig.points.disarm()
         if died is not None:
             raise Broken("the upload that was to die was answered")

@@ -22,9 +22,11 @@ _KEPT_MAX = 60
 """Beyond this many living objects a client deletes rather than uploads."""
 
 
-def contents(chance: random.Random, count: int) -> list[bytes]:
+_SIZES = (0, 1, 100, 4096, 65_536, 65_537, 300_000)
+
+
+def contents(chance: random.Random, count: int, sizes: Sequence[int] = _SIZES) -> list[bytes]:
     """Few distinct contents, so that uploads meet each other's: small ones, and some streamed."""
-    sizes = [0, 1, 100, 4096, 65_536, 65_537, 300_000]
     return [b"%d-" % n + chance.randbytes(sizes[n % len(sizes)]) for n in range(count)]
 
 

@@ -2,7 +2,9 @@
 
 While a process stands, its lease or claim runs out, collectors reap and sweep after it, and another
 server takes the same bytes in, or takes them in, deletes and collects them. Then SIGCONT: whatever
-the frozen one still does, nothing comes back to life, and nothing that was acknowledged is lost.
+the frozen one still does, nothing comes back to life, and nothing that was acknowledged is lost. An
+upload that was reaped is refused, adds no object, and what it staged goes away. Collectors are
+frozen while they reap, too.
 
 A process that is frozen within a transaction holds its locks. PostgreSQL ends such a transaction
 after a time, which the experiment does at once; SQLite's others are refused until it goes on.
@@ -23,6 +25,7 @@ from tests.torture.acts import (
     Deed,
     Move,
     Purge,
+    Reap,
     Replace,
     ReplaceLarge,
     Upload,
@@ -43,8 +46,10 @@ _UPLOADS: tuple[type[Deed], ...] = (
     *(Upload, UploadLarge, UploadSameLarge, UploadDeleted, Replace, ReplaceLarge, Move, Copy),
     UploadInTurns,
 )
-_COLLECTIONS: tuple[type[Collect], ...] = (Collect, Purge)
+_COLLECTIONS: tuple[type[Collect], ...] = (Collect, Purge, Reap)
 _PATIENCE_S = 60.0
+_WRITING = "objects WHERE status = 'WRITING'"
+_COMMITTED = "objects WHERE status = 'COMMITTED'"
 _END_IDLE = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
@@ -96,7 +101,7 @@ def _try(made: Rig, other: Service, run: Run, frost: _Frost) -> None:
     # A frozen collector that also dies soon after leaves to others what it would have put back.
     dies = doing.is_command and run.chance.random() < 0.5
     try:
-        frozen = _freeze(made, other, doing, frost.at, deletes=deletes, dies=dies)
+        frozen = _freeze(made, other, doing, frost.at, run.counts, deletes=deletes, dies=dies)
         if dies:
             settle(made.store)  # before any reader brings back what it misses
         settle(made.store, journal=made.journal, service=made.service)
@@ -111,7 +116,14 @@ def _try(made: Rig, other: Service, run: Run, frost: _Frost) -> None:
 
 
 def _freeze(
-    made: Rig, other: Service, doing: Deed, at: Point, *, deletes: bool, dies: bool
+    made: Rig,
+    other: Service,
+    doing: Deed,
+    at: Point,
+    counts: Counts,
+    *,
+    deletes: bool,
+    dies: bool,
 ) -> bool:
     """Freeze it, let the others go on, thaw it; whether it was frozen."""
     problems: list[BaseException] = []
@@ -127,9 +139,13 @@ def _freeze(
     acting = threading.Thread(target=act)
     acting.start()
     child = _wait_frozen(made, doing, acting)
+    is_reaped, committed = False, 0
     try:
         if child is not None:
+            had_begun = made.store.count(_WRITING) > 0
             _go_on(made, other, doing.at_stake, deletes=deletes)
+            is_reaped = had_begun and not doing.is_command and not made.store.count(_WRITING)
+            committed = made.store.count(_COMMITTED)
     finally:
         if dies:
             made.points.arm(Act.KILL, doing.chance.randrange(1, 5), side=doing.side)
@@ -142,6 +158,12 @@ def _freeze(
         raise Broken("it does not end after it was thawed")
     if problems:
         raise problems[0]
+    if is_reaped:
+        if doing.refused is None:
+            raise Broken("it was reaped while it was frozen, and was answered with success")
+        if made.store.count(_COMMITTED) != committed:
+            raise Broken(f"it was reaped, was told {doing.refused}, and came to life")
+        counts[f"reaped while frozen, and told {doing.refused}, on {made.store.kind}"] += 1
     return child is not None
 
 

@@ -26,6 +26,7 @@ SECONDS = {
     "bucket": 12,
     "history": 6,
     "clocks": 6,
+    "soak": 6,
 }
 IN_PROCESS = {"interleave", "power"}
 """Experiments without a process of `juststorage`."""
