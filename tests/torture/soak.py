@@ -43,7 +43,7 @@ COLLECTIONS_MIN = 10
 
 _SIZES_OF_MANY = (0, 1, 100, 1000, 4096, 5000, 65_537)
 _RUNS = 'juststorage_gc_runs_total{outcome="done"}'
-_DEAD_KEPT = 100
+_DEAD_KEPT = 20
 """Objects of each client that are gone and are read once more after a round."""
 
 
