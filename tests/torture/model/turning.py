@@ -13,7 +13,7 @@ from tests.torture.journal import Answer
 from tests.torture.model.state import FIRST_LEASE_S, RESUMABLE_FOR_S, Thing, Upload, holds
 from tests.torture.model.walker import CLASSES, CONTENTS, KEYS, Walker, things, turns
 
-__all__ = ["Turning"]
+__all__ = ["Turning", "adding_at"]
 
 _SHARES = st.sampled_from([0.0, 0.5, 1.0])
 """Of what is left, in one request."""
@@ -106,6 +106,14 @@ class Turning(Walker):
             return False
         return self.model.now_s < upload.told_until_s or self.model.things[name].is_there
 
+    def refusal(self, upload: Upload) -> int | None:
+        """What its last bytes are refused with: it has lost its key, or its condition fails."""
+        if upload.key is None:
+            return None
+        if upload.replaces:
+            return None if holds(upload.condition, self.model.current(upload.key)) else 412
+        return None if upload.claims_key else 409
+
     def look(self, which: str) -> None:
         """Ask about an upload, and compare."""
         upload = self.model.uploads[which]
@@ -121,12 +129,7 @@ class Turning(Walker):
 
     def patch(self, which: str, at: int, data: bytes) -> tuple[Answer, Message]:
         """A request that adds to it."""
-        headers = {
-            "Content-Type": "application/offset+octet-stream",
-            "Prefer": "return=representation",
-            "Upload-Offset": str(at),
-        }
-        return self.exchange("PATCH", which, data, headers)
+        return self.exchange("PATCH", which, data, adding_at(at))
 
     def send(self, which: str, end: int) -> Any:
         """Add what is between the bytes that were kept and `end`, and compare."""
@@ -156,16 +159,12 @@ class Turning(Walker):
             return multiple()
         upload.is_alive = False
         blob = upload.data, upload.storage_class
-        if upload.key is not None and not upload.replaces and not upload.claims_key:
-            self.expect_status("the last PATCH of who lost the key", answer, 409)
+        refusal = self.refusal(upload)
+        if refusal is not None:
+            self.expect_status(f"the last PATCH of {upload}", answer, refusal)
             model.let_go(blob)
             return multiple()
-        if upload.replaces and upload.key is not None:
-            current = model.current(upload.key)
-            if not holds(upload.condition, current):
-                self.expect_status("the last PATCH where the condition fails", answer, 412)
-                model.let_go(blob)
-                return multiple()
+        if upload.replaces:
             model.displace(upload.key)
         self.expect_status(f"the last PATCH of {upload}", answer, 200)
         upload.kept_bytes = end
@@ -173,3 +172,12 @@ class Turning(Walker):
         upload.object_id = self.add(answer[1], thing)
         upload.told_until_s = model.now_s + RESUMABLE_FOR_S
         return upload.object_id
+
+
+def adding_at(offset: int) -> dict[str, str]:
+    """The header of a request that adds bytes there."""
+    return {
+        "Content-Type": "application/offset+octet-stream",
+        "Prefer": "return=representation",
+        "Upload-Offset": str(offset),
+    }

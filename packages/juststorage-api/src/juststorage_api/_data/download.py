@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from juststorage.domain import StoredObject
-from juststorage.errors import Corrupt, PreconditionFailed
+from juststorage.errors import Corrupt, NotFound, PreconditionFailed, Unavailable
 from juststorage.ports import BlobReader
 from juststorage_api._access import Call, tenant_for
 from juststorage_api._data._fair_turns import FairTurns
@@ -27,6 +27,8 @@ __all__ = ["Downloads"]
 
 _BY_ID: Final = frozenset({"tenant_id", "filename"})
 _BY_KEY: Final = frozenset({"filename"})
+
+_LOOKS_MAX: Final = 5
 
 _ACCEPT_RANGES: Final = (b"accept-ranges", b"bytes")
 _CACHE: Final = (b"cache-control", b"private, no-cache")
@@ -64,8 +66,13 @@ class Downloads:
         """GET and HEAD /v1/objects/by-key/{namespace}/{tenant_id}/{key}."""
         namespace, tenant_id, key = keyed(exchange, Call.DOWNLOAD)
         parameters = parse_query(exchange.scope["query_string"], _BY_KEY)
-        stored = await self._find.by_key(tenant_id, namespace, key)
-        await self._send(exchange, stored, parameters.get("filename"))
+        for _ in range(_LOOKS_MAX):
+            stored = await self._find.by_key(tenant_id, namespace, key)
+            # Nothing of an answer was sent where the object is gone: replaced and collected since
+            # it was found, which leaves the key with another one, or deleted.
+            with suppress(NotFound):
+                return await self._send(exchange, stored, parameters.get("filename"))
+        raise Unavailable("the key is replaced faster than its objects can be opened")
 
     async def _send(self, exchange: Exchange, stored: StoredObject, filename: str | None) -> None:
         assert stored.content_hash is not None and stored.size_bytes is not None
