@@ -135,7 +135,7 @@ class Run:
             if not name(this).startswith(self.only):
                 continue
             before, began = self.counts.copy(), time.monotonic()
-            self._begin(name(this))
+            self.begin(name(this))
             self.steps += 1
             yield this
             self.at = ""
@@ -173,7 +173,7 @@ class Run:
             if not (self.only.startswith(act) or act.startswith(self.only)):
                 continue
             if act not in known:
-                self._begin(f"{act}, undisturbed")
+                self.begin(f"{act}, undisturbed")
                 known[act] = list(todo_of[act]())
                 self.at = ""
                 if self.is_complete:
@@ -183,12 +183,13 @@ class Run:
             if known[act]:
                 acts.append(act)
                 this = known[act].pop()
-                self._begin(name(this))
+                self.begin(name(this))
                 self.steps += 1
                 yield this
                 self.at = ""
 
-    def _begin(self, name: str) -> None:
+    def begin(self, name: str) -> None:
+        """A step of this name is under way: it has choices of its own."""
         self.at = name
         self.chance = random.Random(f"{self.seed} {name}")
 

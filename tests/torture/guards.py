@@ -48,6 +48,13 @@ GUARDS = [
         ("power", ""),
     ),
     Mutation(
+        "sync of the whole volume",
+        f"{_FILES}/_volume.py",
+        "            self.ops.sync_volume(fd)\n",
+        "            pass\n",
+        ("power", ""),
+    ),
+    Mutation(
         "row lock",
         f"{_POSTGRES}/_work.py",
         "b.storage_class = k.storage_class FOR UPDATE\n",

@@ -38,11 +38,13 @@ class ForgetfulOps(FsOps):
     Args:
         root: Where the names that it is given begin.
         safe: A directory outside the root, for what a cut may have to bring back.
+        whole: Whether a sync of the volume does what a sync of each file would, as on ext4.
     """
 
     can_sync_volume = False
 
-    def __init__(self, root: Path, safe: Path) -> None:
+    def __init__(self, root: Path, safe: Path, *, whole: bool = False) -> None:
+        self.can_sync_volume = whole
         self._root = root
         self._safe = safe
         self._numbers = count(1)
@@ -55,6 +57,7 @@ class ForgetfulOps(FsOps):
         self._names: dict[str, Callable[[], None]] = {}
         """Names that their directories have not synced, each with what undoes it."""
         self.before_directory_sync: Callable[[str], None] = lambda path: None
+        self.amid_volume_sync: Callable[[], None] = lambda: None
         self._is_off = False
 
     @asynccontextmanager
@@ -134,6 +137,20 @@ class ForgetfulOps(FsOps):
         """Stop where a test wants it."""
         self.before_directory_sync(path)
         super().fsync_directory(path, dir_fd=dir_fd)
+
+    def mounts(self) -> str:
+        """Where the volume can be synced whole, a filesystem that is known to do that."""
+        return "1 1 1:1 / / rw - ext4 disk rw" if self.can_sync_volume else super().mounts()
+
+    def sync_volume(self, fd: int) -> None:
+        """Names are safe, and then bytes: a disk may write them in this order as well."""
+        with self._lock:
+            self._need_power()
+            self._names.clear()
+        self.amid_volume_sync()
+        with self._lock:
+            self._need_power()
+            self._dirty.clear()
 
     def rename(self, source: str, target: str, *, dir_fd: int) -> None:
         """A name that is not safe yet; the file that it replaces is."""
