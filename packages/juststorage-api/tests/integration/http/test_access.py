@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -139,6 +141,39 @@ def test_the_only_tenant_need_not_be_named(api: Any) -> None:
     for key in ("both", "admin"):
         answer = api.call("POST", "/v1/objects?namespace=ns", key=key, body=b"x")
         assert (answer.status, answer.code) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+@pytest.mark.parametrize("name", ["post", "put"])
+def test_an_upload_does_not_tell_what_others_have(
+    api: Any, call: Callable[..., Any], name: str, size: int
+) -> None:
+    """Bytes that another tenant has get the very answer, and header, of bytes that nobody has."""
+    theirs, nobodys = (uuid4().bytes + bytes(size) for _ in range(2))
+    api.put(f"/v1/objects/by-key/ns/t2/{uuid4()}", theirs, key="other")
+    answers = []
+    for data in (theirs, nobodys):
+        url = CALLS[name][1].format(tenant="t1", key=uuid4())
+        answer = api.call(CALLS[name][0], url, body=data, key="one")
+        assert answer.status == 201
+        own = {"id", "key", "content_hash", "created_at", "updated_at", "uploaded_at"}
+        seen = {k: v for k, v in answer.json.items() if k not in own}
+        fields = {k.lower(): len(v) for k, v in answer.headers.items() if k.lower() != "date"}
+        answers.append((sorted(answer.json), seen, fields))
+    assert answers[0] == answers[1]
+
+
+def test_a_hash_alone_is_no_upload(api: Any) -> None:
+    """Whoever names the hash of what another tenant has, and does not send the bytes, gets none."""
+    theirs = uuid4().bytes
+    api.put(f"/v1/objects/by-key/ns/t2/{uuid4()}", theirs, key="other")
+    digest = base64.b64encode(hashlib.sha256(theirs).digest()).decode()
+    url = f"/v1/objects/by-key/ns/t1/{uuid4()}"
+    for field in ("Repr-Digest", "Content-Digest"):
+        headers = {field: f"sha-256=:{digest}:"}
+        answer = api.call("PUT", url, body=b"", key="one", headers=headers)
+        assert (answer.status, answer.code) == (400, "digest_mismatch")
+    assert api.call("GET", url, key="one").status == 404
 
 
 def test_equal_bytes_of_two_tenants_are_two_objects(api: Any) -> None:
