@@ -167,7 +167,9 @@ class Happening(Turning):
         """Start the server again, which has died or is to die now."""
         code = self.rig.service.kill()
         self.expect(code == -9, f"the server ended with code {code}")
+        self.is_broken = True  # unless it starts
         self.rig.service.start()
+        self.is_broken = False
         self.counts[how] += 1
 
 
