@@ -55,7 +55,7 @@ _HOUR_S, _DAY_S = 3600, 86_400
 _CLIENTS, _CONTENTS, _RESTING = 6, 60, 8
 _EVERY_S, _JUMPS_MIN = 0.4, 5
 _SPELL_S = 2.0
-JUMPS = 300
+JUMPS = 150
 """Of the hosts' clocks, and of the machine's, in a complete pass."""
 
 STEPS_OF_THE_DATABASE = 10
@@ -138,14 +138,18 @@ class _Scene:
             if answer is None or answer[0] != 200:
                 raise Broken(f"an upload that rested for less than its lease answers {answer}")
 
+    def stop_collecting(self) -> None:
+        """A file that is put back from the trash while both are listed would be in neither."""
+        for host in self.hosts:
+            host.stop_collecting()
+
     def check_files(self, *, may_be_trash: bool) -> int:
         """Everything that was ever stored is there; how much of it is in the trash."""
+        names = set(self.names())  # clients may go on meanwhile
         placed, trashed = self._files(".trash", is_in=False), self._files(".trash", is_in=True)
         if trashed and not may_be_trash:
             raise Broken(f"collected before its time: {sorted(trashed)[:3]}")
-        gone = [
-            name for name in set(self.names()) if not any(name in path for path in placed | trashed)
-        ]
+        gone = [name for name in names if not any(name in path for path in placed | trashed)]
         if gone:
             raise Broken(f"removed for good before its time: {gone[:3]}")
         return len(trashed)
@@ -197,8 +201,6 @@ def _audit(scene: _Scene) -> None:
     """Everything acknowledged is there, and nothing else once all is old."""
     for client in scene.crowd:
         client.check_all()
-    for host in scene.hosts:
-        host.stop_collecting()
     settle(scene.store)
     for client in scene.crowd:
         client.check_all()
@@ -228,6 +230,7 @@ def _hosts(run: Run, folder: Path, until: Callable[[], bool]) -> None:
                 time.sleep(_EVERY_S)
         scene.finish_resting()
         run.counts["uploads that rested through jumps of their hosts"] += len(scene.resting)
+        scene.stop_collecting()
         scene.check_files(may_be_trash=False)
         for clock in clocks:
             clock.set(0)
@@ -270,6 +273,7 @@ def _step_back_and_forward(run: Run, store: Store, clock: ServerClock, right: Ho
             clock.set(_DAY_S)
             time.sleep(_SPELL_S)
         run.counts["steps forward of the database by a day"] += 1
+        scene.stop_collecting()
         run.counts["blobs that went to the trash before their time"] += scene.check_files(
             may_be_trash=True
         )
@@ -290,6 +294,7 @@ def _machine(run: Run, folder: Path, until: Callable[[], bool]) -> None:
                 run.counts["jumps of the machine's clock"] += 1
                 run.tell("machine")
                 time.sleep(_EVERY_S)
+        scene.stop_collecting()
         run.counts["blobs that went to the trash before their time"] += scene.check_files(
             may_be_trash=True
         )
