@@ -156,6 +156,8 @@ class Pair(NamedTuple):
 def weight(pair: Pair) -> int:
     """Orders of the pair in each turn: most can go wrong where an upload meets removal or death."""
     both = {pair.one, pair.two}
+    if both == {"upload, late", "sweep"}:
+        return 12  # what a lease is for shows where it ends between two of many steps
     dying = any(DEEDS[name].dies_at for name in both)
     meets = any(name.startswith("upload") for name in both) and {"collect", "sweep"} & both
     return 4 if dying or meets else 1
