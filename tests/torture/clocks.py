@@ -15,27 +15,21 @@ Nothing that was acknowledged is lost in any of them. The mechanism is in `clock
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
-import http.client
-import json
 import random
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from juststorage_postgres.testing import PostgresServer, made_database, migrate, own_server
-from tests.torture.acts import JSON
 from tests.torture.clients import Client, contents, working
 from tests.torture.clock import HostClock, ServerClock
+from tests.torture.credentials import SECRET, check_credentials
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child, Nursery
@@ -61,7 +55,6 @@ JUMPS = 150
 STEPS_OF_THE_DATABASE = 10
 """Back and forward, in a complete pass."""
 
-_SECRET = "a-secret-of-this-experiment-of-32-bytes"
 
 _CONFIG: dict[str, dict[str, Any]] = {
     "uploads": {"lease_s": 600},
@@ -76,7 +69,7 @@ _CONFIG: dict[str, dict[str, Any]] = {
     },
     "auth": {
         "chain": ["api_key", "jwt"],
-        "jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["HS256"], "secret": _SECRET},
+        "jwt": {"issuer": "i", "audience": ["a"], "algorithms": ["HS256"], "secret": SECRET},
     },
 }
 """Ages of which a run that takes a minute never sees the end."""
@@ -287,7 +280,9 @@ def _machine(run: Run, folder: Path, until: Callable[[], bool]) -> None:
         opened_store("sqlite", folder / "store") as store,
         _scene(run, store, [clock, clock], may_expire=True) as scene,
     ):
-        _check_credentials(run, scene.hosts[0].service, clock)
+        run.counts["credentials tried by a clock that is wrong"] += check_credentials(
+            scene.hosts[0].service, clock
+        )
         with working(scene.crowd):
             for _ in _while(until):
                 clock.set(run.chance.choice((-_HOUR_S, -600, 0, 600, _HOUR_S, _DAY_S)))
@@ -308,75 +303,6 @@ def _machine(run: Run, folder: Path, until: Callable[[], bool]) -> None:
                 raise Broken(f"gc run failed: {scene.hosts[0].service.logged()}")
         clock.set(0)
         _audit(scene)
-
-
-# -- tokens ---------------------------------------------------------------------------------------
-
-_LEEWAY_S = 30
-"""`auth.jwt.leeway_s`, as it comes."""
-
-_VALID_S = 600
-_TOKENS = {0: 200, 615: 200, 645: 401, _HOUR_S: 401, -615: 200, -645: 401, -_HOUR_S: 401}
-_KEYS = {0: 200, 585: 200, 615: 401, -_HOUR_S: 200}
-"""By the host's clock: what is asked with a token that was valid from ten minutes ago, and is for
-ten minutes; with an API key that is for ten minutes."""
-
-
-def _check_credentials(run: Run, service: Service, clock: HostClock) -> None:
-    key = _issued(service)
-    for offset_s, expected in _TOKENS.items():
-        clock.set(offset_s)
-        _expect(service, f"Bearer {_token()}", expected, f"a token at {offset_s:+d} s")
-    for offset_s, expected in _KEYS.items():
-        clock.set(offset_s)
-        _expect(service, f"ApiKey {key}", expected, f"an API key at {offset_s:+d} s")
-    clock.set(0)
-    run.counts["credentials tried by a clock that is wrong"] += len(_TOKENS) + len(_KEYS)
-
-
-def _token() -> str:
-    def part(of: bytes) -> str:
-        return base64.urlsafe_b64encode(of).rstrip(b"=").decode()
-
-    now_s = int(time.time())
-    claims = {
-        "iss": "i",
-        "aud": "a",
-        "sub": "somebody",
-        "jti": secrets.token_hex(8),  # one that was accepted is remembered until it ends
-        "tenants": "*",
-        "scope": "objects:read",
-        "nbf": now_s - _VALID_S,
-        "exp": now_s + _VALID_S,
-    }
-    head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-    signed = f"{head}.{part(json.dumps(claims).encode())}"
-    return f"{signed}.{part(hmac.digest(_SECRET.encode(), signed.encode(), 'sha256'))}"
-
-
-def _issued(service: Service) -> str:
-    wanted = {
-        "name": "for ten minutes",
-        "tenants": ["t"],
-        "scopes": ["objects:read"],
-        "expires_at": (datetime.now(UTC) + timedelta(seconds=_VALID_S)).isoformat(),
-    }
-    answer = service.call("POST", "/v1/api-keys", json.dumps(wanted).encode(), headers=JSON)
-    if answer is None or answer[0] != 201:
-        raise Broken(f"an API key is answered with {answer}")
-    key: str = json.loads(answer[1])["key"]
-    return key
-
-
-def _expect(service: Service, credential: str, expected: int, what: str) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
-    try:
-        connection.request("GET", "/v1/objects?tenant_id=t", headers={"Authorization": credential})
-        status = connection.getresponse().status
-    finally:
-        connection.close()
-    if status != expected:
-        raise Broken(f"{what} is answered {status}, not {expected}")
 
 
 # -- all of it ------------------------------------------------------------------------------------
