@@ -24,9 +24,9 @@ Report = Callable[..., Path]
 
 
 def command(repository: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run it with the tools of this environment."""
+    """Run it with the tools of this environment, and without what Python leaves by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "scripts.releasing", *map(str, words)],
+        [sys.executable, "-B", "-m", "scripts.releasing", *map(str, words)],
         cwd=repository,
         capture_output=True,
         text=True,
