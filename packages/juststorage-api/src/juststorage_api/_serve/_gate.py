@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import socket
 import struct
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
+
+from juststorage_api._serve._listeners import listeners
 
 __all__ = ["GATE_S", "shut_gate"]
 
@@ -48,33 +47,13 @@ def shut_gate(port: int) -> None:
     moment sees its connection reset.
 
     Args:
-        port: Where this process listens. Granian keeps its socket to itself, so it is looked for.
+        port: Where this process listens.
     """
     program = ctypes.create_string_buffer(_PROGRAM, len(_PROGRAM))
     value = struct.pack("@HP", len(_PROGRAM) // 8, ctypes.addressof(program))
     try:
-        for listener in _listeners(port):
+        for listener in listeners(port):
             with listener:
                 listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, value)
     except OSError as error:
         _log.info("stopping: newcomers cannot be held off: %s", error.strerror)
-
-
-def _listeners(port: int) -> Iterator[socket.socket]:
-    """Duplicates of this process's sockets that listen on a port of TCP."""
-    for link in list(Path("/proc/self/fd").iterdir()):
-        try:
-            if not str(link.readlink()).startswith("socket:"):
-                continue
-            found = socket.socket(fileno=os.dup(int(link.name)))
-        except OSError:
-            continue  # closed meanwhile
-        is_ours = (
-            found.family in (socket.AF_INET, socket.AF_INET6)
-            and found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
-            and found.getsockname()[1] == port
-        )
-        if is_ours:
-            yield found
-        else:
-            found.close()

@@ -33,6 +33,7 @@ from juststorage_api._serve._granian_log import quiet_granian
 from juststorage_api._serve._in_flight import InFlight
 from juststorage_api._serve._lifespan import lifespan
 from juststorage_api._serve._stopping import STOP_SIGNALS, Stopping
+from juststorage_api._serve._unsent import bound_unsent
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
@@ -43,6 +44,10 @@ _CUT_TIMEOUT_S = 2.0
 """For requests to leave once they were cut, and for connections to close after that."""
 
 _BACKLOG = 2048
+
+_LOOKS = 500
+_LOOK_S = 0.01
+"""How often, and how many times, it is looked whether Granian listens: five seconds in all."""
 
 _BUFFER_BYTES = 128 * 1024
 """What Granian holds for one connection, besides the pieces of a body on their way to it. A head
@@ -203,6 +208,7 @@ class _Serving:
         """Serve and drain."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._run_granian)
+            tasks.start_soon(self._bound_unsent)
             await self._stopping.asked.wait()
             await self._drain()
 
@@ -217,6 +223,12 @@ class _Serving:
         if error is not None or not self._stopping.asked.is_set():
             _log.error("the HTTP server ended by itself", exc_info=error)
             self._stopping.fall("the HTTP server ended by itself")
+
+    async def _bound_unsent(self) -> None:
+        for _ in range(_LOOKS):
+            if self._served.is_set() or bound_unsent(self._worker.address.port):
+                return
+            await anyio.sleep(_LOOK_S)
 
     async def _leave(self) -> None:
         """Let everyone know, while there is still somebody who answers."""
