@@ -16,10 +16,9 @@ from juststorage_api._serve._supervisor import Supervisor
 logging.basicConfig(format="%(message)s", stream=sys.stdout)
 
 def end_on_sigterm():
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    while True:
-        signal.pause()
+    # It is blocked until here. Not with a handler: one that comes just before a pause is missed.
+    signal.sigwait({signal.SIGTERM})
+    os._exit(0)
 
 """
 POSTLUDE = """
