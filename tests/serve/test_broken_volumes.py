@@ -12,13 +12,14 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from juststorage.testing import do_without
+from tests.serve.tracing import straced
 
 KEY = "the-key-of-these-tests-only"
 Eventually = Callable[[Callable[[], bool], str], None]
@@ -115,24 +116,10 @@ def service(serve: Any, tmp_path: Path, roots: dict[str, Path]) -> Service:
     return Service(serve("--data-dir", str(tmp_path / "data"), environment=environment))
 
 
-@contextmanager
-def failing(pid: int, call: str, error: str) -> Iterator[None]:
+def failing(pid: int, call: str, error: str) -> AbstractContextManager[None]:
     """Let the kernel answer every such call of a process with this error meanwhile."""
-    if shutil.which("strace") is None:
-        do_without("strace", "there is no strace here")
-    command = ["strace", "-f", "-e", f"trace={call}", "-e", f"inject={call}:error={error}"]
-    tracing = subprocess.Popen(
-        [*command, "-o", "/dev/null", "-p", str(pid)], stderr=subprocess.PIPE, text=True
-    )
-    assert tracing.stderr is not None
-    with tracing:
-        told = tracing.stderr.readline()
-        try:
-            if "attached" not in told:
-                do_without("strace", f"processes cannot be traced here: {told.strip()}")
-            yield
-        finally:
-            tracing.terminate()
+    injected = f"inject={call}:error={error}"
+    return straced(pid, "-e", f"trace={call}", "-e", injected, "-o", "/dev/null")
 
 
 def test_calls_that_are_refused(service: Service, roots: dict[str, Path]) -> None:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from juststorage.testing import do_without
 from juststorage_postgres.testing import *  # noqa: F403
+from tests.serve.tracing import straced
 
 KEY = "the-key-of-these-tests-only"
 CALLS = (
@@ -71,22 +68,9 @@ def test_calls_that_interrupt_each_other() -> None:
     assert (second.name, second.began, second.ended) == ("write", 1, 1)
 
 
-@contextmanager
-def traced(pid: int, into: Path) -> Iterator[None]:
+def traced(pid: int, into: Path) -> AbstractContextManager[None]:
     """Trace all threads of a process meanwhile."""
-    if shutil.which("strace") is None:
-        do_without("strace", "there is no strace here")
-    command = ["strace", "-f", "-yy", "-s", "64", "-e", f"trace={CALLS}", "-o", str(into)]
-    tracing = subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
-    assert tracing.stderr is not None
-    with tracing:
-        told = tracing.stderr.readline()
-        try:
-            if "attached" not in told:
-                do_without("strace", f"processes cannot be traced here: {told.strip()}")
-            yield
-        finally:
-            tracing.terminate()
+    return straced(pid, "-yy", "-s", "64", "-e", f"trace={CALLS}", "-o", str(into))
 
 
 class Service:

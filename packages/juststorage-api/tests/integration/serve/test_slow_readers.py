@@ -12,13 +12,6 @@ from typing import Any
 from juststorage_api._serve._unsent import UNSENT_BYTES_MAX
 
 KEY = "the-key-of-these-tests-only"
-MEMORY = {
-    "JUSTSTORAGE__PLUGINS__ENABLED": "api",
-    "JUSTSTORAGE__METADATA__BACKEND": "memory",
-    "JUSTSTORAGE__BLOBS__HOT__BACKEND": "memory",
-    "JUSTSTORAGE__ALLOW_EPHEMERAL": "true",
-    "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY": KEY,
-}
 SIZE = 8 * 1024 * 1024
 TARGET = "/v1/objects/by-key/models/acme/large"
 
@@ -35,7 +28,7 @@ def waiting_bytes(server_port: int, client_port: int) -> int:
 
 def test_little_waits_for_a_client_that_does_not_read(serve: Any) -> None:
     """Several megabytes did: of each client, and in no figure of the process."""
-    server = serve(environment=MEMORY)
+    server = serve()
     headers = {"Authorization": f"ApiKey {KEY}"}
     put = http.client.HTTPConnection(*server.address)
     put.request("PUT", TARGET, os.urandom(SIZE), headers)
