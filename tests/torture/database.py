@@ -94,14 +94,15 @@ def _folder(run: Run, name: str) -> Path:
 
 
 @contextmanager
-def _services(store: Store, count: int, **options: object) -> Iterator[list[Service]]:
+def _services(run: Run, store: Store, count: int, **options: object) -> Iterator[list[Service]]:
     """Servers on the store, and their nursery; they wait a while for a database that is away."""
     with Nursery(store.folder) as nursery:
         written = config_of(store, options={"connect_timeout_s": 1, **options})
         config = write_config(store.folder / "torture.toml", written)
         services = [Service(nursery, config, store.folder / "torture.log") for _ in range(count)]
-        for service in services:
-            service.start()
+        with run.not_counted():
+            for service in services:
+                service.start()
         yield services
 
 
@@ -120,7 +121,7 @@ def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
 def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:
     slowest_s = 0.0
     most = RESTARTS if run.is_complete else math.inf
-    with _services(store, 2) as services:
+    with _services(run, store, 2) as services:
         crowd = _crowd(run, services, 8)
         with working(crowd):
             while run.left_s > 4 and counts["restarts of the database"] < most:
@@ -190,15 +191,15 @@ def _nothing_hangs(store: Store) -> None:
 
 
 def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
     directory = store.folder / "p"
     directory.mkdir()
     with Proxy(directory, server.root / ".s.PGSQL.5432") as proxy:
         through = replace(store, url=store.url.replace(str(server.root), str(directory)))
-        with _services(through, 1) as (service,):
+        with _services(run, through, 1) as (service,):
             points = Points(store.folder / "points")
             made = Rig(store, service._nursery, points, service._config, service)
             outcomes = Outcomes(made, counts)
+            deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and not run.is_stopped:
                 if run.is_complete and counts["connections cut at a COMMIT"] >= CUTS_IN_COMMIT:
                     break
@@ -249,7 +250,6 @@ def _cut(run: Run, outcomes: Outcomes, proxy: Proxy, deed: type[Deed], counts: C
 
 
 def _bad_line(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
     directory = store.folder / "p"
     directory.mkdir()
     slowest_s = 0.0
@@ -259,8 +259,9 @@ def _bad_line(run: Run, server: LocalServer, store: Store, counts: Counts, secon
             "statement_timeout_s": _STATEMENT_TIMEOUT_S,
             "idle_in_transaction_timeout_s": _STATEMENT_TIMEOUT_S,
         }
-        with _services(through, 1, pool_size=POOL_SIZE, **timeouts) as services:
+        with _services(run, through, 1, pool_size=POOL_SIZE, **timeouts) as services:
             crowd = _crowd(run, services, 16)
+            deadline = time.monotonic() + seconds
             with working(crowd):
                 while time.monotonic() < deadline and not run.is_stopped:
                     if run.is_complete and counts["spells of slow answers"] >= SPELLS:
@@ -294,7 +295,7 @@ def _failover(run: Run, counts: Counts) -> None:
                 "SELECT pg_reload_conf()",
             )
             store = Store("postgres", _folder(run, "failover"), url)
-            with _services(store, 2) as services:
+            with _services(run, store, 2) as services:
                 crowd = _crowd(run, services, 6)
                 with working(crowd):
                     time.sleep(3)
@@ -313,7 +314,7 @@ def _failover(run: Run, counts: Counts) -> None:
 
 
 def _restore(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:
-    with _services(store, 1) as (service,):
+    with _services(run, store, 1) as (service,):
         pool = contents(run.chance, 12)
         journal = Journal()
 

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -105,6 +105,15 @@ class Run:
         """Seconds that are left, below 0 once it is over."""
         return self._deadline - time.monotonic()
 
+    @contextmanager
+    def not_counted(self) -> Iterator[None]:
+        """Its clock stands still: what it takes to begin, on a busy machine, is nobody's share."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._deadline += time.monotonic() - began
+
     def say(self, what: str) -> None:
         """Tell whoever watches."""
         print(f"   {what}", flush=True)
@@ -114,7 +123,7 @@ class Run:
     def each(
         self, todo: Sequence[T], name: Callable[[T], str], *, until_left_s: float = 0
     ) -> Iterator[T]:
-        """What there is to do, while there is time.
+        """What there is to do, while there is time; a run does not end without one step.
 
         A complete pass goes through it as it comes and leaves out what is done; any other run
         shuffles it. What raises is not done.
@@ -128,7 +137,7 @@ class Run:
             todo = list(todo)
             self._order.shuffle(todo)
         for number, this in enumerate(todo, 1):
-            if self.left_s <= until_left_s:
+            if self._is_over(until_left_s):
                 return
             if self.done is not None and name(this) in self.done.names:
                 continue
@@ -153,7 +162,7 @@ class Run:
         *,
         until_left_s: float = 0,
     ) -> Iterator[T]:
-        """What there is to do of each act, while there is time.
+        """What there is to do of each act, while there is time; see `each`.
 
         A complete pass goes act by act. Any other run takes a step of each in turns, so that one
         that ends early has seen something of many.
@@ -168,7 +177,7 @@ class Run:
         if not self.is_complete:
             self._order.shuffle(acts)
         known: dict[str, list[T]] = {}
-        while acts and self.left_s > until_left_s:
+        while acts and not self._is_over(until_left_s):
             act = acts.pop(0)
             if not (self.only.startswith(act) or act.startswith(self.only)):
                 continue
@@ -187,6 +196,9 @@ class Run:
                 self.steps += 1
                 yield this
                 self.at = ""
+
+    def _is_over(self, until_left_s: float) -> bool:
+        return self.is_stopped or (self.steps > 0 and self.left_s <= until_left_s)
 
     def begin(self, name: str) -> None:
         """A step of this name is under way: it has choices of its own."""
@@ -270,14 +282,14 @@ def rig(
     path = folder / "points"
     points = Points(path)
     points_at = {"TORTURE_POINTS": str(path)}
-    with (
-        opened_store(kind, folder) as opened,
-        Nursery(folder, points_at) as its,
-    ):
-        store = replace(opened, blobs=bucket)
-        config = write_config(
-            folder / "torture.toml", config_of(store, pointed=True, options=options, **sections)
-        )
-        made = Rig(store, its, points, config, Service(its, config, config.with_suffix(".log")))
-        made.service.start()
+    with ExitStack() as stack:
+        with run.not_counted():
+            opened = stack.enter_context(opened_store(kind, folder))
+            its = stack.enter_context(Nursery(folder, points_at))
+            store = replace(opened, blobs=bucket)
+            written = config_of(store, pointed=True, options=options, **sections)
+            config = write_config(folder / "torture.toml", written)
+            log = config.with_suffix(".log")
+            made = Rig(store, its, points, config, Service(its, config, log))
+            made.service.start()
         yield made

@@ -261,9 +261,10 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
         log = folder / "torture.log"
         servers = [Service(nursery, config, log, workers=n) for n in WORKERS]
         collectors = [_Collector(nursery, str(config), n, servers[0]) for n in range(COLLECTORS)]
-        servers[0].start()  # alone, as it makes the store
-        for member in (*servers[1:], *collectors):
-            member.start()
+        with run.not_counted():
+            servers[0].start()  # alone, as it makes the store
+            for member in (*servers[1:], *collectors):
+                member.start()
         crowd = _crowd(servers, chance, this.sizes)
         killer = _Killer(servers, collectors, random.Random(chance.random()), this.pause_s)
         with working(crowd), killer:

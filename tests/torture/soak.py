@@ -85,8 +85,9 @@ def _soak(run: Run, this: _Round, *, until_left_s: float) -> None:
         config = write_config(folder / "torture.toml", config_of(store))
         log = folder / "torture.log"
         servers = [Service(nursery, config, log) for _ in range(SERVERS)]
-        for server in servers:  # one after the other, as the first one makes the store
-            server.start()
+        with run.not_counted():
+            for server in servers:  # one after the other, as the first one makes the store
+                server.start()
         pool = contents(chance, FEW)
         if this.contents > FEW:
             pool = contents(chance, this.contents, _SIZES_OF_MANY)

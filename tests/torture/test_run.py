@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,28 @@ def test_a_complete_pass_goes_on(tmp_path: Path) -> None:
     assert done == [0, 1, 2, 3, 4, 5]
     assert some().counts == {"tried": 6}, "what all its runs counted, and nothing twice"
     assert done == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_run_takes_one_step_however_little_time_it_has(tmp_path: Path) -> None:
+    """On a machine so busy that finding out what there is took all of it."""
+    assert len(list(Run(tmp_path, 1, 0).each(range(6), str))) == 1
+    assert len(list(Run(tmp_path, 1, 0).in_turns({"a": lambda: ["a1", "a2"]}, str))) == 1
+    stopped = Run(tmp_path, 1, 0)
+    stopped.stop()
+    assert list(stopped.each(range(6), str)) == []
+
+
+def test_what_it_takes_to_begin_is_nobodys_share(tmp_path: Path) -> None:
+    """The clock of a run stands still meanwhile."""
+    run = Run(tmp_path, 1, 60)
+    with run.not_counted():
+        time.sleep(0.1)
+        before = run.left_s
+    assert run.left_s - before > 0.09, "given back"
+    run.stop()
+    with run.not_counted():
+        pass
+    assert run.is_stopped
 
 
 def test_a_pass_does_not_go_on_with_another_source(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,16 +87,33 @@ class Service:
             return read_answers(wire, method)
 
     def converse(self, requests: list[bytes]) -> list[Answer]:
-        """Whole requests, one behind the other on one connection; their answers, in order."""
-        answers = []
-        with self.connect() as wire:
-            received = b""
+        """Whole requests, one behind the other; their answers, in order.
+
+        They go on one connection for as long as the server keeps it. It may close one on which
+        nothing comes for a second, which is soon when this process gets no processor: a request
+        that it has not begun to answer goes once more, and must be answered on a connection of its
+        own.
+        """
+        answers: list[Answer] = []
+        while len(answers) < len(requests):
+            answered = self._converse(requests[len(answers) :])
+            assert answered, f"the server hung up after {requests[len(answers)][:200]!r}"
+            answers += answered
+        return answers
+
+    def _converse(self, requests: list[bytes]) -> list[Answer]:
+        """What the server answers on one connection, until it closes that."""
+        answers: list[Answer] = []
+        received = b""
+        with self.connect() as wire, suppress(BrokenPipeError, ConnectionResetError):
             for request in requests:
                 wire.sendall(request)
                 method = request.split(b" ", 1)[0].decode("latin-1")
                 while (found := parse(received, method)) is None:
                     data = wire.recv(65_536)
-                    assert data, f"the server hung up after {request[:200]!r}"
+                    if not data:
+                        assert not received, f"it hung up within its answer to {request[:200]!r}"
+                        return answers
                     received += data
                 answer, received = found
                 answers.append(answer)
