@@ -124,6 +124,9 @@ class LocalFSBlobStore(BlobStore):
     async def sizes(self, locators: Sequence[Locator]) -> dict[Locator, int | None]:
         return await self._jobs.run(_walk.sizes, self._volume, locators)
 
+    async def make_durable(self, locators: Sequence[Locator]) -> None:
+        await self._jobs.run(self._volume.make_durable, locators)
+
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         return await self._jobs.run(_trash.remove, self._volume, locators, self._clock.now())
 

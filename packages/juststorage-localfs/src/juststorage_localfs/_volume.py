@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from juststorage.domain import ContentHash, Locator, ObjectId
@@ -17,7 +17,7 @@ from juststorage.ports import Space
 from juststorage_localfs._ballast import Ballast
 from juststorage_localfs._errors import translated
 from juststorage_localfs._fsops import FsOps
-from juststorage_localfs._layout import STAGING, locator_of, staged_name
+from juststorage_localfs._layout import STAGING, is_locator, locator_of, staged_name
 from juststorage_localfs._shards import Shards
 from juststorage_localfs._writer import Blocks
 
@@ -25,6 +25,9 @@ __all__ = ["Volume"]
 
 _PROBE = f"{STAGING}/.ping"
 _PROBE_BYTES = b"juststorage\n"
+
+_DIRECTORIES_APART_MAX = 4
+"""So many directories are synced one by one; for more, the volume, whoever else writes to it."""
 
 
 class Volume:
@@ -221,6 +224,26 @@ class Volume:
             locator, directory = self.give_name(staged, content_hash)
             self.sync_directory(directory)
         return locator
+
+    def make_durable(self, locators: Iterable[Locator]) -> None:
+        """Make the names of placed blobs durable; of their bytes that came before the name."""
+        there = (locator for locator in locators if is_locator(locator))
+        directories = list(dict.fromkeys(locator[: locator.rindex("/")] for locator in there))
+        with translated():
+            whole_fd = self.open_whole() if self._is_less_as_whole(directories) else None
+            if whole_fd is None:
+                for directory in directories:
+                    with suppress(FileNotFoundError):
+                        self.sync_directory(directory)
+                return
+            try:
+                self.sync_whole(whole_fd)
+            finally:
+                self.ops.close(whole_fd)
+
+    def _is_less_as_whole(self, directories: Sequence[str]) -> bool:
+        """Each sync of a directory flushes the disk, even where nothing has changed."""
+        return self.can_sync_whole and len(directories) > _DIRECTORIES_APART_MAX
 
     def size(self, locator: Locator) -> int | None:
         """The size of the file that is there, or None."""

@@ -99,6 +99,61 @@ async def test_a_directory_that_was_tidied_away(tmp_path: Path, opened: Any, ops
         assert synced == ["staged", "ab/cd", "ab", "."]
 
 
+async def test_what_others_have_placed_is_made_durable(
+    tmp_path: Path, opened: Any, file_ops: Any
+) -> None:
+    """Their bytes were synced before they had a name: what is missing is that of the name."""
+    async with opened(tmp_path, ops=file_ops) as store:
+        locators = [
+            await store.put(ObjectId.new(), content("ab", "cd", number), b"x") for number in (1, 2)
+        ]
+    async with opened(tmp_path, ops=file_ops) as store:
+        file_ops.log.clear()
+        absent = ["ab/cd/" + "0" * 64, "ee/ff/eeff" + "0" * 60, "../../outside"]
+        await store.make_durable([*locators, *absent])
+        assert steps(file_ops) == [("fsync", "ab/cd"), ("fsync", "ab")]
+        many = [
+            await store.put(ObjectId.new(), content("ab", f"{number:02x}", 1), b"x")
+            for number in range(20)
+        ]
+        file_ops.log.clear()
+        await store.make_durable(many)
+        assert steps(file_ops) == [("fsync", f"ab/{number:02x}") for number in range(20)]
+        file_ops.fail_at(2, errno.EIO)
+        with pytest.raises(Unavailable):
+            await store.make_durable(many)
+        assert file_ops.fired == ("fsync", "ab/00")
+
+
+async def test_much_that_others_have_placed_is_made_durable_at_once(
+    tmp_path: Path, opened: Any, ops: Any, open_files: Any
+) -> None:
+    """By a sync of the volume, where there is one that may be trusted."""
+
+    class OneKind(type(ops)):  # type: ignore[misc]
+        def mounts(self) -> str:
+            return "22 1 0:1 / / rw - ext4 /dev/vda rw\n"
+
+    ops = OneKind()
+    async with opened(tmp_path, ops=ops) as store:
+        many = [
+            await store.put(ObjectId.new(), content("ab", f"{number:02x}", 1), b"x")
+            for number in range(5)
+        ]
+        before = open_files()
+        ops.log.clear()
+        await store.make_durable(many[:4])
+        assert [call for call, _ in steps(ops)] == ["fsync"] * 4
+        ops.log.clear()
+        await store.make_durable(many)
+        assert steps(ops) == [("sync_volume", ".")]
+        ops.fail_at(2, errno.EIO)
+        with pytest.raises(Unavailable):
+            await store.make_durable(many)
+        assert ops.fired == ("sync_volume", ".")
+        assert open_files() == before
+
+
 async def put_many(store: Any, count: int) -> None:
     """Small uploads that arrive together."""
     async with anyio.create_task_group() as tasks:

@@ -246,6 +246,22 @@ class BlobStore(ABC):
         """`stat` of many. Concrete, so that a store needs it only where one call is cheaper."""
         return {locator: await self.stat(locator) for locator in locators}
 
+    async def make_durable(  # noqa: B027 - most stores have nothing to do
+        self, locators: Sequence[Locator]
+    ) -> None:
+        """Let blobs that are placed survive a power cut, bytes and names, whoever placed them.
+
+        For those who count on what they have found: who placed it may have died after its name was
+        there and before that was durable, or be about to do it. What is absent is passed over. The
+        next call after a failure starts anew.
+
+        Concrete, and does nothing: a store in which nothing is found before it is durable, such as
+        an object store, has nothing to do.
+
+        Raises:
+            StorageFull, Unavailable: They may not survive one.
+        """
+
     @abstractmethod
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         """Move blobs to the trash, or delete them where the store has none.

@@ -93,6 +93,11 @@ class WrappedBlobStore(BlobStore):
         await self.on("sizes")
         return await self.inner.sizes(locators)
 
+    async def make_durable(self, locators: Sequence[Locator]) -> None:
+        """See `BlobStore`."""
+        await self.on("make_durable")
+        await self.inner.make_durable(locators)
+
     async def remove(self, locators: Sequence[Locator]) -> Mapping[Locator, JustStorageError]:
         """See `BlobStore`."""
         await self.on("remove")

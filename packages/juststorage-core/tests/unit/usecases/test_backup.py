@@ -5,7 +5,7 @@ Longer than most: every failure is tried with the same vault and the same store 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from juststorage.domain import ContentHash, StorageClass, StoredObject
+from juststorage.domain import ContentHash, Locator, ObjectId, StorageClass, StoredObject
 from juststorage.errors import (
     BlobMissing,
     Corrupt,
@@ -27,7 +27,7 @@ from juststorage.errors import (
 )
 from juststorage.plugins import NoOptions
 from juststorage.plugins.memory import MEMORY_BLOBS, MEMORY_METADATA
-from juststorage.ports import BlobStore
+from juststorage.ports import BlobStore, StagedBlob
 from juststorage.testing import make_api_key, open_context
 from juststorage.testing.faults import WrappedBlobStore
 from juststorage.usecases import (
@@ -75,6 +75,37 @@ class At(WrappedBlobStore):
     async def on(self, method: str) -> None:
         if method == self._method:
             await self._happens()
+
+
+class Volatile(WrappedBlobStore):
+    """A store in which what others have placed is lost in a power cut, until it is made durable."""
+
+    def __init__(self, inner: BlobStore) -> None:
+        super().__init__(inner)
+        self._durable: set[Locator] = set()
+        self.is_broken = False
+
+    async def place(self, staged: StagedBlob, content_hash: ContentHash) -> Locator:
+        locator = await super().place(staged, content_hash)
+        self._durable.add(locator)
+        return locator
+
+    async def put(self, upload_id: ObjectId, content_hash: ContentHash, data: bytes) -> Locator:
+        locator = await super().put(upload_id, content_hash, data)
+        self._durable.add(locator)
+        return locator
+
+    async def make_durable(self, locators: Sequence[Locator]) -> None:
+        if self.is_broken and locators:
+            raise Unavailable("a sync failed")
+        self._durable.update(locators)
+
+    async def power_cut(self) -> int:
+        """Lose what is not durable; how many blobs that is."""
+        placed = [blob.locator for blob in await self.scan(after=None, limit=1000)]
+        lost = [locator for locator in placed if locator not in self._durable]
+        await self.remove(lost)
+        return len(lost)
 
 
 @dataclass
@@ -539,6 +570,43 @@ async def test_an_interrupted_restore_goes_on(service: Service, vault: Vault, me
         assert await other.metadata.backups.holds() == []
         with pytest.raises(InvalidState, match="objects"):
             await vault.restore(other)
+
+
+async def test_what_a_backup_finds_survives_a_power_cut(service: Service, vault: Vault) -> None:
+    """Another backup placed it, and died, or has not made it durable yet; none is made of less."""
+    await filled(service)
+    await vault.create(service)
+    vault.contents = Volatile(vault.contents)
+    vault.contents.is_broken = True
+    with pytest.raises(Unavailable, match="a sync failed"):
+        await vault.create(service)
+    assert len((await vault.target.manifests())[0]) == 1
+    vault.contents.is_broken = False
+    report = await vault.create(service)
+    assert report.found == 3
+    assert await vault.contents.power_cut() <= 1, "at most the state of the first one"
+    assert await vault.verify(service) == []
+
+
+async def test_what_a_restore_finds_survives_a_power_cut(service: Service, vault: Vault) -> None:
+    """An earlier restore placed it, and died over that; nothing is told to be stored before."""
+    objects = await filled(service)
+    await vault.create(service)
+    async with empty(service) as other:
+        for data in (b"small", LARGE):
+            content_hash = service.hasher.hash(data)
+            await other.blobs[StorageClass.HOT].put(ObjectId.new(), content_hash, data)
+        hot = other.blobs[StorageClass.HOT] = Volatile(other.blobs[StorageClass.HOT])
+        hot.is_broken = True
+        with pytest.raises(Unavailable, match="a sync failed"):
+            await vault.restore(other)
+        rows = await other.metadata.blobs.scan(after=None, limit=100)
+        assert [row.stored_at for row in rows] == [None] * 4
+        hot.is_broken = False
+        report = await vault.restore(other)
+        assert (report.found, report.ended) == (4, True)
+        assert await hot.power_cut() == 0
+        assert await contents_of(other, objects) == [b"small", b"small", b"small", b"", LARGE]
 
 
 # -- what comes back ------------------------------------------------------------------------------

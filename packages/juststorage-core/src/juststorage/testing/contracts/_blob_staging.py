@@ -106,6 +106,16 @@ class BlobStaging(BlobTests):
         assert found == {locators[0]: 0, locators[1]: None, locators[2]: 1000}
         assert await store.sizes([]) == {}
 
+    async def test_what_is_found_is_made_durable(self, store: BlobStore) -> None:
+        """Whatever is asked for, present or absent: nothing else becomes of it."""
+        data = [pattern(size) for size in (0, 1, 1000)]
+        locators = [await put(store, each) for each in data]
+        await store.remove([locators[1]])
+        await store.make_durable([*locators, "no/such/blob", "../../outside"])
+        await store.make_durable([])
+        assert await store.sizes(locators) == {locators[0]: 0, locators[1]: None, locators[2]: 1000}
+        assert await read(store, locators[2]) == data[2]
+
     async def test_discarding_twice_is_fine(self, store: BlobStore) -> None:
         """Absent entries are no error."""
         async with await store.stage(ObjectId.new()) as staged:

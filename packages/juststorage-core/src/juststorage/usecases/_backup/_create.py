@@ -7,7 +7,8 @@ In this order, next to a service in use:
 2. **State.** One snapshot of the metadata store, written down in segments. Every blob that it names
    was referred to at that instant, which is after the hold began: it can be garbage since then, and
    is not collected.
-3. **Blobs.** Those that the target does not have are copied, each verified by its hash.
+3. **Blobs.** Those that the target does not have are copied, each verified by its hash. Those that
+   it has are made durable: another backup may have just placed them, or died over it.
 4. **Manifest.** Only if the hold never ran out. Then there is a backup.
 
 Cost: the state is read once; of each blob that is there already the place is looked up, nothing is
@@ -26,7 +27,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from juststorage.domain import ContentHash, ObjectId, StorageClass
+from juststorage.domain import ContentHash, Locator, ObjectId, StorageClass
 from juststorage.errors import (
     BlobMissing,
     Corrupt,
@@ -237,13 +238,16 @@ class CreateBackup:
             by_hash.setdefault(blob.key.content_hash, []).append(blob)
         places = await self._target.places.find(list(by_hash))
         wanted: list[list[SavedBlob]] = []
+        found: list[Locator] = []
         for content_hash, blobs in by_hash.items():
             place = places.get(content_hash)
             if place is not None and place.size_bytes == blobs[0].size_bytes:
-                report.found += 1
+                found.append(place.locator)
                 self._watcher.moved(sum(blob.size_bytes for blob in blobs))
             else:
                 wanted.append(blobs)
+        await self._target.contents.make_durable(found)
+        report.found += len(found)
         await each_at_once(
             wanted,
             lambda blobs: self._copy(blobs, report),

@@ -4,7 +4,8 @@ Reserve before place, as an upload does it:
 
 1. The rows of a page of blobs, with their counts: no collector takes what has references.
 2. Their bytes. Those that are placed already and have their hash stay (the volume survived, the
-   database did not); others come from the backup; those that it lost, from the trash.
+   database did not), and are made durable: an earlier run may have died over that. Others come from
+   the backup; those that it lost, from the trash.
 3. The same rows once more, with their places: stored.
 4. When all blobs are stored, the objects: nobody sees one without its bytes.
 
@@ -142,17 +143,23 @@ class RestoreBackup:
             return
         await self._backups.restore(wanted)
         placed: list[Record] = []
+        found: dict[StorageClass, list[Locator]] = {}
 
         async def place(blob: SavedBlob) -> None:
             try:
-                locator = await self._placed(blob, before.get(blob.key), report)
+                locator, was_there = await self._placed(blob, before.get(blob.key), report)
             except (BlobMissing, Corrupt) as error:
                 name = f"{blob.key.storage_class}/{blob.key.content_hash}"
                 report.missing.append(f"{name}: {error.detail}")
             else:
                 placed.append(replace(blob, locator=locator))
+                if was_there:
+                    found.setdefault(blob.key.storage_class, []).append(locator)
 
         await each_at_once(wanted, place, size=lambda blob: blob.size_bytes, jobs=self._jobs)
+        for storage_class, locators in found.items():
+            await self._stores[storage_class].make_durable(locators)
+            report.found += len(locators)
         # In the order of their keys, as everybody locks them.
         placed_keys = {each.key: each for each in placed if isinstance(each, SavedBlob)}
         await self._backups.restore([placed_keys[key] for key in sorted(placed_keys)])
@@ -163,15 +170,16 @@ class RestoreBackup:
             return False
         return await self._stores[row.key.storage_class].stat(row.locator) == row.size_bytes
 
-    async def _placed(self, blob: SavedBlob, before: Blob | None, report: RestoreReport) -> Locator:
-        """Where the bytes are, once they are."""
+    async def _placed(
+        self, blob: SavedBlob, before: Blob | None, report: RestoreReport
+    ) -> tuple[Locator, bool]:
+        """Where the bytes are, once they are; and whether they were found, durable or not."""
         store = self._stores[blob.key.storage_class]
         there = store.locator_of(blob.key.content_hash)
         if there is None and before is not None:
             there = before.locator
         if there is not None and await self._is_whole(store, there, blob):
-            report.found += 1
-            return there
+            return there, True
         try:
             async with await self._target.open(blob.key.content_hash, blob.size_bytes) as reader:
                 locator = await self._transfer.copy(
@@ -180,11 +188,10 @@ class RestoreBackup:
         except (NotFound, Corrupt) as error:
             if there is None or not await self._is_whole(store, there, blob, restored=True):
                 raise BlobMissing(f"in the backup: {error.detail}") from error
-            report.found += 1
-            return there
+            return there, True
         report.copied += 1
         report.bytes_copied += blob.size_bytes
-        return locator
+        return locator, False
 
     async def _is_whole(
         self, store: BlobStore, locator: Locator, blob: SavedBlob, *, restored: bool = False

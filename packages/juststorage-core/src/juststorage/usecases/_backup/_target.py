@@ -137,12 +137,14 @@ class BackupTarget:
     # -- segments -----------------------------------------------------------------------------
 
     async def put_segment(self, data: bytes, records: dict[str, int]) -> SegmentRef:
-        """Keep a segment; one that is there is left alone."""
+        """Keep a segment; one that is there is made durable, and left alone."""
         content_hash = sha256_of(data)
         place = (await self.places.find([content_hash])).get(content_hash)
         if place is None or place.size_bytes != len(data):
             locator = await self.contents.put(upload_id_of(content_hash), content_hash, data)
             await self.places.add(content_hash, Place(locator, len(data)))
+        else:
+            await self.contents.make_durable([place.locator])
         return SegmentRef(content_hash=str(content_hash), size_bytes=len(data), records=records)
 
     async def segment(self, ref: SegmentRef) -> bytes:
