@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,13 +47,13 @@ def _hash(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def all_slots_free(service: Service) -> None:
+def all_slots_free(service: Service, *, within_s: float = _SLOTS_FREE_S) -> None:
     """Wait until the service uses no connection to its database.
 
     Raises:
-        Broken: It never does: a slot of its pool has leaked.
+        Broken: It does for longer than `within_s`: a slot of its pool has leaked.
     """
-    deadline = time.monotonic() + _SLOTS_FREE_S
+    deadline = time.monotonic() + within_s
     while True:
         answer = service.call("GET", "/metrics")
         if answer is None or answer[0] != 200:
@@ -76,18 +77,20 @@ class Outcomes:
 
     made: Rig
     counts: Counts
-    _before: int = 0
-    _absent: set[str] = field(default_factory=set)
+    _before: list[dict[str, Any]] = field(default_factory=list)
+    _settled: dict[str, int] = field(default_factory=dict)
+    """How many objects each content has that was looked up, which stays so."""
 
     def before(self, doing: Deed) -> None:
         """It is prepared."""
-        self._before = len(self._found(doing))
+        self._before = self._found(doing)
 
     def after(self, doing: Deed, *, done: bool) -> None:
         """It was answered, or not; look, and tell the journal.
 
         Raises:
-            Broken: It is there twice, or a success is not there, or cannot be gone on with.
+            Broken: It is there twice; or a success is not there; or what was found before is not
+                there any more; or it cannot be gone on with.
         """
         self._look(doing, done=done)
         if not done and isinstance(doing, UploadOnce | UploadInTurns):
@@ -101,15 +104,18 @@ class Outcomes:
         all_slots_free(self.made.service)
 
     def check(self) -> None:
-        """Look again, once all leases are over: what was absent is so for ever.
+        """Look again, once all leases are over: what was absent or committed is so for ever.
 
         Raises:
-            Broken: Something has come to life.
+            Broken: Something has come to life, or is gone.
         """
-        living = {document["content_hash"] for document in _listed(self.made.service)}
-        if self._absent & living:
-            raise Broken(f"absent after a 503, and there later: {self._absent & living}")
-        self._absent.clear()
+        living = Counter(document["content_hash"] for document in _listed(self.made.service))
+        for content_hash, number in self._settled.items():
+            if living[content_hash] != number:
+                raise Broken(
+                    f"{number} were there, and {living[content_hash]} later: {content_hash}"
+                )
+        self._settled.clear()
 
     def _found(self, doing: Deed) -> list[dict[str, Any]]:
         """What there is with its content, or under its key."""
@@ -129,6 +135,8 @@ class Outcomes:
         if len(found) != 1:
             raise Broken(f"{len(found)} objects hold one key")
         is_new = found[0]["content_hash"] == _hash(doing.data)
+        if not is_new and found != self._before:
+            raise Broken("a key has neither what it had nor what was sent")
         if done and not is_new:
             raise Broken("a PUT was answered with success, and its key has what it had before")
         if not done and is_new:
@@ -138,18 +146,17 @@ class Outcomes:
         self._count(done=done, is_there=is_new)
 
     def _look_at_content(self, doing: Deed, *, done: bool) -> None:
-        found = self._found(doing)
-        added = len(found) - self._before
+        found, content_hash = self._found(doing), _hash(doing.at_stake)
+        if len(found) < self._settled.get(content_hash, 0):
+            raise Broken("it was found to be committed, and is not there any more")
+        added = len(found) - len(self._before)
         if added not in ({1} if done else {0, 1}):
             raise Broken(f"one upload, of which {added} are there; answered: {done}")
         known = {entry.id for entry in self.made.journal.entries}
         for document in found:
             if document["id"] not in known:
                 self.made.journal.uploaded(_encoded(document), doing.at_stake)
-        if added:
-            self._absent.discard(_hash(doing.at_stake))  # it was gone on with
-        elif not self._before:
-            self._absent.add(_hash(doing.at_stake))
+        self._settled[content_hash] = len(found)
         self._count(done=done, is_there=added == 1)
 
     def _count(self, *, done: bool, is_there: bool) -> None:
