@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from juststorage.domain import ObjectStatus, StorageClass
+import anyio.to_thread
+
+from juststorage.domain import ObjectId, ObjectStatus, StorageClass
 from juststorage.runtime import Runtime, open_runtime
 from juststorage.usecases import BackupTarget, FixedPlaces
 from tests.races.points import Points, blobs_at
@@ -17,7 +21,7 @@ from tests.races.power import ForgetfulOps, LocalFSOn
 from tests.races.world import Process, World
 from tests.torture.service import Store
 
-__all__ = ["Fuse", "Machine", "read_back"]
+__all__ = ["Fuse", "Machine", "Turn"]
 
 _CLASSES: Final = ("hot", "cold")
 
@@ -103,6 +107,7 @@ class Machine:
     def __init__(self, store: Store, counts: Counter[str]) -> None:
         self.fuse = Fuse()
         self.kind = store.kind
+        self._store = store
         folder = store.folder
         self._disks, plugin = self._some_disks(folder, counts)
         self._backup_disks, self._backup_plugin = self._some_disks(folder / "backup", counts)
@@ -133,10 +138,25 @@ class Machine:
 
     async def cut(self) -> None:
         """Everything stops, what was not synced is gone, and the machine starts again."""
-        await self.world.stop()
+        await self.die()
         for disk in (*self._disks.values(), *self._backup_disks.values()):
             disk.cut()
+
+    async def die(self) -> None:
+        """Every process stops. The machine goes on, and with it what is in its memory."""
+        await self.world.stop()
         self.fuse.set(0)
+
+    async def lose_database(self) -> None:
+        """Every process stops, and no row is left."""
+        await self.die()
+        if self.kind == "postgres":
+            from juststorage_postgres.testing import EMPTY
+
+            await anyio.to_thread.run_sync(self._store.sql, EMPTY)
+            return
+        for file in self._store.folder.glob("metadata.sqlite3*"):
+            file.unlink()
 
     async def clear(self) -> None:
         """Leave nothing to the next one."""
@@ -154,10 +174,21 @@ class Machine:
         await self.world.stop()
 
 
-async def read_back(process: Process, key: str) -> bytes | None:
-    """The bytes that the key has, or None."""
-    held = await process.holder(key)
-    return None if held is None else await process.read(held)
+@dataclass
+class Turn:
+    """Whom an act is done by, and with what.
+
+    Args:
+        data: New content.
+        held: An object that is there.
+        chance: What it chooses by.
+    """
+
+    machine: Machine
+    process: Process
+    data: bytes
+    held: ObjectId
+    chance: random.Random
 
 
 def _config(folder: Path, metadata: dict[str, Any]) -> dict[str, Any]:

@@ -4,28 +4,29 @@ The filesystem is that of the races, which keeps book of what was synced, a file
 whole volume; a cut takes away the rest, in the worst way that POSIX allows. The database is taken
 at its word: what it committed is there.
 
-What an import sends, and a backup, are done again after the cut, as an operator would: then all of
-it is there. A backup that had ended before is whole without that.
+Imports, backups and restores are begun again after the cut, as an operator would: then all of it is
+there. So it is after a death without a cut, of which the next attempt finds in memory what the disk
+does not have yet, once that has ended and the power goes.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
 
 import anyio
 
-from juststorage.domain import UNCHANGED, ObjectId, StorageClass
+from juststorage.domain import UNCHANGED, StorageClass
 from juststorage.errors import JustStorageError
-from juststorage.usecases import ChangeObject, CopyObject, CopyTarget, CreateBackup, VerifyBackup
+from juststorage.usecases import ChangeObject, CopyObject, CopyTarget
 from tests.races.points import Killed
-from tests.races.world import TENANT, Process
+from tests.races.world import TENANT
+from tests.torture.chores import CHORES, Chore
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
-from tests.torture.machine import Machine, read_back
+from tests.torture.machine import Machine, Turn
 from tests.torture.service import opened_store
 
 __all__ = ["run"]
@@ -37,29 +38,14 @@ _GROUP: Final = 6
 """Small bodies at a time, of which the first may go alone."""
 
 
-@dataclass
-class _Turn:
-    """Whom an act is done by, and with what.
-
-    Args:
-        data: New content.
-        held: An object that is there.
-    """
-
-    machine: Machine
-    process: Process
-    data: bytes
-    held: ObjectId
-
-
 # -- acts -----------------------------------------------------------------------------------------
 
 
-async def _put(turn: _Turn) -> None:
+async def _put(turn: Turn) -> None:
     await turn.process.upload(turn.data, lease_s=0)
 
 
-async def _put_many(turn: _Turn) -> None:
+async def _put_many(turn: Turn) -> None:
     """At the same time, so that one sync of the volume is for all."""
     ends: list[BaseException] = []
 
@@ -76,31 +62,31 @@ async def _put_many(turn: _Turn) -> None:
         raise ends[0]
 
 
-async def _stream(turn: _Turn) -> None:
+async def _stream(turn: Turn) -> None:
     await turn.process.stream(turn.data, lease_s=0)
 
 
-async def _in_turns(turn: _Turn) -> None:
+async def _in_turns(turn: Turn) -> None:
     await turn.process.upload_in_turns(turn.data, lease_s=0)
 
 
-async def _again(turn: _Turn) -> None:
+async def _again(turn: Turn) -> None:
     await turn.process.stream(turn.process.world.owed[turn.held], lease_s=0)
 
 
-async def _replace(turn: _Turn) -> None:
+async def _replace(turn: Turn) -> None:
     former = await turn.process.holder("key")
     assert former is not None
     turn.process.world.owed.pop(former)  # from now on until the answer, either is right
     await turn.process.upload(turn.data, "key", replace=True, lease_s=0)
 
 
-async def _move(turn: _Turn) -> None:
+async def _move(turn: Turn) -> None:
     change = ChangeObject(turn.process.metadata, turn.process.copier(lease_s=0))
     await change.by_id(TENANT, turn.held, UNCHANGED, storage_class=StorageClass.COLD)
 
 
-async def _copy(turn: _Turn) -> None:
+async def _copy(turn: Turn) -> None:
     world = turn.process.world
     case = CopyObject(turn.process.metadata, turn.process.copier(lease_s=0))
     owed = world.owed[turn.held]
@@ -108,84 +94,18 @@ async def _copy(turn: _Turn) -> None:
     world.acknowledge(copied, owed)
 
 
-async def _collect(turn: _Turn) -> None:
+async def _collect(turn: Turn) -> None:
     await turn.process.collect()
 
 
-async def _delete_and_upload(turn: _Turn) -> None:
+async def _delete_and_upload(turn: Turn) -> None:
     owed = turn.process.world.owed.pop(turn.held)  # as above
     await turn.process.delete(turn.held)
     await turn.process.collect(trash_retention_s=3600)
     await turn.process.stream(owed, lease_s=0)
 
 
-def _files(turn: _Turn) -> Iterator[tuple[str, bytes]]:
-    """What is imported: two files of one content among them."""
-    yield "a", turn.data
-    yield "b", b""
-    yield "c/d", turn.data[: len(turn.data) // 2]
-    yield "c/e", turn.data
-
-
-async def _import(turn: _Turn) -> None:
-    """The requests of an import, which leaves out what is there."""
-    for key, data in _files(turn):
-        if await read_back(turn.process, key) != data:
-            send = turn.process.stream if len(data) > 64 * 1024 else turn.process.upload
-            await send(data, key, replace=True, lease_s=0)
-
-
-async def _import_again(turn: _Turn, *, ended: bool) -> None:
-    await _import(turn)
-    for key, data in _files(turn):
-        if await read_back(turn.process, key) != data:
-            raise Broken(f"{key} is not there after an import that was run again")
-
-
-class _Nobody:
-    """Watches no progress."""
-
-    def expects(self, size_bytes: int) -> None:
-        """Nothing."""
-
-    def moved(self, size_bytes: int) -> None:
-        """Nothing."""
-
-
-async def _backup(turn: _Turn) -> None:
-    process = turn.process
-    async with turn.machine.backups(process.points) as (target, runtime):
-        creation = CreateBackup(
-            process.metadata,
-            process.blobs,
-            runtime.hashers,
-            target,
-            clock=runtime.clock,
-            watcher=_Nobody(),
-            jobs=1,
-            made_by="torture",
-        )
-        report = await creation.run()
-    if report.missing:
-        raise Broken(f"a backup lacks {report.missing}")
-
-
-async def _backup_again(turn: _Turn, *, ended: bool) -> None:
-    if not ended:
-        await _backup(turn)
-    async with turn.machine.backups(turn.process.points) as (target, runtime):
-        verification = VerifyBackup(
-            runtime.hashers, target, clock=runtime.clock, watcher=_Nobody(), jobs=1
-        )
-        manifest = await target.manifest(None)
-        damages = [str(damage) async for damage in verification.run(manifest)]
-    if damages:
-        raise Broken(f"a backup that had ended is damaged: {damages}")
-    if manifest.records["objects"] < len(turn.process.world.owed):
-        raise Broken(f"a backup has {manifest.records} of {len(turn.process.world.owed)} objects")
-
-
-ACTS: dict[str, Callable[[_Turn], Awaitable[None]]] = {
+ACTS: dict[str, Callable[[Turn], Awaitable[None]]] = {
     "upload": _put,
     "uploads in a group": _put_many,
     "streamed upload": _stream,
@@ -196,14 +116,7 @@ ACTS: dict[str, Callable[[_Turn], Awaitable[None]]] = {
     "copy": _copy,
     "collect": _collect,
     "delete, collect, upload": _delete_and_upload,
-    "import": _import,
-    "backup": _backup,
 }
-_AFTERWARDS: dict[str, Callable[..., Awaitable[None]]] = {
-    "import": _import_again,
-    "backup": _backup_again,
-}
-"""What is done after the cut, and what must be there then."""
 
 SIZES = (3000, 200_000, 1_500_000)
 """Within a page of the log, over the limit of small bodies, past the page cache."""
@@ -213,7 +126,7 @@ SIZES = (3000, 200_000, 1_500_000)
 
 
 class _Cuts(NamedTuple):
-    """Those of one act at each of its calls to the disks, or of its steps."""
+    """Those of one act at each of its calls to the disks, or of its steps; or deaths there."""
 
     act: str
     way: str
@@ -221,42 +134,72 @@ class _Cuts(NamedTuple):
     kind: str
 
     def __str__(self) -> str:
-        return f"{self.act} of {self.size} bytes on {self.kind}, cut at {self.way}"
+        what = "killed at call" if self.way == _DEATH else f"cut at {self.way}"
+        return f"{self.act} of {self.size} bytes on {self.kind}, {what}"
 
 
-async def _turn(machine: Machine, cuts: _Cuts, data: bytes, at: int) -> bool:
+_DEATH: Final = "death"
+
+
+async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
     """One act with a cut; whether it came to its end."""
-    world = machine.world
+    world, data = machine.world, run.chance.randbytes(cuts.size)
     process = await world.process("one")
     held = await process.upload(b"held " + data, "held")
     await process.upload(b"former " + data, "key", replace=True)
     if cuts.act == "collect":
         for part in (b"1", b"2"):
             await process.delete(await process.upload(part + data))
-    process.points.passed.clear()
-    if cuts.way == "call":
-        machine.fuse.set(at, process.points.kill)
+    turn = Turn(machine, process, data, held, run.chance)
+    chore = CHORES[cuts.act](turn) if cuts.act in CHORES else None
+    if chore is not None:
+        await chore.prepare()
+    turn.process.points.passed.clear()
+    if cuts.way == "step":
+        turn.process.points.kill_at(at)
     else:
-        process.points.kill_at(at)
-    turn = _Turn(machine, process, data, held)
-    try:
-        await ACTS[cuts.act](turn)
-        ended = True
-    except Killed:
-        ended = False
-    except JustStorageError as error:
-        if not machine.fuse.is_blown:
-            raise Broken(f"it fails: {error!r}") from error
-        ended = False
-    ended = ended and not process.points.dead
-    await machine.cut()
+        machine.fuse.set(at, turn.process.points.kill)
+    ended = await _ends(turn, chore.act if chore else partial(ACTS[cuts.act], turn))
+    if cuts.way == _DEATH and not ended:
+        await machine.die()
+    else:
+        await machine.cut()
+    if chore is not None:
+        await _go_on(chore, ended=ended)
     await world.check()
-    if cuts.act in _AFTERWARDS:
-        turn.process = await world.process("again")
-        await _AFTERWARDS[cuts.act](turn, ended=ended)
-        await world.check()
     await machine.clear()
     return ended
+
+
+async def _ends(turn: Turn, act: Callable[[], Awaitable[None]]) -> bool:
+    """Whether it came to its end, and was answered."""
+    try:
+        await act()
+    except (Killed, JustStorageError, BaseExceptionGroup) as end:
+        deaths = (Killed, JustStorageError) if turn.machine.fuse.is_blown else (Killed,)
+        if _others(end, deaths):
+            raise Broken(f"it fails: {end!r}") from end
+        return False
+    return not turn.process.points.dead
+
+
+def _others(end: BaseException, deaths: tuple[type[BaseException], ...]) -> bool:
+    """Whether there is anything but deaths in it, which come in groups where many tasks die."""
+    if isinstance(end, BaseExceptionGroup):
+        return end.split(deaths)[1] is not None
+    return not isinstance(end, deaths)
+
+
+async def _go_on(chore: Chore, *, ended: bool) -> None:
+    """Begin it again, unless it has ended; then the power goes, and all of it is there."""
+    turn = chore.turn
+    if not ended:
+        await chore.between()
+        turn.process = await turn.machine.world.process("again")
+        await chore.act()
+        await turn.machine.cut()
+    turn.process = await turn.machine.world.process("afterwards")
+    await chore.check()
 
 
 async def _cut(machine: Machine, run: Run, cuts: _Cuts, at: int) -> bool:
@@ -264,22 +207,26 @@ async def _cut(machine: Machine, run: Run, cuts: _Cuts, at: int) -> bool:
     run.begin(f"{cuts} {at}")
     synced = run.counts["syncs of a whole volume"]
     try:
-        ended = await _turn(machine, cuts, run.chance.randbytes(cuts.size), at)
+        ended = await _turn(machine, cuts, run, at)
     except Exception as error:
         raise Broken(f"{run.at}: {error!r}") from error
     in_one = run.counts["syncs of a whole volume"] > synced
     if ended and cuts.act == "uploads in a group" and not in_one:
         raise Broken(f"{run.at}: no group of small bodies was synced as one")
-    how = "just after an answer" if ended else f"at a {cuts.way}"
+    if not ended and cuts.way == _DEATH:
+        how = "after a death and another attempt"
+    else:
+        how = "just after an answer" if ended else f"at a {cuts.way}"
     run.counts[f"power cuts {how} on {cuts.kind}"] += 1
     return ended
 
 
 def _all_cuts(kind: str) -> list[_Cuts]:
-    return [
-        _Cuts(act, way, size, kind)
-        for size, way, act in itertools.product(SIZES, ("call", "step"), ACTS)
-    ]
+    """Act by act within each size and way; deaths are for what is begun again."""
+    ways = [("call", act) for act in (*ACTS, *CHORES)]
+    ways += [("step", act) for act in (*ACTS, *CHORES)]
+    ways += [(_DEATH, act) for act in CHORES]
+    return [_Cuts(act, way, size, kind) for size, (way, act) in itertools.product(SIZES, ways)]
 
 
 async def _everywhere(run: Run, machine: Machine) -> None:
@@ -302,13 +249,17 @@ async def _everywhere(run: Run, machine: Machine) -> None:
 
 
 async def _in_turns(run: Run, machine: Machine, *, until_left_s: float) -> None:
-    """Act by act, anywhere."""
-    todo, chance = _all_cuts(machine.kind), run.chance
-    chance.shuffle(todo)
-    for cuts in itertools.cycle(todo):
+    """One cut of each act after the other, so that a short run has seen all acts."""
+    chance = run.chance
+    todo: dict[str, list[_Cuts]] = {}
+    for cuts in _all_cuts(machine.kind):
+        todo.setdefault(cuts.act, []).append(cuts)
+    acts = list(todo)
+    chance.shuffle(acts)
+    for act in itertools.cycle(acts):
         if run.left_s <= until_left_s:
             return
-        await _cut(machine, run, cuts, chance.randint(1, _SOMEWHERE))
+        await _cut(machine, run, chance.choice(todo[act]), chance.randint(1, _SOMEWHERE))
     raise AssertionError("there is always another one")
 
 
