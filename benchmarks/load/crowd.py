@@ -17,6 +17,7 @@ from benchmarks.load import large, small
 from benchmarks.load.database import Database
 from benchmarks.load.report import Row
 from benchmarks.load.server import Server
+from benchmarks.load.stolen import watch_stolen
 
 __all__ = ["among_collections", "among_uploads", "many_uploads", "slow_readers"]
 
@@ -114,13 +115,19 @@ def _compared(
 ) -> Row:
     """Turn and turn about, so that a machine that drifts drifts for both."""
     alone, beside = [], []
+    stolen = []
     for _ in range(runs):
         alone.append(gets.measured())
         with busy():
             time.sleep(0.3)
-            beside.append(gets.measured())
+            with watch_stolen() as its:
+                beside.append(gets.measured())
+        stolen.append(its)
     errors = sum(rate.errors for rate in (*alone, *beside))
-    note = f"VOID: {errors} errors" if errors else f"{must} times; {_middle(beside).per_s:,.0f} /s"
+    worst = max(stolen, key=lambda its: its.share)
+    note = f"{must} times; {_middle(beside).per_s:,.0f} /s, at most {worst}"
+    if errors:
+        note = f"VOID: {errors} errors"
     return Row(name, [rate.p99_ms for rate in beside], "ms", _middle(alone).p99_ms, "alone", note)
 
 
