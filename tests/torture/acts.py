@@ -182,9 +182,10 @@ class UploadInTurns(Upload):
         return False
 
     def recover(self) -> None:
-        """No lease is over yet: what was kept is there."""
+        """No lease is over yet: what was kept is there. Then all leases are ended."""
         if self.turns.kept_bytes:
             self.well(self.turns.ask(), 200)
+        self.turns.may_be_gone()
 
 
 class UploadDeleted(Upload):

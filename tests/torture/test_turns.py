@@ -20,6 +20,11 @@ class _Lossy:
         self.kept = b""
         self.asked: list[str] = []
         self._lost = lost
+        self._is_there = False
+
+    def forget(self) -> None:
+        """The upload expires."""
+        self.kept, self._is_there = b"", False
 
     def __call__(
         self, method: str, target: str, body: bytes | None = None, *, headers: Mapping[str, str]
@@ -34,6 +39,9 @@ class _Lossy:
         header = Message()
         header["Location"] = "/v1/uploads/u"
         status = {"POST": 201, "HEAD": 200, "PATCH": 204}[method]
+        self._is_there = self._is_there or method == "POST"
+        if not self._is_there:
+            return (404, b""), header
         if method == "PATCH":
             if int(headers["Upload-Offset"]) != len(self.kept):
                 return (409, b"offset_mismatch"), header
@@ -86,3 +94,20 @@ def test_kept_bytes_that_are_gone_are_a_loss_unless_they_may_expire(may_expire: 
         assert turns.ask() is not None
         turns.step()
         assert server.asked == ["POST", "PATCH", "POST"]
+
+
+def test_who_ends_leases_says_so_before_the_next_turn() -> None:
+    """It is asked for then, and goes on where it lives, or is begun anew where it does not."""
+    for is_gone in (False, True):
+        server = _Lossy()
+        turns = Turns(DATA, "", server)
+        turns.step()
+        turns.step()
+        turns.may_be_gone()
+        if is_gone:
+            server.forget()
+        answer = turns.step()
+        assert answer is not None
+        again = ["HEAD", "POST"] if is_gone else ["HEAD", "PATCH"]
+        assert server.asked == ["POST", "PATCH", *again]
+        assert answer[0] == (201 if is_gone else 200)

@@ -76,6 +76,10 @@ class Turns:
             self._end()
         return answer
 
+    def may_be_gone(self) -> None:
+        """From now on somebody ends leases: ask before the next turn, and begin anew on 404."""
+        self._may_expire, self._is_known = True, not self._url
+
     def _begin(self) -> Answer | None:
         length = {"Upload-Length": str(len(self.data))}
         exchanged = self._send("POST", f"/v1/uploads?{self._query}", headers=length)
