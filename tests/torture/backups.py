@@ -18,8 +18,9 @@ from pathlib import Path
 
 from juststorage_postgres.testing import EMPTY
 from tests.torture.acts import LARGE, SMALL, Deed
+from tests.torture.auditor import audit, settle
 from tests.torture.journal import Broken
-from tests.torture.service import STORES, Store, audit, config_of, settle, write_config
+from tests.torture.service import STORES, Store, config_of, write_config
 
 __all__ = ["BACKUPS"]
 

@@ -33,10 +33,10 @@ from tests.torture.acts import (
     ReplaceLarge,
     Upload,
 )
+from tests.torture.auditor import audit, settle
 from tests.torture.damage import clear, flip, heal, is_told, stored
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
-from tests.torture.service import audit, settle
 
 __all__ = ["run"]
 

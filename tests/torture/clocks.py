@@ -27,20 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from juststorage_postgres.testing import PostgresServer, made_database, migrate, own_server
+from tests.torture.auditor import settle
 from tests.torture.clients import Client, contents, working
 from tests.torture.clock import HostClock, ServerClock
 from tests.torture.credentials import SECRET, check_credentials
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child, Nursery
-from tests.torture.service import (
-    Service,
-    Store,
-    config_of,
-    opened_store,
-    settle,
-    write_config,
-)
+from tests.torture.service import Service, Store, config_of, opened_store, write_config
 from tests.torture.turns import Turns
 
 __all__ = ["run"]

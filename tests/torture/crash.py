@@ -13,12 +13,12 @@ from functools import partial
 from typing import NamedTuple
 
 from tests.torture.acts import ACTS, Deed
+from tests.torture.auditor import settle
 from tests.torture.backups import BACKUPS
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.imports import IMPORTS
 from tests.torture.journal import Broken
 from tests.torture.points import NEVER, Point
-from tests.torture.service import settle
 
 __all__ = ["run"]
 

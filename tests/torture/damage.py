@@ -14,10 +14,10 @@ from itertools import product
 from pathlib import Path
 
 from tests.torture.acts import OBJECTS
+from tests.torture.auditor import audit, settle
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Entry
 from tests.torture.points import NEVER, Act
-from tests.torture.service import audit, settle
 
 __all__ = ["clear", "damage", "flip", "heal", "is_told", "misread", "stored", "upload"]
 

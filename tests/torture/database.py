@@ -40,13 +40,14 @@ from tests.torture.acts import (
     Deed,
     Fsck,
 )
+from tests.torture.auditor import settle
 from tests.torture.clients import Client, contents, working
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Journal
 from tests.torture.nursery import Nursery
 from tests.torture.outcomes import Outcomes
 from tests.torture.points import Points
-from tests.torture.service import Service, Store, config_of, settle, write_config
+from tests.torture.service import Service, Store, config_of, write_config
 
 __all__ = ["run"]
 

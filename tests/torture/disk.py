@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck, Upload, UploadInTurns
+from tests.torture.auditor import settle
 from tests.torture.damage import damage, misread, upload
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.points import NEVER, Act, Point
-from tests.torture.service import settle
 from tests.torture.syncs import repeated
 
 __all__ = ["run"]

@@ -34,11 +34,12 @@ from tests.torture.acts import (
     UploadLarge,
     UploadSameLarge,
 )
+from tests.torture.auditor import settle
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child
 from tests.torture.points import NEVER, Act, Point
-from tests.torture.service import Service, settle
+from tests.torture.service import Service
 
 __all__ = ["run"]
 

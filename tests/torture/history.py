@@ -22,6 +22,7 @@ from email.message import Message
 from itertools import count, takewhile
 
 from tests.torture.acts import JSON
+from tests.torture.auditor import auditing
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Answer, Broken
 from tests.torture.linear import Operation, is_linearizable, shortest_failing
@@ -32,7 +33,6 @@ from tests.torture.service import (
     STORES,
     Service,
     Store,
-    auditing,
     config_of,
     opened_store,
     write_config,

@@ -21,10 +21,11 @@ import anyio
 import asyncpg  # type: ignore[import-untyped]
 
 from tests.torture.acts import OBJECTS, SMALL
+from tests.torture.auditor import settle
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.mob import crowd, good_ms, processes
-from tests.torture.service import POOL_SIZE, Store, settle
+from tests.torture.service import POOL_SIZE, Store
 
 __all__ = ["run"]
 

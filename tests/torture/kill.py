@@ -21,19 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.torture.auditor import settle
 from tests.torture.clients import Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child, Nursery
-from tests.torture.service import (
-    STORES,
-    Service,
-    Store,
-    config_of,
-    opened_store,
-    settle,
-    write_config,
-)
+from tests.torture.service import STORES, Service, Store, config_of, opened_store, write_config
 
 __all__ = ["run"]
 

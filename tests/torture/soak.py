@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+from tests.torture.auditor import settle
 from tests.torture.clients import Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
@@ -22,7 +23,6 @@ from tests.torture.service import (
     config_of,
     free_port,
     opened_store,
-    settle,
     write_config,
 )
 

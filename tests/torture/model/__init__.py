@@ -21,12 +21,13 @@ import hypothesis
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
+from tests.torture.auditor import auditing
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.model.happening import Happening
 from tests.torture.model.reading import Reading
 from tests.torture.model.state import ANSWERS_KEPT_S, FIRST_LEASE_S, GRACE_S, RESUMABLE_FOR_S
 from tests.torture.model.writing import Writing
-from tests.torture.service import STORES, auditing
+from tests.torture.service import STORES
 
 __all__ = ["run"]
 
