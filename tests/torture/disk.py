@@ -54,9 +54,9 @@ def run(run: Run) -> Counts:
         "downloads": {"cache_bytes": 0},
     }
     with rig(run, run.stores[0], **plain) as made:
+        _shared_syncs(made, run, counts)  # first, and short: the others take what there is
         for hurt in run.each((damage, misread), lambda part: part.__name__):
             hurt(made, run, counts)
-        _shared_syncs(made, run, counts)
         _failures(made, run, counts)
     # However little time is left: it needs but seconds.
     for fill in run.each((_really_full,), lambda _: "a small filesystem", until_left_s=-math.inf):
@@ -138,7 +138,9 @@ def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
     def name(step: tuple[int, int]) -> str:
         return f"Syncfs {step[0]} of uploads that share it, turn {step[1]}"
 
-    for number, _ in run.each(steps, name, until_left_s=0 if run.is_complete else run.seconds / 8):
+    for number, _ in run.each(
+        steps, name, until_left_s=0 if run.is_complete else run.seconds * 7 / 8
+    ):
         bodies = [run.chance.randbytes(SMALL) for _ in range(_TOGETHER)]
         # After the second one everything fails: the names of some of them are not durable, whatever
         # comes then. After the first one their files still get names, if nobody minds.

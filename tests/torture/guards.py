@@ -55,6 +55,20 @@ GUARDS = [
         ("power", ""),
     ),
     Mutation(
+        "failure of a sync",
+        f"{_FILES}/_volume.py",
+        "                self.suspect = True\n            raise\n",
+        "                self.suspect = True\n",
+        ("disk", ""),
+    ),
+    Mutation(
+        "sync of what is found",
+        f"{_FILES}/_store.py",
+        "        await self._jobs.run(self._volume.make_durable, locators)\n",
+        "        return\n",
+        ("power", ""),
+    ),
+    Mutation(
         "row lock",
         f"{_POSTGRES}/_work.py",
         "b.storage_class = k.storage_class FOR UPDATE\n",

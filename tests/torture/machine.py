@@ -27,23 +27,32 @@ _CLASSES: Final = ("hot", "cold")
 
 
 class Fuse:
-    """Blows at the n-th call that changes something on any disk of a machine."""
+    """Blows at the n-th call that changes something on any disk of a machine, or at a sync."""
 
     def __init__(self) -> None:
         self.is_blown = False
         self._left = 0
+        self._syncs_only = False
         self._on_blow: Callable[[], None] = lambda: None
 
-    def set(self, number: int, on_blow: Callable[[], None] = lambda: None) -> None:
-        """Blow at the `number`-th call from now; 0: never."""
+    def set(
+        self,
+        number: int,
+        on_blow: Callable[[], None] = lambda: None,
+        *,
+        syncs_only: bool = False,
+    ) -> None:
+        """Blow at the `number`-th call from now, or of the syncs; 0: never."""
         self.is_blown, self._left, self._on_blow = False, number, on_blow
+        self._syncs_only = syncs_only
 
-    def step(self) -> None:
+    def step(self, *, is_sync: bool = False) -> None:
         """A call. Raises `OSError` once it is blown."""
-        self._left -= 1
-        if self._left == 0:
-            self.is_blown = True
-            self._on_blow()
+        if is_sync or not self._syncs_only:
+            self._left -= 1
+            if self._left == 0:
+                self.is_blown = True
+                self._on_blow()
         if self.is_blown:
             raise OSError(5, "the power is gone")
 
@@ -68,11 +77,11 @@ class _CuttingOps(ForgetfulOps):
         return super().write(fd, data)
 
     def fsync(self, fd: int) -> None:
-        self._fuse.step()
+        self._fuse.step(is_sync=True)
         super().fsync(fd)
 
     def sync_volume(self, fd: int) -> None:
-        self._fuse.step()
+        self._fuse.step(is_sync=True)
         super().sync_volume(fd)
         self._counts["syncs of a whole volume"] += 1
 

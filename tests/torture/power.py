@@ -5,8 +5,8 @@ whole volume; a cut takes away the rest, in the worst way that POSIX allows. The
 at its word: what it committed is there.
 
 Imports, backups and restores are begun again after the cut, as an operator would: then all of it is
-there. So it is after a death without a cut, of which the next attempt finds in memory what the disk
-does not have yet, once that has ended and the power goes.
+there. So it is after a death without a cut, just before a sync: then the next attempt finds what is
+in memory and not on the disk, and the power goes when that has ended.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ from tests.torture.machine import Machine, Turn
 from tests.torture.service import opened_store
 
 __all__ = ["run"]
-
-_SOMEWHERE: Final = 40
-"""About as many calls as most acts make."""
 
 _GROUP: Final = 6
 """Small bodies at a time, of which the first may go alone."""
@@ -134,11 +131,13 @@ class _Cuts(NamedTuple):
     kind: str
 
     def __str__(self) -> str:
-        what = "killed at call" if self.way == _DEATH else f"cut at {self.way}"
+        what = "killed at sync" if self.way == _DEATH else f"cut at {self.way}"
         return f"{self.act} of {self.size} bytes on {self.kind}, {what}"
 
 
 _DEATH: Final = "death"
+_SOMEWHERE: Final = {"call": (10, 40), "step": (10, 40, 120), _DEATH: (20,)}
+"""About as many as an upload makes, as most acts do, and a restore."""
 
 
 async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
@@ -158,7 +157,7 @@ async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
     if cuts.way == "step":
         turn.process.points.kill_at(at)
     else:
-        machine.fuse.set(at, turn.process.points.kill)
+        machine.fuse.set(at, turn.process.points.kill, syncs_only=cuts.way == _DEATH)
     ended = await _ends(turn, chore.act if chore else partial(ACTS[cuts.act], turn))
     if cuts.way == _DEATH and not ended:
         await machine.die()
@@ -230,7 +229,7 @@ def _all_cuts(kind: str) -> list[_Cuts]:
 
 
 async def _everywhere(run: Run, machine: Machine) -> None:
-    """Every act at each of its calls, and steps; or at the one that is wanted."""
+    """Every act at each of its calls, steps and syncs; or at the one that is wanted."""
 
     def name(cuts: _Cuts) -> str:
         return run.only if run.only.startswith(f"{cuts} ") else str(cuts)
@@ -259,7 +258,8 @@ async def _in_turns(run: Run, machine: Machine, *, until_left_s: float) -> None:
     for act in itertools.cycle(acts):
         if run.left_s <= until_left_s:
             return
-        await _cut(machine, run, chance.choice(todo[act]), chance.randint(1, _SOMEWHERE))
+        cuts = chance.choice(todo[act])
+        await _cut(machine, run, cuts, chance.randint(1, chance.choice(_SOMEWHERE[cuts.way])))
     raise AssertionError("there is always another one")
 
 
