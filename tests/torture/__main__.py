@@ -20,7 +20,7 @@ from tests.torture.service import STORES
 
 EXPERIMENTS = (
     *("crash", "kill", "interleave", "disk", "power", "freeze", "database", "model"),
-    *("hostile", "bucket", "history", "clocks", "soak"),
+    *("hostile", "bucket", "partition", "history", "clocks", "soak"),
 )
 
 

@@ -41,6 +41,7 @@ class Client:
         chance: Its own, for repeatable choices.
         may_expire: Whether an upload may be told that it has expired: the database may crash and
             forget a reservation, which nobody was promised.
+        in_turns: Whether it uploads in turns as well, which a bucket does not take.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Client:
     pool: Sequence[bytes]
     chance: random.Random
     may_expire: bool = False
+    in_turns: bool = True
     journal: Journal = field(default_factory=Journal)
     counts: Counter[str] = field(default_factory=Counter)
     problem: BaseException | None = None
@@ -75,7 +77,7 @@ class Client:
             self._replace()
         elif dice < 0.72:
             self._delete(self.chance.choice(living))
-        elif dice < 0.76 and len(living) < _KEPT_MAX:
+        elif dice < 0.76 and len(living) < _KEPT_MAX and self.in_turns:
             self._upload_in_turns()
         elif dice < 0.80:
             self._move(self.chance.choice(living))

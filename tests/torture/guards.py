@@ -119,6 +119,13 @@ GUARDS = [
         ("interleave", ""),
     ),
     Mutation(
+        "condition, again at the commit",
+        f"{_POSTGRES}/_careful.py",
+        "    check(intent.conditions, _current(work, row.key_name))\n",
+        "",
+        ("partition", ""),
+    ),
+    Mutation(
         "hash of what is sent",
         f"{_CORE}/_whole.py",
         "        if await running.content_hash() != key.content_hash:\n",

@@ -38,7 +38,7 @@ from tests.torture.service import (
     write_config,
 )
 
-__all__ = ["Asked", "operation", "run"]
+__all__ = ["Asked", "KeyClient", "judge", "operation", "run"]
 
 HISTORIES = 1000
 """Of a complete pass, on all stores together."""
@@ -119,8 +119,15 @@ def _answer(asked: Asked, state: str | None) -> tuple[int, str | None]:
 
 
 @dataclass
-class _Client:
-    """One that asks in turn, and notes."""
+class KeyClient:
+    """One that asks in turn, and notes.
+
+    Args:
+        ports: Servers that it may talk to.
+        path: Of a key, by its number.
+        posting: To where a POST to that key goes.
+        chance: Its own, for repeatable choices.
+    """
 
     ports: Sequence[int]
     path: Callable[[int], str]
@@ -129,10 +136,14 @@ class _Client:
     noted: list[tuple[int, Op]] = field(default_factory=list)
     counts: Counts = field(default_factory=Counter)
     problem: BaseException | None = None
-    _tags: list[str] = field(default_factory=lambda: [etag_of(b"never")])
-    """Seen of late."""
+    tags: list[str] = field(default_factory=lambda: [etag_of(b"never")])
+    """Seen, in their order."""
+
+    vanishing: float = _VANISHING
+    """Of the requests, those whose answer it does not wait for."""
 
     def run(self) -> None:
+        """Ask any key anything, so often as a round has requests."""
         try:
             for _ in range(_REQUESTS):
                 self._ask(self.chance.randrange(_KEYS))
@@ -145,7 +156,7 @@ class _Client:
         data = self._content() if method in {"PUT", "POST"} else None
         condition = None
         if method != "POST" and chance.random() < 0.4:
-            value = chance.choice([*self._tags[-2:], "*"])
+            value = chance.choice([*self.tags[-2:], "*"])
             condition = (chance.choice(("If-Match", "If-None-Match")), value)
         asked = Asked(method, condition, None if data is None else etag_of(data))
         self.note(key, asked, data)
@@ -156,11 +167,11 @@ class _Client:
             return self.chance.choice((b"one", b"two"))
         return self.chance.randbytes(8) * self.chance.choice(_SIZES)
 
-    def note(self, key: int, asked: Asked, data: bytes | None) -> None:
-        """Ask, and note the answer."""
+    def note(self, key: int, asked: Asked, data: bytes | None) -> int | None:
+        """Ask, and note the answer; its status, or None where the outcome is open."""
         target = self.posting(key) if asked.method == "POST" else self.path(key)
         headers = {} if asked.condition is None else dict([asked.condition])
-        vanishes = self.chance.random() < _VANISHING
+        vanishes = self.chance.random() < self.vanishing
         connection = self._connection()
         called = time.monotonic()
         exchanged = _exchange(connection, asked.method, target, data, headers, vanishes=vanishes)
@@ -170,13 +181,14 @@ class _Client:
             why = "client vanished" if vanishes else "outcome is open"
             self.counts[f"requests whose {why}"] += 1
             self._note(key, operation(asked, called, math.inf, None, None))
-            return
+            return None
         (status, body), told = exchanged
         if asked.method == "POST" and status == 409:
             # Somebody holds the key, or uploads to it: nothing has happened.
-            return
+            return status
         self._judge(asked, status, body, told["ETag"])
         self._note(key, operation(asked, called, returned, status, told["ETag"]))
+        return status
 
     def _connection(self) -> http.client.HTTPConnection:
         """To one of the servers that are there."""
@@ -195,7 +207,7 @@ class _Client:
         if status not in expected.get(asked.method, {200, 304, 404, 412}):
             raise Broken(f"{asked} is answered {status}: {body[:300]!r}")
         if tag is not None:
-            self._tags.append(tag)
+            self.tags.append(tag)
             if asked.method == "GET" and status == 200 and etag_of(body) != tag:
                 raise Broken(f"{len(body)} bytes were read that are not those of {tag}")
 
@@ -279,7 +291,9 @@ def _round(
         return f"/v1/objects?tenant_id=t&namespace={namespace}&key=k{key}"
 
     ports = [service.port for service in services]
-    crowd = [_Client(ports, path, posting, random.Random(chance.random())) for _ in range(_CLIENTS)]
+    crowd = [
+        KeyClient(ports, path, posting, random.Random(chance.random())) for _ in range(_CLIENTS)
+    ]
     threads = [threading.Thread(target=client.run) for client in crowd]
     for thread in threads:
         thread.start()
@@ -297,16 +311,27 @@ def _round(
         if client.problem is not None:
             raise client.problem
         run.counts.update(client.counts)
-    last = _Client(ports, path, posting, chance)
+    last = KeyClient(ports, path, posting, chance)
     for key in range(_KEYS):
         last.note(key, Asked("GET"), None)
-    _judge(run, [last, *crowd], namespace)
+    judge(run.counts, [last, *crowd], _KEYS, namespace)
 
 
-def _judge(run: Run, clients: Sequence[_Client], namespace: str) -> None:
-    for key in range(_KEYS):
+def judge(counts: Counts, clients: Sequence[KeyClient], keys: int, namespace: str) -> None:
+    """See whether the answers of each key have an order.
+
+    Args:
+        counts: What was judged is counted here.
+        clients: All that asked any of the keys.
+        keys: How many there are; at first nothing is under them.
+        namespace: Where they are, for people.
+
+    Raises:
+        Broken: They have none.
+    """
+    for key in range(keys):
         history = [noted for client in clients for where, noted in client.noted if where == key]
-        run.counts["operations in histories"] += len(history)
+        counts["operations in histories"] += len(history)
         if is_linearizable(history, None):
             continue
         failing = shortest_failing(history, None)

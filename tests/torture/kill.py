@@ -25,8 +25,16 @@ from tests.torture.auditor import settle
 from tests.torture.clients import Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
-from tests.torture.nursery import Child, Nursery
-from tests.torture.service import STORES, Service, Store, config_of, opened_store, write_config
+from tests.torture.nursery import Nursery
+from tests.torture.service import (
+    STORES,
+    Collector,
+    Service,
+    Store,
+    config_of,
+    opened_store,
+    write_config,
+)
 
 __all__ = ["run"]
 
@@ -77,26 +85,11 @@ LARGE_ROUNDS = 10
 
 
 @dataclass
-class _Collector:
-    """`juststorage gc worker`."""
-
-    nursery: Nursery
-    config: str
-    number: int
-    service: Service
-    child: Child | None = None
-
-    def start(self) -> None:
-        words = ["gc", "worker", "--config", self.config]
-        self.child = self.nursery.start(words, self.service.log)
-
-
-@dataclass
 class _Killer:
     """Kills somebody about every `pause_s` seconds."""
 
     servers: list[Service]
-    collectors: list[_Collector]
+    collectors: list[Collector]
     chance: random.Random
     pause_s: float
     counts: Counts = field(default_factory=Counter)
@@ -127,7 +120,7 @@ class _Killer:
         try:
             while not self._over.wait(self.pause_s * self.chance.uniform(0.2, 1.8)):
                 member = self.chance.choice([*self.servers, *self.collectors])
-                if isinstance(member, _Collector):
+                if isinstance(member, Collector):
                     self._kill(member)
                     member.start()
                 elif any(other.is_ready() for other in self.servers if other is not member):
@@ -140,12 +133,12 @@ class _Killer:
         ways = (self._whole, self._parent, self._worker) if server.workers > 1 else (self._whole,)
         self.chance.choice(ways)(server)
 
-    def _kill(self, member: Service | _Collector) -> None:
+    def _kill(self, member: Service | Collector) -> None:
         assert member.child is not None
         code = member.child.kill()
         if code != -9:
             raise Broken(f"a process ended by itself with code {code}: {self.servers[0].logged()}")
-        self.counts["SIGKILLs of " + type(member).__name__.strip("_").lower() + "s"] += 1
+        self.counts["SIGKILLs of " + type(member).__name__.lower() + "s"] += 1
 
     def _worker(self, server: Service) -> None:
         """One of them, which the others' work does not depend on."""
@@ -253,7 +246,7 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
         )
         log = folder / "torture.log"
         servers = [Service(nursery, config, log, workers=n) for n in WORKERS]
-        collectors = [_Collector(nursery, str(config), n, servers[0]) for n in range(COLLECTORS)]
+        collectors = [Collector(nursery, config, log) for _ in range(COLLECTORS)]
         with run.not_counted():
             servers[0].start()  # alone, as it makes the store
             for member in (*servers[1:], *collectors):
@@ -289,7 +282,7 @@ def _crowd(servers: list[Service], chance: random.Random, sizes: tuple[int, ...]
 
 
 def _check(
-    servers: list[Service], collectors: list[_Collector], crowd: list[Client], store: Store
+    servers: list[Service], collectors: list[Collector], crowd: list[Client], store: Store
 ) -> None:
     """Everything that was acknowledged is there, before and after the store is audited."""
     for server in servers:
@@ -297,10 +290,7 @@ def _check(
     for client in crowd:
         client.check_all()
     for collector in collectors:
-        assert collector.child is not None
-        collector.child.send(15)
-        if collector.child.wait() != 0:
-            raise Broken(f"a collector did not end in order: {servers[0].logged()}")
+        collector.stop()
     settle(store)
     for client in crowd:
         client.check_all()

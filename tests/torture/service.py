@@ -23,6 +23,7 @@ from tests.torture.nursery import Child, Nursery
 __all__ = [
     "API_KEY",
     "STORES",
+    "Collector",
     "Service",
     "Store",
     "call",
@@ -309,3 +310,52 @@ class Service:
         code = self.child.wait()
         if code != 0:
             raise Broken(f"the server ended with code {code}: {self.logged()}")
+
+
+class Collector:
+    """`juststorage gc worker` of a nursery, started again as often as it is killed.
+
+    Args:
+        nursery: Its home.
+        config: Of the service.
+        log: What it writes.
+    """
+
+    def __init__(self, nursery: Nursery, config: Path, log: Path) -> None:
+        self._nursery = nursery
+        self._config = config
+        self._began = 0
+        self.log = log
+        self.child: Child | None = None
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        words = ["gc", "worker", "--config", str(self._config)]
+        self.log.touch()
+        self._began = self.log.stat().st_size
+        self.child = self._nursery.start(words, self.log)
+
+    def wait_until_ready(self, seconds: float = READY_S) -> None:
+        """Return when it collects. It has its log to itself."""
+        assert self.child is not None
+        deadline = time.monotonic() + seconds
+        while b'"collecting; ' not in self.log.read_bytes()[self._began :]:
+            if not self.child.is_running or time.monotonic() > deadline:
+                raise Broken(f"no collector within {seconds} s: {self.logged()}")
+            time.sleep(0.005)
+
+    def logged(self) -> str:
+        """The end of what its processes wrote."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
+    def kill(self) -> int:
+        """SIGKILL; its code."""
+        assert self.child is not None
+        return self.child.kill()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for an orderly end."""
+        assert self.child is not None
+        self.child.send(signal.SIGTERM)
+        if self.child.wait() != 0:
+            raise Broken(f"a collector did not end in order: {self.logged()}")

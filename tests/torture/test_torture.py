@@ -25,6 +25,7 @@ SECONDS = {
     "model": 8,
     "hostile": 12,
     "bucket": 8,
+    "partition": 8,
     "history": 5,
     "clocks": 6,
     "soak": 5,

@@ -48,7 +48,8 @@ class FaultyProxy:
     """Passes on what no rule is for. Made by `faulty_proxy`; may be told at any time.
 
     `seen` has a line for each request, such as `PUT /bucket/key`, and `fields` its header
-    fields, by lower-case names.
+    fields, by lower-case names. `under_way` is how many have come and are not done with, whether
+    or not their clients still wait.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -59,6 +60,7 @@ class FaultyProxy:
         self.seen: list[str] = []
         self.fields: list[dict[str, str]] = []
         self.held = threading.Event()
+        self.under_way = 0
         self.endpoint = ""
 
     def on(
@@ -141,6 +143,17 @@ class FaultyProxy:
                     return rule
         return None
 
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """One more is under way, as long as the block lasts."""
+        with self._lock:
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.under_way -= 1
+
     def keep(self, request: _Request) -> None:
         """Keep a request for `deliver`."""
         with self._lock:
@@ -162,6 +175,12 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         request = _Request(self.command, self.path, self.headers.items(), body)
+        with self.proxy.passing():
+            self._pass_on(request)
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815  as above
+
+    def _pass_on(self, request: _Request) -> None:
         rule = self.proxy.rule_for(request)
         fault = rule.fault if rule is not None else None
         if rule is not None and fault == "hold":
@@ -184,8 +203,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self._answer(status, headers, answer)
-
-    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815  as above
 
     def _answer(
         self, status: int, headers: list[tuple[str, str]], body: bytes, of: int | None = None
