@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -43,11 +44,13 @@ def among_uploads(
             while not over.is_set():
                 large.upload(server, source, clients=4)
 
-        thread = threading.Thread(target=repeat)
-        thread.start()
-        yield
-        over.set()
-        thread.join()
+        with ThreadPoolExecutor(1) as thread:
+            repeated = thread.submit(repeat)
+            try:
+                yield
+            finally:
+                over.set()
+        repeated.result()  # one that failed was no load
 
     name = "GET 4 KiB beside 4 uploads"
     return _beside(server, ids, uploading, name, "must: <= 3", seconds=seconds, runs=runs)
@@ -68,8 +71,13 @@ def among_collections(
             stdout=subprocess.DEVNULL,
         )
         yield
+        code = process.poll()
         process.terminate()
         process.wait()
+        if code == 0:
+            print("the collector had done all before the end", file=sys.stderr)
+        elif code is not None:
+            raise SystemExit(f"void: the collector ended with code {code}")
 
     name = "GET 4 KiB beside the collector"
     return _beside(server, ids, collecting, name, "must: <= 1.5", seconds=seconds, runs=runs)

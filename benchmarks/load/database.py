@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 import asyncpg  # type: ignore[import-untyped]
 
@@ -21,10 +22,12 @@ from juststorage_postgres.testing import (
     run_sql,
 )
 
-__all__ = ["Database", "running_database", "server_cpu_s"]
+__all__ = ["SMALL_BYTES", "Database", "running_database", "server_cpu_s"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
+SMALL_BYTES: Final = 4096
+"""The size of every object that is made here, and of those that small requests are about."""
 
 _BLOBS = """
 INSERT INTO blobs (content_hash, storage_class, size_bytes, ref_count, locator, stored_at,
@@ -94,11 +97,12 @@ class Database:
 
         Args:
             count: How many.
-            sharing: Of contents that are stored already, which can be downloaded; else each of a
-                content of its own, whose bytes are nowhere.
+            sharing: Of small contents that are stored already, which can be downloaded; else each
+                of a content of its own, whose bytes are nowhere.
         """
         statements = [] if sharing else [_BLOBS.format(mark=secrets.token_hex(4), count=count)]
-        which = f"NOT {_MADE_UP}" if sharing else f"{_MADE_UP} AND ref_count = 0"
+        small = f"NOT {_MADE_UP} AND size_bytes = {SMALL_BYTES}"
+        which = small if sharing else f"{_MADE_UP} AND ref_count = 0"
         objects = _OBJECTS.format(mark=secrets.token_hex(4), count=count, which=which)
         run_sql(self.url, _HASHED, *statements, objects, _COUNT, "VACUUM ANALYZE")
 
@@ -113,7 +117,7 @@ class Database:
             path.write_bytes(bytes(4096))
 
     def write_ids(self, path: Path, count: int, *, stored: bool) -> None:
-        """Write ids of some objects to a file, one a line, in no order.
+        """Write ids of some objects of `SMALL_BYTES` to a file, one a line, in no order.
 
         Args:
             path: The file.
@@ -123,9 +127,13 @@ class Database:
         made_up = _MADE_UP if not stored else f"NOT {_MADE_UP}"
         ids = self._ask(
             f"SELECT id::text FROM objects WHERE status = 'COMMITTED' AND {made_up}"
-            f" ORDER BY random() LIMIT {count}"
+            f" AND size_bytes = {SMALL_BYTES} ORDER BY random() LIMIT {count}"
         )
         path.write_text("\n".join(ids) + "\n")
+
+    def objects(self) -> int:
+        """How many there are now."""
+        return int(self._ask("SELECT count(*)::text FROM objects")[0])
 
     def _ask(self, statement: str) -> list[str]:
         async def ask() -> list[str]:

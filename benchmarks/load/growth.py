@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.load import large, small
 from benchmarks.load.database import Database, running_database
@@ -29,30 +32,60 @@ def measure(folder: Path, effort: Effort, *, objects_max: int, short: bool) -> l
     folder.mkdir()
     clients = [1, 32] if short else [1, 2, 4, 8, 16, 32, 64, 128, 256]
     workers = [1, 2] if short else [1, 2, 3, 4]
-    seconds = effort.seconds
-    found = []
+    return [
+        # Each on a database of its own: what one of them stores would be in the way of the others.
+        *_on_a_database(folder / "objects", partial(_with_objects, effort, objects_max)),
+        *_on_a_database(folder / "clients", partial(_with_clients, effort, clients)),
+        *_on_a_database(folder / "sizes", partial(_with_size, effort, short)),
+        *_on_a_database(folder / "workers", partial(_with_workers, effort, workers)),
+    ]
+
+
+class _Rig(NamedTuple):
+    """Where a series is measured."""
+
+    folder: Path
+    database: Database
+    ids: Path
+    """Of small objects that can be downloaded."""
+
+    def server(self, workers: int = 2) -> Server:
+        """The service; to be entered."""
+        environment = self.database.environment()
+        return Server(self.folder / "data", workers=workers, environment=environment)
+
+
+def _on_a_database(folder: Path, measured: Callable[[_Rig], list[Series]]) -> list[Series]:
+    folder.mkdir()
     with running_database() as database:
-        environment = database.environment()
-        ids = folder / "ids"
-        with Server(folder / "data", workers=2, environment=environment) as server:
-            small.fill(server, _FILLED, ids)
-            found += _with_clients(server, ids, clients, seconds)
-            found += _with_size(server, effort.large, short=short)
-            found += _with_objects(server, database, ids, objects_max, seconds)
-        small_ones = _with_workers(folder, database, ids, workers, seconds)
-    return found + small_ones
+        rig = _Rig(folder, database, folder / "ids")
+        with rig.server() as server:
+            small.fill(server, _FILLED, rig.ids)
+        return measured(rig)
 
 
-def _rates(server: Server, ids: Path, seconds: float, clients: int = 32) -> dict[str, small.Rate]:
-    kinds = {"get": "GET 4 KiB", "new": "PUT 4 KiB, new"}
-    return {
-        name: small.rate(server, kind, seconds=seconds, clients=clients, ids=ids)
-        for kind, name in kinds.items()
-    }
+def _rates(server: Server, ids: Path, effort: Effort, clients: int = 32) -> dict[str, small.Rate]:
+    """The middle one of the runs of each kind, after one that does not count.
+
+    Raises:
+        SystemExit: A request failed, so that no figure means anything.
+    """
+    found = {}
+    for kind, name in {"get": "GET 4 KiB", "new": "PUT 4 KiB, new"}.items():
+        small.rate(server, kind, seconds=1, clients=clients, ids=ids)
+        rates = sorted(
+            small.rate(server, kind, seconds=effort.seconds, clients=clients, ids=ids)
+            for _ in range(effort.runs)
+        )
+        if any(rate.errors for rate in rates):
+            raise SystemExit(f"void: requests failed while {name} was measured")
+        found[name] = rates[len(rates) // 2]
+    return found
 
 
-def _with_clients(server: Server, ids: Path, counts: list[int], seconds: float) -> list[Series]:
-    taken = {count: _rates(server, ids, seconds, count) for count in counts}
+def _with_clients(effort: Effort, counts: list[int], rig: _Rig) -> list[Series]:
+    with rig.server() as server:
+        taken = {count: _rates(server, rig.ids, effort, count) for count in counts}
     return [
         Series(
             f"{name}{told}",
@@ -65,20 +98,20 @@ def _with_clients(server: Server, ids: Path, counts: list[int], seconds: float) 
     ]
 
 
-def _with_size(server: Server, largest: int, *, short: bool) -> list[Series]:
+def _with_size(effort: Effort, short: bool, rig: _Rig) -> list[Series]:
     sizes = [_KIB]
-    while sizes[-1] < largest:
-        sizes.append(min(largest, sizes[-1] * (1024 if short else 8)))
+    while sizes[-1] < effort.large:
+        sizes.append(min(effort.large, sizes[-1] * (1024 if short else 8)))
     up, down, memory = [], [], []
-    for size in sizes:
-        with tempfile.TemporaryDirectory() as folder:
+    with rig.server() as server, tempfile.TemporaryDirectory(dir=large.memory()) as folder:
+        for size in sizes:
             source = large.source(Path(folder), size)
             actual = source.stat().st_size
             sent = large.upload(server, source)
             got = large.download(server, sent.object_ids, actual)
-        up.append((actual, sent.mb_s))
-        down.append((actual, got.mb_s))
-        memory.append((actual, max(sent.rss_growth_mib, got.rss_growth_mib)))
+            up.append((actual, sent.mb_s))
+            down.append((actual, got.mb_s))
+            memory.append((actual, max(sent.rss_growth_mib, got.rss_growth_mib)))
     along = "bytes of the body"
     return [
         Series("PUT of one body", "MB/s", along, up),
@@ -87,30 +120,32 @@ def _with_size(server: Server, largest: int, *, short: bool) -> list[Series]:
     ]
 
 
-def _with_objects(
-    server: Server, database: Database, ids: Path, most: int, seconds: float
-) -> list[Series]:
-    counts, there = [_FILLED], _FILLED
+def _with_objects(effort: Effort, most: int, rig: _Rig) -> list[Series]:
+    counts = [_FILLED]
     while counts[-1] < most:
         counts.append(counts[-1] * 10)
     points: dict[str, list[tuple[float, float]]] = {}
+    memory: list[tuple[float, float]] = []
     for count in counts:
-        if count > there:
-            database.add(count - there, sharing=True)
-            there = count
-        database.write_ids(ids, 10_000, stored=True)
-        for name, rate in _rates(server, ids, seconds).items():
-            points.setdefault(name, []).append((count, rate.per_s))
-    return [Series(name, "/s", "stored objects", found) for name, found in points.items()]
+        # What was uploaded at the points before is among them.
+        missing = count - rig.database.objects()
+        if missing > 0:
+            rig.database.add(missing, sharing=True)
+        rig.database.write_ids(rig.ids, 10_000, stored=True)
+        with rig.server() as server:
+            server.forget_peak()
+            for name, rate in _rates(server, rig.ids, effort).items():
+                points.setdefault(name, []).append((count, rate.per_s))
+            memory.append((count, server.rss_mib("VmHWM")))
+    along = "stored objects"
+    rates = [Series(name, "/s", along, found) for name, found in points.items()]
+    return [*rates, Series("RSS of a worker under small requests", "MiB", along, memory)]
 
 
-def _with_workers(
-    folder: Path, database: Database, ids: Path, counts: list[int], seconds: float
-) -> list[Series]:
+def _with_workers(effort: Effort, counts: list[int], rig: _Rig) -> list[Series]:
     points: dict[str, list[tuple[float, float]]] = {}
     for count in counts:
-        environment = database.environment()
-        with Server(folder / "data", workers=count, environment=environment) as server:
-            for name, rate in _rates(server, ids, seconds).items():
+        with rig.server(count) as server:
+            for name, rate in _rates(server, rig.ids, effort).items():
                 points.setdefault(name, []).append((count, rate.per_s))
     return [Series(name, "/s", "workers", found) for name, found in points.items()]
