@@ -332,16 +332,21 @@ def _restore(run: Run, server: LocalServer, store: Store, counts: Counts) -> Non
         with made_database(_of(server), name) as earlier:
             service.start()
             for entry in journal.living[::2]:
-                service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+                answer = service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+                if answer is None or answer[0] != 204:
+                    raise Broken(f"a delete answers {answer}")
             for number in range(5):
                 answer = service.call("POST", OBJECTS, b"later %d" % number)
-                assert answer is not None and answer[0] == 201
+                if answer is None or answer[0] != 201:
+                    raise Broken(f"an upload answers {answer}")
             # The retention of the trash reaches back further than the backup.
             words = ["gc", "run", "--grace-s", "0", "--config"]
             kept = config_of(store, gc={"trash_retention_s": 3600})
             config = write_config(store.folder / "collecting.toml", kept)
             if service._nursery.run([*words, str(config)], service.log):
                 raise Broken(f"gc run failed: {service.logged()}")
+            if not any(path.is_file() for path in store.folder.rglob(".trash/**/*")):
+                raise Broken("nothing was collected: there is nothing that an older state misses")
             service.stop()
             restored = replace(store, url=earlier)
             write_config(store.folder / "torture.toml", config_of(restored))

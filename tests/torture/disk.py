@@ -41,6 +41,8 @@ _TOGETHER = 12
 _SHARING_MIN = 2
 """One alone syncs its own file."""
 
+_REFUSED_TOGETHER = "uploads that share a failed syncfs, refused"
+
 _SYNCFS = "syncfs"
 _SYNCS = {"fsync a file", "fsync a directory", _SYNCFS}
 _DEEDS = tuple(deed for deed in ACTS if deed is not Fsck)
@@ -104,7 +106,7 @@ def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
         for point in Point.all_of(made.points.disarm())
         for act, lasts in ways
     ]
-    run.counts["calls to fail"] += len(found)
+    run.counts["failures of calls to try"] += len(found)
     return found
 
 
@@ -154,10 +156,12 @@ def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
             apart = sum(point.text == "fsync a directory" for point in before)
             if refused < _SHARING_MIN or (number != 1 and len(answers) - refused > apart):
                 raise Broken(f"{refused} of {len(answers)} uploads are refused after a lost sync")
-            counts["uploads that share a failed syncfs, refused"] += refused
+            counts[_REFUSED_TOGETHER] += refused
         doing = Upload(made, run.chance)
         doing.prepare()
         _afterwards(made, doing, may_need_restart=True)
+    if run.is_complete and not run.only and not counts[_REFUSED_TOGETHER]:
+        raise Broken("no sync that failed was one that uploads share")
 
 
 def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:

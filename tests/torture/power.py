@@ -241,7 +241,8 @@ async def _everywhere(run: Run, machine: Machine) -> None:
         for at in itertools.count(1):
             assert at < 500, "the act never ends"
             if await _cut(machine, run, cuts, at):
-                run.counts[f"acts cut at every {cuts.way} on {machine.kind}"] += 1
+                how = "cut at every" if at > 1 else "without a"
+                run.counts[f"acts {how} {cuts.way} on {machine.kind}"] += 1
                 break
             if run.is_stopped:
                 return
