@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,11 @@ def main() -> None:
             stderr=subprocess.DEVNULL,
         )
         thread.join()
+    if not arguments.raw:
+        # Instead of a command that holds for this machine and this minute.
+        told = f">benchmarks/profile {arguments.kind}</text>"
+        picture = re.sub(r"(?<=id=\"title\")([^>]*)>[^<]*</text>", rf"\1{told}", out.read_text())
+        out.write_text(picture)
     print(out)
 
 
