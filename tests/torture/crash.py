@@ -10,15 +10,15 @@ dies goes on when that is back; one that dies itself is run again: all is there,
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 from tests.torture.acts import ACTS, Deed
+from tests.torture.aims import Aim, Hits, aims_at
 from tests.torture.auditor import settle
 from tests.torture.backups import BACKUPS
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.imports import IMPORTS
 from tests.torture.journal import Broken
-from tests.torture.points import NEVER, Point
+from tests.torture.points import Point
 
 __all__ = ["run"]
 
@@ -26,51 +26,26 @@ _DEEDS = (*ACTS, *IMPORTS, *BACKUPS)
 """A command that is to be enumerated as well is a deed of its own, and is added here."""
 
 
-class _Death(NamedTuple):
-    """Where an act is killed."""
-
-    deed: type[Deed]
-    at: Point
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.deed.__name__} at {self.at} on {self.kind}"
-
-
 def run(run: Run) -> Counts:
     """Kill at every point for which there is time, in an order that the seed gives."""
     for place, kind in enumerate(run.stores):
         until_left_s = run.until_left_s(place)
+        hits = Hits(run, kind, "killed and clean")
         with rig(run, kind) as made:
-            deaths = {deed.__name__: partial(_deaths, made, run, deed) for deed in _DEEDS}
+            deaths = {deed.__name__: partial(aims_at, made, run, hits, deed) for deed in _DEEDS}
             for death in run.in_turns(deaths, str, until_left_s=until_left_s):
-                _kill(made, run, death)
+                _kill(made, run, death, hits)
+        hits.check()
     return run.counts
 
 
-def _kill(made: Rig, run: Run, death: _Death) -> None:
+def _kill(made: Rig, run: Run, death: Aim, hits: Hits) -> None:
     """Kill the act at one of its points, and count that."""
     try:
         died = _die(made, death.deed(made, run.chance), death.at)
     except Broken as broken:
         raise Broken(f"{death}: {broken}") from broken
-    # An act may pass fewer points than the first time, for instance where a directory is made.
-    run.counts[f"{'killed and clean' if died else 'not reached'} on {death.kind}"] += 1
-
-
-def _deaths(made: Rig, run: Run, deed: type[Deed]) -> list[_Death]:
-    """The points of an act that nobody disturbs."""
-    doing = deed(made, run.chance)
-    doing.prepare()
-    made.points.arm(doing.kills, NEVER, side=doing.side)
-    if not doing.act():
-        raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
-    points = Point.all_of(made.points.disarm())
-    if not points:
-        raise Broken(f"{deed.__name__} passes no point")
-    settle(made.store)
-    run.counts[f"all points on {made.store.kind}"] += len(points)
-    return [_Death(deed, point, made.store.kind) for point in points]
+    hits.note(death.deed.__name__, is_hit=died)
 
 
 def _die(made: Rig, doing: Deed, at: Point) -> bool:

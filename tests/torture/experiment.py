@@ -90,6 +90,11 @@ class Run:
         """Whether it was told to end before its time."""
         return self._deadline == -math.inf
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it does all that there is, and was not told to leave some of it."""
+        return self.is_complete and not self.only and not self.is_stopped
+
     def stop(self) -> None:
         """Let it end at the next step."""
         self._deadline = -math.inf

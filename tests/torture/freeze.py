@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 from functools import partial
-from typing import NamedTuple
 
 from tests.torture.acts import (
     OBJECTS,
@@ -34,11 +33,12 @@ from tests.torture.acts import (
     UploadLarge,
     UploadSameLarge,
 )
+from tests.torture.aims import Aim, Hits, aims_at
 from tests.torture.auditor import settle
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child
-from tests.torture.points import NEVER, Act, Point
+from tests.torture.points import Act, Point
 from tests.torture.service import Service
 
 __all__ = ["run"]
@@ -57,44 +57,26 @@ _END_IDLE = (
 )
 
 
-class _Frost(NamedTuple):
-    """Where an act is frozen."""
-
-    deed: type[Deed]
-    at: Point
-    kind: str
-
-    def __str__(self) -> str:
-        return f"{self.deed.__name__} frozen at {self.at} on {self.kind}"
-
-
 def run(run: Run) -> Counts:
     """Freeze at every point for which there is time, in the order that the seed gives."""
     metadata = {"sqlite": {"busy_timeout_s": 0.2}, "postgres": {"lock_timeout_s": 0.5}}
     for place, kind in enumerate(run.stores):
         until_left_s = run.until_left_s(place)
+        hits = Hits(run, kind, "frozen and clean")
         with rig(run, kind, options=metadata[kind]) as made:
             other = Service(made.nursery, made.config, made.service.log)
             other.start()
             deeds = (*_UPLOADS, *_COLLECTIONS)
-            frosts = {deed.__name__: partial(_frosts, made, run, deed) for deed in deeds}
+            frosts = {
+                deed.__name__: partial(aims_at, made, run, hits, deed, Act.FREEZE) for deed in deeds
+            }
             for frost in run.in_turns(frosts, str, until_left_s=until_left_s):
-                _try(made, other, run, frost)
+                _try(made, other, run, frost, hits)
+        hits.check()
     return run.counts
 
 
-def _frosts(made: Rig, run: Run, deed: type[Deed]) -> list[_Frost]:
-    """The points of an act that nobody disturbs."""
-    doing = deed(made, run.chance)
-    doing.prepare()
-    made.points.arm(Act.FREEZE, NEVER, side=doing.side)
-    doing.act()
-    points = Point.all_of(made.points.disarm())
-    run.counts[f"all points on {made.store.kind}"] += len(points)
-    return [_Frost(deed, point, made.store.kind) for point in points]
-
-
-def _try(made: Rig, other: Service, run: Run, frost: _Frost) -> None:
+def _try(made: Rig, other: Service, run: Run, frost: Aim, hits: Hits) -> None:
     """Freeze the act at one of its points, and count that."""
     doing = frost.deed(made, run.chance)
     doing.prepare()
@@ -109,8 +91,8 @@ def _try(made: Rig, other: Service, run: Run, frost: _Frost) -> None:
         made.journal.check(other.read)
     except Broken as broken:
         after = "uploaded, deleted and collected" if deletes else "uploaded"
-        raise Broken(f"{frost} while the same was {after}: {broken}") from broken
-    run.counts[f"{'frozen and clean' if frozen else 'not reached'} on {frost.kind}"] += 1
+        raise Broken(f"{frost}, frozen while the same was {after}: {broken}") from broken
+    hits.note(frost.deed.__name__, is_hit=frozen)
     if doing.refused:
         run.counts[f"answered {doing.refused} after a freeze on {frost.kind}"] += 1
     del made.journal.entries[:-30]
