@@ -12,6 +12,7 @@ The service does not try again by itself here (`retries = 0`), so that each faul
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from typing import Final, NamedTuple
 
 from juststorage_objectstore.testing import FaultyProxy, faulty_proxy, running_s3
 from tests.torture.acts import (
+    SMALL,
     UPLOADING,
     Collect,
     Copy,
@@ -33,6 +35,7 @@ from tests.torture.acts import (
     ReplaceLarge,
     Upload,
 )
+from tests.torture.aims import Hits
 from tests.torture.auditor import audit, settle
 from tests.torture.damage import clear, flip, heal, is_told, stored
 from tests.torture.experiment import Counts, Rig, Run, rig
@@ -93,16 +96,23 @@ def run(run: Run) -> Counts:
                 }
                 for name in ("hot", "cold")
             }
+            hits = Hits(run, kind, "faults")
             with rig(run, kind, bucket=blobs, downloads={"cache_bytes": 0}) as made:
-                if server.root is not None:
-                    flips = run.each((server.root,), lambda _: f"flipped bits on {made.store.kind}")
-                    for root in flips:
-                        _damage(made, root, run, counts)
                 tries = {
-                    deed.__name__: partial(_tries_of, made, line, run, deed) for deed in _DEEDS
+                    deed.__name__: partial(_tries_of, made, line, run, hits, deed)
+                    for deed in _DEEDS
                 }
                 for this in run.in_turns(tries, str, until_left_s=until_left_s):
-                    _try(made, line, run, counts, this)
+                    _try(made, line, run, hits, this)
+                if server.root is not None:
+                    flips = run.each(
+                        (server.root,),
+                        lambda _: f"flipped bits on {made.store.kind}",
+                        until_left_s=-math.inf,  # it needs but seconds, and is no fault of the line
+                    )
+                    for root in flips:
+                        _damage(made, root, run, counts)
+            hits.check()
     return counts
 
 
@@ -143,20 +153,24 @@ class _Try(NamedTuple):
         return f"{self.deed.__name__}, {self.fault} at {which} on {self.kind}"
 
 
-def _try(made: Rig, line: FaultyProxy, run: Run, counts: Counts, this: _Try) -> None:
+def _try(made: Rig, line: FaultyProxy, run: Run, hits: Hits, this: _Try) -> None:
     """Let one request fail, and count that."""
+    faults = line.faults
     try:
         answered = _fail(made, line, this, run.chance)
     except Broken as broken:
         raise Broken(f"{this} ({this.request}): {broken}") from broken
-    counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
-    counts[f"faults on {this.kind}"] += 1
+    is_hit = line.faults > faults
+    hits.note(this.deed.__name__, is_hit=is_hit)
+    if is_hit:
+        run.counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
 
 
-def _tries_of(made: Rig, line: FaultyProxy, run: Run, deed: type[Deed]) -> list[_Try]:
+def _tries_of(made: Rig, line: FaultyProxy, run: Run, hits: Hits, deed: type[Deed]) -> list[_Try]:
     """Every fault at every request of an act."""
     found = _tries(deed, _requests_of(deed, made, line, run.chance), made.store.kind)
     run.counts[f"faults to try on {made.store.kind}"] += len(found)
+    hits.expect(deed.__name__, len(found))
     return found
 
 
@@ -248,7 +262,7 @@ _FAULTS: Final = {
     "status 500": _line_fault("status"),
     "cut": _line_fault("cut"),
     "answer lost": _line_fault("lose_answer"),
-    "answer cut": _line_fault("cut_answer", body_bytes=1000),
+    "answer cut": _line_fault("cut_answer", body_bytes=SMALL // 2),
     "late": _line_fault("late"),
     "killed": _line_fault("hold"),
     "away from there on": _line_fault("status", times=10**6),

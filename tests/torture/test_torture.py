@@ -24,7 +24,7 @@ SECONDS = {
     "database": 14,
     "model": 8,
     "hostile": 12,
-    "bucket": 8,
+    "bucket": 6,
     "partition": 8,
     "history": 5,
     "clocks": 6,

@@ -5,19 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
 import pytest
 
-from juststorage_objectstore.testing import faulty_proxy
+from juststorage_objectstore.testing import FaultyProxy, faulty_proxy
+from juststorage_objectstore.testing._proxy import Fault
 
 _SOON_S = 10.0
 
 
+_BODY = b"all of it"
+
+
 class _Store(BaseHTTPRequestHandler):
     heard: list[str]
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(_BODY)))
+        self.end_headers()
+        self.wfile.write(_BODY)
 
     def do_DELETE(self) -> None:
         self.heard.append(self.path)
@@ -56,3 +67,38 @@ def test_what_nobody_waits_for_any_more_is_still_under_way(store: tuple[str, lis
             assert time.monotonic() < until
             time.sleep(0.01)
         assert heard == ["/bucket/key"]
+
+
+def _get(line: FaultyProxy, timeout_s: float = _SOON_S) -> None:
+    client = HTTPConnection(urlsplit(line.endpoint).netloc, timeout=timeout_s)
+    with suppress(OSError, HTTPException):
+        client.request("GET", "/bucket/key")
+        client.getresponse().read()
+    client.close()
+
+
+@pytest.mark.parametrize("fault", ["status", "cut", "lose_answer", "cut_answer", "hold", "late"])
+def test_it_says_how_many_requests_have_failed(store: tuple[str, list[str]], fault: Fault) -> None:
+    """So that who lets one fail knows whether that has happened."""
+    endpoint, _ = store
+    with faulty_proxy(endpoint) as line:
+        line.on("GET", fault, skip=1)
+        line.on("DELETE", fault)
+        _get(line)
+        assert line.faults == 0, "one passes, and of another method there was none"
+        _get(line, 0.2 if fault == "hold" else _SOON_S)
+        assert line.faults == 1
+        _get(line)
+        assert line.faults == 1, "a rule is used up"
+
+
+def test_an_answer_that_comes_whole_has_not_failed(store: tuple[str, list[str]]) -> None:
+    """It was to be cut behind its end."""
+    endpoint, _ = store
+    with faulty_proxy(endpoint) as line:
+        line.on("GET", "cut_answer", body_bytes=len(_BODY))
+        _get(line)
+        line.on("GET", "cut_answer", body_bytes=len(_BODY) - 1)
+        assert line.faults == 0
+        _get(line)
+        assert line.faults == 1

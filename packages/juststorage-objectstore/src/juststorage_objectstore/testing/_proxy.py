@@ -49,7 +49,8 @@ class FaultyProxy:
 
     `seen` has a line for each request, such as `PUT /bucket/key`, and `fields` its header
     fields, by lower-case names. `under_way` is how many have come and are not done with, whether
-    or not their clients still wait.
+    or not their clients still wait. `faults` is how many have failed as they were told to; a body
+    that is shorter than what `cut_answer` lets through has not.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -61,6 +62,7 @@ class FaultyProxy:
         self.fields: list[dict[str, str]] = []
         self.held = threading.Event()
         self.under_way = 0
+        self.faults = 0
         self.endpoint = ""
 
     def on(
@@ -154,6 +156,11 @@ class FaultyProxy:
             with self._lock:
                 self.under_way -= 1
 
+    def count_fault(self) -> None:
+        """One more has failed."""
+        with self._lock:
+            self.faults += 1
+
     def keep(self, request: _Request) -> None:
         """Keep a request for `deliver`."""
         with self._lock:
@@ -183,6 +190,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, request: _Request) -> None:
         rule = self.proxy.rule_for(request)
         fault = rule.fault if rule is not None else None
+        # Counted before the client can see it, who may then ask for the count.
+        if fault not in {None, "cut_answer"}:
+            self.proxy.count_fault()
         if rule is not None and fault == "hold":
             self.proxy.held.set()
             rule.release.wait(_SERVER_TIMEOUT_S)
@@ -199,6 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if rule is not None and fault == "cut_answer":
+            if len(answer) > rule.body_bytes:
+                self.proxy.count_fault()
             self._answer(status, headers, answer[: rule.body_bytes], of=len(answer))
             self.close_connection = True
             return
