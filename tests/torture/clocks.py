@@ -43,6 +43,8 @@ _HOUR_S, _DAY_S = 3600, 86_400
 _CLIENTS, _CONTENTS, _RESTING = 6, 60, 8
 _EVERY_S, _JUMPS_MIN = 0.4, 5
 _SPELL_S = 2.0
+_SLACK_S = 5
+_EARLY = "blobs that went to the trash before their time by the clock of the"
 JUMPS = 150
 """Of the hosts' clocks, and of the machine's, in a complete pass."""
 
@@ -249,7 +251,7 @@ def _step_back_and_forward(run: Run, store: Store, clock: ServerClock, right: Ho
         scene.rest(run.chance)
         with working(scene.crowd):
             time.sleep(_SPELL_S)
-            clock.set(-600)
+            _step(store, clock, -600)
             time.sleep(_SPELL_S)
             scene.finish_resting()
             scene.check_files(may_be_trash=False)
@@ -257,15 +259,22 @@ def _step_back_and_forward(run: Run, store: Store, clock: ServerClock, right: Ho
             if expired:
                 raise Broken(f"before their time: {expired}")
             run.counts["steps back of the database by ten minutes"] += 1
-            clock.set(_DAY_S)
+            _step(store, clock, _DAY_S)
             time.sleep(_SPELL_S)
         run.counts["steps forward of the database by a day"] += 1
         scene.stop_collecting()
-        run.counts["blobs that went to the trash before their time"] += scene.check_files(
-            may_be_trash=True
-        )
+        run.counts[f"{_EARLY} database"] += scene.check_files(may_be_trash=True)
         run.tell("database")
         _audit(scene)
+
+
+def _step(store: Store, clock: ServerClock, offset_s: int) -> None:
+    """Set PostgreSQL's clock, and see that it says so itself."""
+    clock.set(offset_s)
+    earliest = time.time() + offset_s - _SLACK_S
+    told = store.now()
+    if not earliest < told < time.time() + offset_s + _SLACK_S:
+        raise Broken(f"the database's clock was set to {offset_s:+d} s, and is at {told}")
 
 
 def _machine(run: Run, folder: Path, until: Callable[[], bool]) -> None:
@@ -284,9 +293,7 @@ def _machine(run: Run, folder: Path, until: Callable[[], bool]) -> None:
                 run.tell("machine")
                 time.sleep(_EVERY_S)
         scene.stop_collecting()
-        run.counts["blobs that went to the trash before their time"] += scene.check_files(
-            may_be_trash=True
-        )
+        run.counts[f"{_EARLY} machine"] += scene.check_files(may_be_trash=True)
         for client in scene.crowd:
             client.check_all()
         words = ["gc", "run", "--grace-s", "0", "--config", str(scene.hosts[0].config)]
@@ -326,6 +333,9 @@ def run(run: Run) -> Counts:
         folder = run.folder / name
         folder.mkdir()
         part(run, folder, is_over)
+        early = f"{_EARLY} {name}"
+        if run.is_complete and not run.is_stopped and name != "hosts" and not run.counts[early]:
+            raise Broken(f"no {early}: nobody saw that it was a day ahead")
     return run.counts
 
 

@@ -87,6 +87,11 @@ class Store:
             [[number]] = db.execute(query)
         return int(number)
 
+    def now(self) -> int:
+        """PostgreSQL's clock: whole seconds since 1970."""
+        query = "SELECT floor(extract(epoch FROM clock_timestamp()))"
+        return anyio.run(_fetch_value, self.url, query)
+
     def expire_leases(self, *, patience_s: float = 30) -> None:
         """Let the time go by after which uploads that show no life are taken for dead.
 
