@@ -16,6 +16,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,9 @@ from tests.torture.service import (
     Collector,
     Service,
     Store,
+    collections_ended,
     config_of,
+    free_port,
     opened_store,
     write_config,
 )
@@ -192,6 +195,29 @@ class _Killer:
         self.counts[f"times a server was ready again {within}"] += 1
 
 
+@dataclass
+class _Collected:
+    """How many collections have ended beside the kills.
+
+    At least: what a collector ends between the last look and its death is in no account.
+    """
+
+    ports: Sequence[int]
+    """Where collectors tell that of their present lives."""
+
+    ended: int = 0
+    _last: Counter[int] = field(default_factory=Counter)
+
+    def look(self) -> None:
+        """Ask all of them; some are dead, or just starting."""
+        for port in self.ports:
+            now = collections_ended(port)
+            if now is not None:
+                is_same_life = now >= self._last[port]
+                self.ended += now - self._last[port] if is_same_life else now
+                self._last[port] = now
+
+
 def _have_all_started(server: Service) -> bool:
     """Whether requests are answered by all its workers: each has ids of its own for requests."""
     seen = set()
@@ -246,7 +272,11 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
         )
         log = folder / "torture.log"
         servers = [Service(nursery, config, log, workers=n) for n in WORKERS]
-        collectors = [Collector(nursery, config, log) for _ in range(COLLECTORS)]
+        collected = _Collected([free_port() for _ in range(COLLECTORS)])
+        collectors = [
+            Collector(nursery, _collector_config(store, folder, port), log)
+            for port in collected.ports
+        ]
         with run.not_counted():
             servers[0].start()  # alone, as it makes the store
             for member in (*servers[1:], *collectors):
@@ -254,21 +284,37 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
         crowd = _crowd(servers, chance, this.sizes)
         killer = _Killer(servers, collectors, random.Random(chance.random()), this.pause_s)
         with working(crowd), killer:
-            while run.left_s > until_left_s and killer.problem is None:
+            while killer.problem is None and not run.is_stopped:
+                # One at least: to start all this may have taken the time.
+                if run.left_s <= until_left_s and killer.kills:
+                    break
                 if any(client.problem for client in crowd):
                     break
+                collected.look()
                 run.tell(f"{killer.kills} SIGKILLs on {kind} in this round")
                 if this.kills is not None and killer.kills >= this.kills:
                     break
                 time.sleep(0.1)
         if killer.problem is not None:
             raise killer.problem
+        summed = _summed(crowd)
+        summed["collections"] = collected.ended
+        if this.kills is not None and not run.is_stopped:
+            for what in ("collections", "uploads"):
+                if not summed[what]:
+                    raise Broken(f"no {what} between {killer.kills} SIGKILLs")
         _check(servers, collectors, crowd, store)
-    run.counts += Counter({f"{what} on {kind}": n for what, n in _summed(crowd).items()})
+    run.counts += Counter({f"{what} on {kind}": n for what, n in summed.items()})
     run.counts += Counter({f"{what} on {kind}": n for what, n in killer.counts.items()})
     run.counts["SIGKILLs"] += killer.kills
     slowest = f"milliseconds until a server was ready again on {kind}, at most"
     run.counts[slowest] = max(run.counts[slowest], killer.slowest_ms)
+
+
+def _collector_config(store: Store, folder: Path, port: int) -> Path:
+    return write_config(
+        folder / f"collector-{port}.toml", config_of(store, gc={"metrics_port": port})
+    )
 
 
 def _crowd(servers: list[Service], chance: random.Random, sizes: tuple[int, ...]) -> list[Client]:

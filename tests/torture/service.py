@@ -27,6 +27,7 @@ __all__ = [
     "Service",
     "Store",
     "call",
+    "collections_ended",
     "exchange",
     "free_port",
     "opened_store",
@@ -231,6 +232,18 @@ def call(
     """Status and body, or None when the connection ended without a whole answer."""
     exchanged = exchange(port, method, target, body, **options)
     return None if exchanged is None else exchanged[0]
+
+
+_COLLECTIONS = 'juststorage_gc_runs_total{outcome="done"} '
+
+
+def collections_ended(port: int) -> int | None:
+    """How many the collector with metrics at this port has ended; None where it does not tell."""
+    answer = call(port, "GET", "/metrics", timeout=5)
+    if answer is None or answer[0] != 200:
+        return None
+    lines = (line for line in answer[1].decode().splitlines() if line.startswith(_COLLECTIONS))
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
 
 
 class Service:

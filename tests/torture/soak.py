@@ -19,7 +19,7 @@ from tests.torture.nursery import Child, Nursery
 from tests.torture.service import (
     STORES,
     Service,
-    call,
+    collections_ended,
     config_of,
     free_port,
     opened_store,
@@ -42,7 +42,6 @@ COLLECTIONS_MIN = 10
 """In each round: 400 in a complete pass."""
 
 _SIZES_OF_MANY = (0, 1, 100, 1000, 4096, 5000, 65_537)
-_RUNS = 'juststorage_gc_runs_total{outcome="done"}'
 _DEAD_KEPT = 20
 """Objects of each client that are gone and are read once more after a round."""
 
@@ -135,12 +134,11 @@ def _operations(client: Client) -> int:
 def _collections(port: int) -> int:
     """How many a collector has ended, by its own account."""
     deadline = time.monotonic() + 30
-    while (answer := call(port, "GET", "/metrics", timeout=5)) is None or answer[0] != 200:
+    while (ended := collections_ended(port)) is None:
         if time.monotonic() > deadline:
-            raise Broken(f"a collector does not tell what it did: {answer}")
+            raise Broken("a collector does not tell what it did")
         time.sleep(0.1)
-    lines = (line for line in answer[1].decode().splitlines() if line.startswith(_RUNS))
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
+    return ended
 
 
 def _forget_the_dead(client: Client) -> None:
