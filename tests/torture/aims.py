@@ -16,9 +16,13 @@ from tests.torture.points import NEVER, Act, Point
 
 __all__ = ["Aim", "Hits", "aims_at"]
 
-MISSED_MAX: Final = 0.1
+MISSED_MAX: Final = 0.25
 """Of the steps of an act. It may pass fewer points than the first time, for instance where a
-directory is made; one it may always miss."""
+directory is made or an earlier run has left something: 3 of 19 in an upload, 15 of 106 in an
+import, in passes in which nothing was wrong."""
+
+_ALWAYS: Final = 3
+"""So many any act may miss, however few it has, but for all of them."""
 
 _ALL_MISSED_MAX: Final = 5
 """Steps of a run that miss one after the other, before it has hit anything."""
@@ -103,7 +107,7 @@ class Hits:
             raise Broken(f"0 {self._hit} on {self._kind}, and {missed} not reached")
         for act, steps in self._steps.items() if is_whole else ():
             missed = counts[self._missed_in(act)]
-            if missed and (missed >= steps or missed > max(1, steps * MISSED_MAX)):
+            if missed and (missed >= steps or missed > max(_ALWAYS, steps * MISSED_MAX)):
                 raise Broken(f"{missed} of {steps} steps {self._missed_in(act)}")
 
     def _missed_in(self, act: str) -> str:

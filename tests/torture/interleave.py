@@ -86,12 +86,14 @@ async def _in_turns(run: Run, exploring: Explorer, walks: Mapping[Pair, Walk]) -
     """A few orders of each pair, again and again while there is time."""
     open_pairs = list(walks)
     run.chance.shuffle(open_pairs)
-    while open_pairs and run.left_s > 0:
+    is_begun = False  # one at least
+    while open_pairs and (run.left_s > 0 or not is_begun):
         for pair in list(open_pairs):
             walk = walks[pair]
             for _ in range(weight(pair)):
-                if run.left_s > 0 and not walk.is_over:
+                if not walk.is_over and (run.left_s > 0 or not is_begun):
                     await _order(run, exploring, pair, walk)
+                    is_begun = True
             if walk.is_over:
                 open_pairs.remove(pair)
     run.at = ""

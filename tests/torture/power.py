@@ -256,8 +256,8 @@ async def _in_turns(run: Run, machine: Machine, *, until_left_s: float) -> None:
         todo.setdefault(cuts.act, []).append(cuts)
     acts = list(todo)
     chance.shuffle(acts)
-    for act in itertools.cycle(acts):
-        if run.left_s <= until_left_s:
+    for number, act in enumerate(itertools.cycle(acts)):
+        if number and run.left_s <= until_left_s:  # one at least
             return
         cuts = chance.choice(todo[act])
         await _cut(machine, run, cuts, chance.randint(1, chance.choice(_SOMEWHERE[cuts.way])))

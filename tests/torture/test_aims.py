@@ -25,7 +25,7 @@ def a_pass(folder: Path) -> Run:
     return Run(folder, 1, 0, is_complete=True)
 
 
-@pytest.mark.parametrize(("steps", "missed"), [(1, 1), (9, 2), (20, 3), (20, 20)])
+@pytest.mark.parametrize(("steps", "missed"), [(1, 1), (3, 3), (9, 4), (20, 6), (20, 20)])
 def test_a_whole_pass_that_missed_too_much_is_none(tmp_path: Path, steps: int, missed: int) -> None:
     """Of any act: the others' hits do not make up for it."""
     run = a_pass(tmp_path)
@@ -34,7 +34,7 @@ def test_a_whole_pass_that_missed_too_much_is_none(tmp_path: Path, steps: int, m
         after(run, steps=steps, missed=missed).check()
 
 
-@pytest.mark.parametrize(("steps", "missed"), [(0, 0), (2, 1), (9, 1), (20, 2)])
+@pytest.mark.parametrize(("steps", "missed"), [(0, 0), (2, 1), (9, 3), (20, 5)])
 def test_some_points_may_be_missed(tmp_path: Path, steps: int, missed: int) -> None:
     """Others are there where a directory is made, and one too many is soon armed."""
     run = a_pass(tmp_path)
@@ -53,8 +53,8 @@ def test_a_whole_pass_without_a_hit_is_none(tmp_path: Path) -> None:
 def test_a_pass_counts_what_its_earlier_runs_missed(tmp_path: Path) -> None:
     """It goes on from what they did, which is in the counts."""
     run = a_pass(tmp_path)
-    run.counts.update({"killed and clean on sqlite": 17, "not reached in Upload on sqlite": 3})
-    with pytest.raises(Broken, match="3 of 20 steps"):
+    run.counts.update({"killed and clean on sqlite": 14, "not reached in Upload on sqlite": 6})
+    with pytest.raises(Broken, match="6 of 20 steps"):
         after(run, steps=20, missed=0, done=0).check()
 
 
