@@ -72,7 +72,7 @@ def _rounds(run: Run, kind: str, *, until_left_s: float) -> Iterator[int]:
         rounds = range(WALKS // len(STORES) // _WALKS_OF_A_ROUND)
         yield from run.each(rounds, lambda number: f"round {number} of walks on {kind}")
     else:
-        yield from takewhile(lambda _: run.left_s > until_left_s, count())
+        yield from takewhile(lambda number: not number or run.left_s > until_left_s, count())
 
 
 def _machine(
@@ -88,7 +88,8 @@ def _machine(
 
         def is_over(self) -> bool:
             run.tell(f"walks on {made.store.kind}")
-            return run.left_s <= until_left_s
+            # One step at least: to start all this may have taken the time.
+            return run.left_s <= until_left_s and run.counts["steps"] > 0
 
     return Walk
 
