@@ -32,8 +32,8 @@ from juststorage.runtime import Runtime, UseCases, make_auditor, open_runtime
 
 TENANT, NAMESPACE = TenantId("t"), Namespace("n")
 STOPPED_S = 60.0
-"""In which a collector ends after SIGTERM: a fraction of a second on a quiet machine, and long where
-everybody else goes first, as its niceness has it."""
+"""In which a collector ends after SIGTERM: a fraction of a second on a quiet machine, and long
+where everybody else goes first, as its niceness has it."""
 
 _MAIN = "from juststorage.cli import main; main()"
 NO_REST = {"grace_s": 0, "trash_retention_s": 0, "interval_s": 0.1}
