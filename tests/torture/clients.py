@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
@@ -182,10 +182,10 @@ class Client:
 
 
 @contextmanager
-def working(clients: Sequence[Client]) -> Iterator[None]:
-    """Let them work beside the block, and raise what one of them found."""
+def beside(works: Sequence[Callable[[threading.Event], None]]) -> Iterator[None]:
+    """Do each in a thread beside the block; they are told by the event that it is over."""
     over = threading.Event()
-    threads = [threading.Thread(target=client.run, args=(over,)) for client in clients]
+    threads = [threading.Thread(target=work, args=(over,)) for work in works]
     for thread in threads:
         thread.start()
     try:
@@ -194,6 +194,13 @@ def working(clients: Sequence[Client]) -> Iterator[None]:
         over.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def working(clients: Sequence[Client]) -> Iterator[None]:
+    """Let them work beside the block, and raise what one of them found."""
+    with beside([client.run for client in clients]):
+        yield
     for client in clients:
         if client.problem is not None:
             raise client.problem

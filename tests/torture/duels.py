@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
+from tests.torture.clients import beside
 from tests.torture.experiment import Counts
 from tests.torture.history import Asked, KeyClient, judge
 from tests.torture.journal import Broken
@@ -60,20 +62,8 @@ class Duels:
             Broken: Of two of which one at most may have won both have; or an answer that no state
                 of the key explains.
         """
-        over = threading.Event()
-        threads = [
-            threading.Thread(target=pair.fight, args=(number, over))
-            for pair in self._pairs
-            for number in range(2)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
+        with beside([partial(pair.fight, n) for pair in self._pairs for n in range(2)]):
             yield
-        finally:
-            over.set()
-            for thread in threads:
-                thread.join()
         for pair in self._pairs:
             if pair.problem is not None:
                 raise pair.problem

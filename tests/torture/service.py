@@ -246,8 +246,43 @@ def collections_ended(port: int) -> int | None:
     return sum(int(float(line.rsplit(" ", 1)[1])) for line in lines)
 
 
-class Service:
-    """One server of a nursery, started again as often as it is killed.
+class Member:
+    """A process of a nursery that is started again as often as it is killed.
+
+    Args:
+        nursery: Its home.
+        config: Of the service.
+        log: What its processes write.
+    """
+
+    name = "process"
+
+    def __init__(self, nursery: Nursery, config: Path, log: Path) -> None:
+        self._nursery = nursery
+        self._config = config
+        self.log = log
+        self.child: Child | None = None
+
+    def logged(self) -> str:
+        """The end of what its processes wrote."""
+        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+
+    def kill(self) -> int:
+        """SIGKILL; its code."""
+        assert self.child is not None
+        return self.child.kill()
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for an orderly end."""
+        assert self.child is not None
+        self.child.send(signal.SIGTERM)
+        code = self.child.wait()
+        if code != 0:
+            raise Broken(f"a {self.name} ended with code {code}: {self.logged()}")
+
+
+class Service(Member):
+    """`juststorage serve`.
 
     Args:
         nursery: Its home.
@@ -256,13 +291,12 @@ class Service:
         workers: With more than one, the server's own process only looks after them.
     """
 
+    name = "server"
+
     def __init__(self, nursery: Nursery, config: Path, log: Path, *, workers: int = 1) -> None:
+        super().__init__(nursery, config, log)
         self.port = free_port()
         self.workers = workers
-        self._nursery = nursery
-        self._config = config
-        self.log = log
-        self.child: Child | None = None
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it is ready."""
@@ -279,10 +313,6 @@ class Service:
             if not self.child.is_running or time.monotonic() > deadline:
                 raise Broken(f"not ready within {seconds} s: {self.logged()}")
             time.sleep(0.005)
-
-    def logged(self) -> str:
-        """The end of what its processes wrote."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
 
     def is_ready(self) -> bool:
         """Whether it answers /health/ready with 200."""
@@ -316,35 +346,14 @@ class Service:
             return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         return []
 
-    def kill(self) -> int:
-        """SIGKILL; its code."""
-        assert self.child is not None
-        return self.child.kill()
 
-    def stop(self) -> None:
-        """SIGTERM, and wait for an orderly end."""
-        assert self.child is not None
-        self.child.send(signal.SIGTERM)
-        code = self.child.wait()
-        if code != 0:
-            raise Broken(f"the server ended with code {code}: {self.logged()}")
+class Collector(Member):
+    """`juststorage gc worker`."""
 
+    name = "collector"
 
-class Collector:
-    """`juststorage gc worker` of a nursery, started again as often as it is killed.
-
-    Args:
-        nursery: Its home.
-        config: Of the service.
-        log: What it writes.
-    """
-
-    def __init__(self, nursery: Nursery, config: Path, log: Path) -> None:
-        self._nursery = nursery
-        self._config = config
-        self._began = 0
-        self.log = log
-        self.child: Child | None = None
+    _began = 0
+    """Where in its log it began."""
 
     def start(self) -> None:
         """Start it, and do not wait."""
@@ -361,19 +370,3 @@ class Collector:
             if not self.child.is_running or time.monotonic() > deadline:
                 raise Broken(f"no collector within {seconds} s: {self.logged()}")
             time.sleep(0.005)
-
-    def logged(self) -> str:
-        """The end of what its processes wrote."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
-
-    def kill(self) -> int:
-        """SIGKILL; its code."""
-        assert self.child is not None
-        return self.child.kill()
-
-    def stop(self) -> None:
-        """SIGTERM, and wait for an orderly end."""
-        assert self.child is not None
-        self.child.send(signal.SIGTERM)
-        if self.child.wait() != 0:
-            raise Broken(f"a collector did not end in order: {self.logged()}")
