@@ -41,6 +41,8 @@ FROM (SELECT '{mark}' || n AS n FROM generate_series(1, {count}) AS n) AS number
 _MADE_UP = "substr(content_hash, 8, 32) = substr(content_hash, 40, 32)"
 """Which contents are of statements, not of uploads."""
 
+_GARBAGE = f"{_MADE_UP} AND ref_count = 0"
+
 _OBJECTS = """
 WITH held AS (
     SELECT content_hash, size_bytes, row_number() OVER () - 1 AS place FROM blobs WHERE {which}
@@ -102,16 +104,16 @@ class Database:
         """
         statements = [] if sharing else [_BLOBS.format(mark=secrets.token_hex(4), count=count)]
         small = f"NOT {_MADE_UP} AND size_bytes = {SMALL_BYTES}"
-        which = small if sharing else f"{_MADE_UP} AND ref_count = 0"
+        which = small if sharing else _GARBAGE
         objects = _OBJECTS.format(mark=secrets.token_hex(4), count=count, which=which)
         run_sql(self.url, _HASHED, *statements, objects, _COUNT, "VACUUM ANALYZE")
 
     def add_garbage(self, root: Path, count: int) -> None:
         """Add blobs that nothing refers to, as files of 4 KiB below the root of the hot store."""
         mark = secrets.token_hex(4)
-        zero = f"UPDATE blobs SET zero_since = now() WHERE {_MADE_UP} AND ref_count = 0"
+        zero = f"UPDATE blobs SET zero_since = now() WHERE {_GARBAGE}"
         run_sql(self.url, _BLOBS.format(mark=mark, count=count), zero, "VACUUM ANALYZE blobs")
-        for locator in self._ask(f"SELECT locator FROM blobs WHERE {_MADE_UP} AND ref_count = 0"):
+        for locator in self._ask(f"SELECT locator FROM blobs WHERE {_GARBAGE}"):
             path = root / locator
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes(4096))
@@ -130,6 +132,17 @@ class Database:
             f" AND size_bytes = {SMALL_BYTES} ORDER BY random() LIMIT {count}"
         )
         path.write_text("\n".join(ids) + "\n")
+
+    def keys(self, count: int) -> list[str]:
+        """Keys of some objects, in no order."""
+        return self._ask(
+            "SELECT key FROM objects WHERE status = 'COMMITTED' AND key IS NOT NULL"
+            f" ORDER BY random() LIMIT {count}"
+        )
+
+    def garbage(self) -> int:
+        """How many blobs of `add_garbage` are left."""
+        return int(self._ask(f"SELECT count(*)::text FROM blobs WHERE {_GARBAGE}")[0])
 
     def objects(self) -> int:
         """How many there are now."""

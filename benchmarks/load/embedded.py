@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.load import large, limits, small
 from benchmarks.load.report import Row, table
 from benchmarks.load.server import Server
+from benchmarks.load.starts import help_s
 
 __all__ = ["main"]
 
@@ -46,7 +44,7 @@ def _measure(folder: Path, *, short: bool, workers: int) -> list[Row]:
         Row("limit: write and fsync", [writing], "MB/s"),
         *(Row(f"limit: 4 KiB files made durable, {n} threads", [syncs[n]], "/s") for n in syncs),
         Row("limit: bare ASGI answer of 4 KiB", [bare], "/s"),
-        Row("juststorage --help", [_help_s() for _ in range(3)], "s", note="must: <= 0.25 s"),
+        Row("juststorage --help", [help_s() for _ in range(3)], "s", note="must: <= 0.25 s"),
     ]
     data = folder / "data"
     with Server(data, workers=workers) as server:
@@ -125,13 +123,6 @@ def _memory_or(folder: Path) -> Path:
     if memory.is_dir() and os.access(memory, os.W_OK):
         return Path(tempfile.mkdtemp(dir=memory))
     return folder
-
-
-def _help_s() -> float:
-    started = time.perf_counter()
-    command = Path(sys.executable).with_name("juststorage")
-    subprocess.run([command, "--help"], check=True, capture_output=True)
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -6,13 +6,16 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.load.server import Server
+from benchmarks.load.small import client_cpu_s
+from benchmarks.load.stolen import watch_stolen
 
-__all__ = ["Transfer", "download", "fetch_mb_s", "memory", "source", "upload"]
+__all__ = ["MB", "Transfer", "download", "fetch_mb_s", "memory", "sent", "source", "upload"]
 
 MB = 1_000_000
 _BUFFER_BYTES = 1024 * 1024
@@ -23,6 +26,11 @@ class Transfer(NamedTuple):
 
     mb_s: float
     cpu_s: float
+    """Of the service."""
+    client_cpu_s: float
+    spent_s: float
+    stolen: float
+    """What a host took of all processors meanwhile, 0 to 1."""
     rss_growth_mib: float
     object_ids: list[str]
 
@@ -46,42 +54,65 @@ def source(folder: Path, size: int) -> Path:
 def upload(server: Server, path: Path, *, clients: int = 1) -> Transfer:
     """Send a file, which the kernel copies to the sockets itself, from so many clients at once."""
     size = path.stat().st_size
-    idle = _settle(server)
-    cpu, started = server.cpu_s(), time.perf_counter()
-    with ThreadPoolExecutor(clients) as threads:
-        ids = list(threads.map(lambda _: _send(server, path, size), range(clients)))
-    spent = time.perf_counter() - started
-    return Transfer(
-        clients * size / spent / MB,
-        server.cpu_s() - cpu,
-        server.rss_mib("VmHWM") - idle,
-        ids,
-    )
+
+    def send() -> list[str]:
+        with ThreadPoolExecutor(clients) as threads:
+            return list(threads.map(lambda _: _send(server, path, size), range(clients)))
+
+    return _measured(server, clients * size, send)
 
 
 def _send(server: Server, path: Path, size: int) -> str:
     mark = os.urandom(64)  # makes the content new, so that it is not stored already
-    with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(
-            _head("POST", "/v1/objects?namespace=bench&tenant_id=bench", server, size) + mark
-        )
-        with path.open("rb") as file:
-            connection.sendfile(file, len(mark))
-        answer = _read_all(connection)
+    head = _head("POST", "/v1/objects?namespace=bench&tenant_id=bench", server, size)
+    answer = sent(server.port, head, path, mark)
     head, _, document = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 201"), answer
     object_id: str = json.loads(document)["id"]
     return object_id
 
 
+def sent(port: int, head: bytes, path: Path, mark: bytes = b"") -> bytes:
+    """Send a head and a file, which begins otherwise where there is a mark; the whole answer."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(head + mark)
+        with path.open("rb") as file:
+            connection.sendfile(file, len(mark))
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+        return b"".join(parts)
+
+
 def download(server: Server, object_ids: list[str], size: int) -> Transfer:
     """Receive bodies of `size` bytes at once, one a client, and drop them."""
-    idle = _settle(server)
     targets = [f"/v1/objects/{object_id}?tenant_id=bench" for object_id in object_ids]
     heads = [_head("GET", target, server, None) for target in targets]
-    cpu = server.cpu_s()
-    mb_s = fetch_mb_s(server.port, heads, size)
-    return Transfer(mb_s, server.cpu_s() - cpu, server.rss_mib("VmHWM") - idle, object_ids)
+
+    def fetch() -> list[str]:
+        fetch_mb_s(server.port, heads, size)
+        return object_ids
+
+    return _measured(server, len(heads) * size, fetch)
+
+
+def _measured(server: Server, size: int, move: Callable[[], list[str]]) -> Transfer:
+    """`move` moves `size` bytes, and gives the objects' ids."""
+    server.forget_peak()
+    idle = server.rss_mib()
+    cpu, own, started = server.cpu_s(), client_cpu_s(), time.perf_counter()
+    with watch_stolen() as stolen:
+        ids = move()
+    spent = time.perf_counter() - started
+    return Transfer(
+        size / spent / MB,
+        server.cpu_s() - cpu,
+        client_cpu_s() - own,
+        spent,
+        stolen.share,
+        server.rss_mib("VmHWM") - idle,
+        ids,
+    )
 
 
 def fetch_mb_s(port: int, heads: list[bytes], size: int) -> float:
@@ -101,21 +132,9 @@ def fetch_mb_s(port: int, heads: list[bytes], size: int) -> float:
     return len(heads) * size / (time.perf_counter() - started) / MB
 
 
-def _settle(server: Server) -> float:
-    server.forget_peak()
-    return server.rss_mib()
-
-
 def _head(method: str, target: str, server: Server, size: int | None) -> bytes:
     length = "" if size is None else f"Content-Length: {size}\r\n"
     return (
         f"{method} {target} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {server.key}\r\n"
         f"{length}Connection: close\r\n\r\n"
     ).encode()
-
-
-def _read_all(connection: socket.socket) -> bytes:
-    parts = []
-    while part := connection.recv(65536):
-        parts.append(part)
-    return b"".join(parts)

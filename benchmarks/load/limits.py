@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,8 +45,7 @@ def syncs_per_s(folder: Path, threads: int, seconds: float) -> float:
     data = os.urandom(4096)
 
     def work(number: int) -> int:
-        mine = folder / f"thread-{number}"
-        mine.mkdir()
+        mine = Path(tempfile.mkdtemp(dir=folder))
         directory = os.open(mine, os.O_RDONLY | os.O_DIRECTORY)
         done = 0
         while time.perf_counter() < deadline:

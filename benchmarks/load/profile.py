@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.load import large, small
+from benchmarks.load import large, processes, small
 from benchmarks.load.database import running_database
 from benchmarks.load.server import Server
 
@@ -48,7 +48,7 @@ def main() -> None:
         # All threads: the server and the blob store have some of their own.
         subprocess.run(
             [
-                *(command, "record", "--pid", str(max(server.processes())), "--threads"),
+                *(command, "record", "--pid", str(max(processes.family(server.pid))), "--threads"),
                 *("--rate", str(_SAMPLES_PER_S), "--duration", str(arguments.seconds)),
                 *("--format", "raw" if arguments.raw else "flamegraph", "--output", out),
             ],

@@ -1,20 +1,21 @@
-"""The rows of `benchmarks/run`: each figure next to the limit of its kind, of the same run."""
+"""The rows of `benchmarks/run`: each figure next to the limit of its kind, taken in turns."""
 
 from __future__ import annotations
 
-import math
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.load import crowd, large, limits, pgbench, small
+from benchmarks.load import crowd, large, peer, small
 from benchmarks.load.database import Database
-from benchmarks.load.nginx import running_nginx
+from benchmarks.load.peer import Peer
 from benchmarks.load.report import Row
 from benchmarks.load.server import Server
+from benchmarks.load.yardsticks import Yardsticks
 
-__all__ = ["Effort", "Limits", "crowds", "larges", "measured_limits", "smalls"]
+__all__ = ["FULL", "SHORT", "Effort", "Rig", "crowds", "larges", "smalls"]
 
 MIB = 2**20
 
@@ -38,69 +39,15 @@ FULL = Effort(3, 5, 1024 * MIB, 10_000, 16, 200, 30_000)
 SHORT = Effort(1, 1, 64 * MIB, 1_000, 4, 50, 2_000)
 
 
-class Limits(NamedTuple):
-    """What the machine can do by itself, in this run."""
+class Rig(NamedTuple):
+    """What is measured, and what it is compared with."""
 
-    sha: float
-    write: float
-    syncs: dict[int, float]
-    bare: float
-    selects: float
-    inserts: float
-    send: dict[int, float]
-    """Bytes of nginx by number of clients, MB/s; empty where there is no nginx."""
-
-    def rows(self) -> list[Row]:
-        """As rows of the table."""
-        return [
-            Row("limit: SHA-256 of one core", [self.sha], "MB/s"),
-            Row("limit: one file written and synced", [self.write], "MB/s"),
-            *(
-                Row(f"limit: files of 4 KiB made durable, {threads} threads", [rate], "/s")
-                for threads, rate in self.syncs.items()
-            ),
-            Row("limit: bare ASGI answers of 4 KiB", [self.bare], "/s"),
-            *(
-                Row(f"limit: nginx, {clients} client(s)", [rate], "MB/s")
-                for clients, rate in self.send.items()
-            ),
-            *(
-                Row(f"limit: pgbench, {what}", [rate], "/s")
-                for what, rate in (("select", self.selects), ("insert", self.inserts))
-                if not math.isnan(rate)
-            ),
-        ]
-
-
-def measured_limits(folder: Path, database: Database, effort: Effort) -> Limits:
-    """Measure them; `folder` is on the disk of the service and must not exist."""
-    folder.mkdir()
-    syncs = {}
-    for threads in (1, 8, 32):
-        (folder / str(threads)).mkdir()
-        syncs[threads] = limits.syncs_per_s(folder / str(threads), threads, effort.seconds / 2)
-    send = {}
-    with running_nginx(folder / "nginx") as port:
-        if port is not None:
-            large.source(folder / "nginx/files", effort.large)
-            (folder / "nginx/files/source").chmod(0o644)
-            head = b"GET /source HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
-            large.fetch_mb_s(port, [head], effort.large)  # warm-up
-            for clients in (1, 4):
-                rates = [
-                    large.fetch_mb_s(port, [head] * clients, effort.large)
-                    for _ in range(effort.runs)
-                ]
-                send[clients] = sorted(rates)[len(rates) // 2]
-    return Limits(
-        sha=limits.sha256_mb_s(1),
-        write=limits.write_mb_s(folder, effort.large),
-        syncs=syncs,
-        bare=limits.bare_asgi_per_s(max(1, round(effort.seconds))),
-        selects=pgbench.selects_per_s(database.server, effort.seconds),
-        inserts=pgbench.inserts_per_s(database.server, folder, effort.seconds),
-        send=send,
-    )
+    server: Server
+    database: Database
+    ids: Path
+    """Of objects that can be downloaded."""
+    against: Yardsticks
+    other: Peer | None
 
 
 class _Small(NamedTuple):
@@ -126,39 +73,44 @@ _SETTLED_S = 0.5
 _HOTTEST = {"get", "stored", "new"}
 
 
-def smalls(
-    server: Server, database: Database, ids: Path, found: Limits, effort: Effort
-) -> Iterator[Row]:
-    """Small requests of every kind; `ids` names objects that can be downloaded."""
-    limit = {
-        "stored": (found.inserts, "pgbench, insert"),
-        "new": (found.syncs[8], "durable files, 8 threads"),
-        "delete": (found.inserts, "pgbench, insert"),
-        "list": (found.selects, "pgbench, select"),
-        "pages": (found.selects, "pgbench, select"),
-    }
+def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
+    """Small requests of every kind."""
+    server, database, ids, against, other = rig
     for kind in _SMALL:
         doomed = ids.with_name("doomed")
-        rates = []
+        yardstick = against.of[kind.what]
+        rates, limits, others = [], [], []
         for number in range(effort.runs + 1):
             seconds = effort.seconds if number else 1
             if kind.what == "delete":
                 count = round(seconds * _DELETES_PER_S)
                 database.add(count, sharing=False)
                 database.write_ids(doomed, count, stored=False)
-            rates.append(
-                small.rate(
-                    server,
-                    kind.what,
-                    seconds=seconds,
-                    clients=kind.clients,
-                    ids=doomed if kind.what == "delete" else ids,
-                    database=database,
-                )
+            rate = small.rate(
+                server,
+                kind.what,
+                seconds=seconds,
+                clients=kind.clients,
+                ids=doomed if kind.what == "delete" else ids,
+                database=database,
             )
-        yield _row(kind, rates[1:], *limit.get(kind.what, (found.bare, "bare ASGI")))
+            theirs = other and other.rate(kind.what, seconds=seconds, clients=kind.clients)
+            if not number:
+                continue  # warm-up, of both
+            rates.append(rate)
+            limits.append(yardstick.take())
+            if theirs:
+                others.append(theirs)
+            if kind.what == "new":
+                for one in against.others:
+                    one.take()
+        limit = statistics.median(limits)
+        yield _row(kind.name, rates, (limit, yardstick.name), kind.must)
         if kind.what in _HOTTEST:
-            yield _cost_row(kind, rates[1:])
+            yield _cost_row(kind, rates)
+        if others:
+            ours = sorted(rates)[len(rates) // 2].per_s
+            yield _row(f"{kind.name}: {peer.NAME}", others, (ours, "ours"), "a peer")
 
 
 def _cost_row(kind: _Small, rates: list[small.Rate]) -> Row:
@@ -167,63 +119,76 @@ def _cost_row(kind: _Small, rates: list[small.Rate]) -> Row:
     return Row(f"{kind.name}, CPU for 1,000", costs, "s", note="service and database")
 
 
-def _row(kind: _Small, rates: list[small.Rate], limit: float, limit_name: str) -> Row:
+def _row(name: str, rates: list[small.Rate], limit: tuple[float, str], must: str) -> Row:
     errors = sum(rate.errors for rate in rates)
     middle = sorted(rates)[len(rates) // 2]
     note = (
-        f"{kind.must}; CPU s per 1,000: service {middle.cpu_s_per_1000:.3f}, database"
+        f"{must}; CPU s per 1,000: service {middle.cpu_s_per_1000:.3f}, database"
         f" {middle.database_cpu_s_per_1000:.3f}, client {middle.client_cpu_s_per_1000:.3f};"
         f" p50 {middle.p50_ms:.1f}, p95 {middle.p95_ms:.1f}, p99 {middle.p99_ms:.1f} ms"
     )
     if errors:
         note = f"VOID: {errors} errors"
-    limit = 0.0 if math.isnan(limit) else limit
-    return Row(kind.name, [rate.per_s for rate in rates], "/s", limit, limit_name, note)
+    return Row(name, [rate.per_s for rate in rates], "/s", *limit, note)
 
 
-def larges(
-    server: Server, sources: tuple[Path, Path], found: Limits, effort: Effort
-) -> Iterator[Row]:
+def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row]:
     """Large bodies up and down, one client and four; `sources` are the files that they send."""
-    slower = min(found.sha, found.write)
+    server, against, other = rig.server, rig.against, rig.other
     for clients, source in zip((1, 4), sources, strict=True):
         size = source.stat().st_size
         mib = f"{clients} x {size // MIB} MiB"
-        up = [large.upload(server, source, clients=clients) for _ in range(effort.runs)]
+        up, disk, theirs_up = [], [], []
+        names: list[str] = []
+        for _ in range(effort.runs):
+            up.append(large.upload(server, source, clients=clients))
+            disk.append(against.disk.take())
+            if other:
+                other.forget(names)
+                mb_s, names = other.upload(source, clients=clients)
+                theirs_up.append(mb_s)
+        must = "must: >= 0.9 of it"
+        yield _moved(f"PUT {mib}", up, statistics.median(disk), against.disk.name, must)
+        if theirs_up:
+            yield _theirs(f"PUT {mib}", theirs_up, up)
         time.sleep(_SETTLED_S)
-        large.download(server, up[-1].object_ids, size)  # warm-up
-        down = [large.download(server, up[-1].object_ids, size) for _ in range(effort.runs)]
-        yield Row(
-            f"PUT {mib}",
-            [moved.mb_s for moved in up],
-            "MB/s",
-            slower,
-            "slower of disk and SHA-256",
-            f"must: >= 0.9 of it; {_cost(up)}",
-        )
-        yield Row(
-            f"GET {mib}",
-            [moved.mb_s for moved in down],
-            "MB/s",
-            found.send.get(clients, 0.0),
-            "nginx sendfile",
-            f"must: >= 0.75 of it; {_cost(down)}",
-        )
+        down, sent, theirs_down = [], [], []
+        yardstick = against.send.get(clients)
+        for number in range(effort.runs + 1):
+            got = large.download(server, up[-1].object_ids, size)
+            mb_s = other.download(names, size) if other else 0.0
+            if not number:
+                continue  # warm-up, of both
+            down.append(got)
+            theirs_down.append(mb_s)
+            if yardstick:
+                sent.append(yardstick.take())
+        limit, name = (statistics.median(sent), "nginx sendfile") if sent else (0.0, "")
+        yield _moved(f"GET {mib}", down, limit, name, "must: >= 0.75 of it")
+        if other:
+            yield _theirs(f"GET {mib}", theirs_down, down)
+            other.forget(names)
 
 
-def _cost(moved: list[large.Transfer]) -> str:
-    cpu = sorted(one.cpu_s for one in moved)[len(moved) // 2]
-    return f"CPU {cpu:.2f} s, RSS +{max(one.rss_growth_mib for one in moved):.0f} MiB"
+def _moved(name: str, moved: list[large.Transfer], limit: float, limit_name: str, must: str) -> Row:
+    middle = sorted(moved)[len(moved) // 2]
+    busy = (middle.cpu_s + middle.client_cpu_s) / middle.spent_s
+    note = (
+        f"{must}; CPU s: service {middle.cpu_s:.2f}, client {middle.client_cpu_s:.2f}: {busy:.2f}"
+        f" processors busy, {middle.stolen:.1%} of all stolen;"
+        f" RSS +{max(one.rss_growth_mib for one in moved):.0f} MiB"
+    )
+    return Row(name, [one.mb_s for one in moved], "MB/s", limit, limit_name, note)
 
 
-def crowds(
-    server: Server,
-    database: Database,
-    ids: Path,
-    sources: tuple[Path, Path],
-    effort: Effort,
-) -> Iterator[Row]:
+def _theirs(name: str, figures: list[float], ours: list[large.Transfer]) -> Row:
+    middle = statistics.median(one.mb_s for one in ours)
+    return Row(f"{name}: {peer.NAME}", figures, "MB/s", middle, "ours", "a peer")
+
+
+def crowds(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row]:
     """What others cost a small download, and what many cost in memory."""
+    server, database, ids = rig.server, rig.database, rig.ids
     (whole, quarter), seconds, runs = sources, effort.seconds, effort.runs
     moved = large.upload(server, whole)
     yield from crowd.among_uploads(server, ids, quarter, seconds=seconds, runs=runs)

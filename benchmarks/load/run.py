@@ -6,16 +6,20 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.load import growth, large, rows, small
+from benchmarks.load import growth, large, rows, scale, small, starts
 from benchmarks.load.database import running_database
+from benchmarks.load.peer import running_peer
 from benchmarks.load.report import HEADING, Report, Row, line
 from benchmarks.load.server import Server
+from benchmarks.load.yardsticks import running_yardsticks
 
 __all__ = ["main"]
 
 _FILLED = 1000
+_PARTS = ["small", "large", "crowd", "start", "scale", "growth"]
 
 
 def main() -> None:
@@ -28,24 +32,26 @@ def main() -> None:
     parser.add_argument(
         "--only",
         action="append",
-        choices=["small", "large", "crowd", "growth"],
+        choices=_PARTS,
         help="these parts instead of all; can be given several times",
     )
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--pictures", type=Path, help="draw how figures grow, into this folder")
-    parser.add_argument("--objects-max", type=int, default=1_000_000, help="of growth")
+    parser.add_argument("--objects-max", type=int, default=1_000_000, help="of growth and scale")
     arguments = parser.parse_args()
     effort = rows.SHORT if arguments.short else rows.FULL
-    parts = arguments.only or ["small", "large", "crowd", "growth"]
+    parts = arguments.only or _PARTS
     report = Report.begin()
     with tempfile.TemporaryDirectory(prefix="juststorage-bench-") as folder:
         for workers in arguments.workers or [1, 2]:
             told = f"{workers} worker" + ("s" if workers > 1 else "")
-            print(f"## {told}\n\n{HEADING}", flush=True)
-            for row in _measured(Path(folder) / str(workers), effort, workers, parts):
-                report.add(told, row)
-                print(line(row), flush=True)
-            print(flush=True)
+            if {"small", "large", "crowd"} & set(parts):
+                _tell(report, told, _measured(Path(folder) / str(workers), effort, workers, parts))
+        if "start" in parts:
+            _tell(report, "start", starts.measure(Path(folder) / "start", effort.runs))
+        if "scale" in parts:
+            most = 20_000 if arguments.short else arguments.objects_max
+            _tell(report, "stored objects", scale.measure(Path(folder) / "scale", most, effort))
         if "growth" in parts:
             series = growth.measure(
                 Path(folder) / "growth",
@@ -66,33 +72,53 @@ def main() -> None:
         sys.exit("a request failed: what is marked as void means nothing")
 
 
+def _tell(report: Report, section: str, measured: Iterator[Row]) -> None:
+    print(f"## {section}\n\n{HEADING}", flush=True)
+    for row in measured:
+        report.add(section, row)
+        print(line(row), flush=True)
+    print(flush=True)
+
+
 def _measured(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) -> Iterator[Row]:
     """Each row as soon as it is known: an hour that is cut short has told what it found."""
     folder.mkdir()
     ids = folder / "ids"
-    with running_database() as database, tempfile.TemporaryDirectory(dir=large.memory()) as memory:
-        limits = rows.measured_limits(folder / "limits", database, effort)
-        yield from limits.rows()
-        with Server(folder / "data", workers=workers, environment=database.environment()) as server:
-            yield Row("RSS of a worker, idle", [server.rss_mib()], "MiB", note="must: <= 120")
-            small.fill(server, _FILLED, ids)
-            database.add(effort.objects - _FILLED, sharing=True)
-            database.write_ids(ids, effort.objects, stored=True)
-            if "small" in parts:
-                server.forget_peak()
-                yield from rows.smalls(server, database, ids, limits, effort)
-                peak = server.rss_mib("VmHWM")
-                yield Row("RSS under small requests", [peak], "MiB", note="must: <= 180")
-            (Path(memory) / "quarter").mkdir()
-            sources = (
-                large.source(Path(memory), effort.large),
-                large.source(Path(memory) / "quarter", effort.large // 4),
+    with ExitStack() as stack:
+        database = stack.enter_context(running_database())
+        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=large.memory())))
+        against = stack.enter_context(
+            running_yardsticks(
+                folder / "limits", database, seconds=effort.seconds, size=effort.large
             )
-            if "large" in parts:
-                yield from rows.larges(server, sources, limits, effort)
-            if "crowd" in parts:
-                database.write_ids(ids, _FILLED, stored=True)
-                yield from rows.crowds(server, database, ids, sources, effort)
+        )
+        environment = database.environment()
+        server = stack.enter_context(
+            Server(folder / "data", workers=workers, environment=environment)
+        )
+        yield Row("RSS of a worker, idle", [server.rss_mib()], "MiB", note="must: <= 120")
+        small.fill(server, _FILLED, ids)
+        database.add(effort.objects - _FILLED, sharing=True)
+        database.write_ids(ids, effort.objects, stored=True)
+        # Beside one worker only: it is the same with two.
+        other = stack.enter_context(running_peer(folder / "peer")) if workers == 1 else None
+        rig = rows.Rig(server, database, ids, against, other)
+        if "small" in parts:
+            server.forget_peak()
+            yield from rows.smalls(rig, effort)
+            peak = server.rss_mib("VmHWM")
+            yield Row("RSS under small requests", [peak], "MiB", note="must: <= 180")
+        (memory / "quarter").mkdir()
+        sources = (
+            large.source(memory, effort.large),
+            large.source(memory / "quarter", effort.large // 4),
+        )
+        if "large" in parts:
+            yield from rows.larges(rig, sources, effort)
+        if "crowd" in parts:
+            database.write_ids(ids, _FILLED, stored=True)
+            yield from rows.crowds(rig, sources, effort)
+        yield from against.rows()
 
 
 if __name__ == "__main__":

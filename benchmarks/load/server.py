@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -14,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.load import processes
+
 __all__ = ["Server"]
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _KEY_VARIABLE = "JUSTSTORAGE__AUTH__API_KEY__BOOTSTRAP_KEY"
 
 
@@ -100,33 +100,19 @@ class Server(AbstractContextManager["Server"]):
         named = self.environment.get(_KEY_VARIABLE)
         return named or (self.data_dir / "admin.key").read_text().strip()
 
-    def processes(self) -> list[int]:
-        """The server and all that it started."""
-        found, queue = [], [self._process.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                queue += [int(child) for child in (task / "children").read_text().split()]
-        return found
+    @property
+    def pid(self) -> int:
+        """The process that all others of it were started by."""
+        return self._process.pid
 
     def cpu_s(self) -> float:
-        """Processor seconds so far, user and system."""
-        total = 0
-        for pid in self.processes():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / _TICKS
+        """Processor seconds so far, user and system, of all its processes."""
+        return processes.cpu_s(self.pid)
 
     def rss_mib(self, what: str = "VmRSS") -> float:
         """Resident memory of the largest process now (VmRSS), or at its peak (VmHWM), MiB."""
-        sizes = []
-        for pid in self.processes():
-            status = Path(f"/proc/{pid}/status").read_text()
-            sizes += [int(kib) for kib in re.findall(rf"{what}:\s+(\d+) kB", status)]
-        return max(sizes) / 1024
+        return processes.rss_mib(self.pid, what)
 
     def forget_peak(self) -> None:
         """Let the peak start from what is resident now."""
-        for pid in self.processes():
-            Path(f"/proc/{pid}/clear_refs").write_text("5")
+        processes.forget_peak(self.pid)

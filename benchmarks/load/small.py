@@ -14,7 +14,7 @@ from benchmarks.load.database import Database
 from benchmarks.load.heads import answer_times
 from benchmarks.load.server import Server
 
-__all__ = ["Rate", "fill", "rate"]
+__all__ = ["Measured", "Rate", "client_cpu_s", "fill", "rate", "wrk"]
 
 
 class Rate(NamedTuple):
@@ -70,39 +70,52 @@ def rate(
         database: Where the service keeps its metadata, for its processor time.
         pause_ms: How long each connection waits between an answer and its next request.
     """
-    cpu, theirs, own = server.cpu_s(), _cpu_s(database), _client_cpu_s()
+    cpu, theirs, own = server.cpu_s(), _cpu_s(database), client_cpu_s()
     if what == "head":
         measured = _heads(server, ids, clients, seconds)
     else:
         arguments = (what, server.key, os.urandom(6).hex(), ids, str(pause_ms))
-        measured = _wrk(server, clients, seconds, *arguments)
-    cpu, theirs, own = server.cpu_s() - cpu, _cpu_s(database) - theirs, _client_cpu_s() - own
-    thousands = measured.requests / 1000
-    return Rate(
-        per_s=measured.requests / measured.spent_s,
-        cpu_s_per_1000=cpu / thousands,
-        database_cpu_s_per_1000=theirs / thousands,
-        client_cpu_s_per_1000=own / thousands,
-        p50_ms=measured.percentiles_ms[0],
-        p95_ms=measured.percentiles_ms[1],
-        p99_ms=measured.percentiles_ms[2],
-        errors=measured.errors,
-    )
+        measured = wrk(server.port, clients, seconds, "request.lua", *arguments)
+    cpu, theirs, own = server.cpu_s() - cpu, _cpu_s(database) - theirs, client_cpu_s() - own
+    return measured.rate(cpu, theirs, own)
 
 
-class _Measured(NamedTuple):
+class Measured(NamedTuple):
+    """What a client has seen of many small requests."""
+
     requests: int
     spent_s: float
     errors: int
     percentiles_ms: tuple[float, float, float]
+    """p50, p95, p99."""
+
+    def rate(self, cpu_s: float, database_cpu_s: float, client_cpu_s: float) -> Rate:
+        """With what it cost: processor seconds of all requests together."""
+        thousands = self.requests / 1000
+        return Rate(
+            self.requests / self.spent_s,
+            cpu_s / thousands,
+            database_cpu_s / thousands,
+            client_cpu_s / thousands,
+            *self.percentiles_ms,
+            self.errors,
+        )
 
 
-def _wrk(server: Server, clients: int, seconds: float, *arguments: str | Path) -> _Measured:
-    """`arguments` are those of request.lua."""
+def wrk(port: int, clients: int, seconds: float, script: str, *arguments: str | Path) -> Measured:
+    """Put a load on a server of this machine.
+
+    Args:
+        port: Where it listens.
+        clients: Connections, each with one request under way.
+        seconds: For how long.
+        script: A file beside this one, which says what is asked.
+        arguments: Those of the script.
+    """
     command = ("wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s")
-    script = Path(__file__).with_name("request.lua")
+    path = Path(__file__).with_name(script)
     out = subprocess.run(
-        [*command, "-s", script, f"http://127.0.0.1:{server.port}", "--", *arguments],
+        [*command, "-s", path, f"http://127.0.0.1:{port}", "--", *arguments],
         check=True,
         capture_output=True,
         text=True,
@@ -111,21 +124,21 @@ def _wrk(server: Server, clients: int, seconds: float, *arguments: str | Path) -
     requests, micros, errors, p50, p95, p99 = (int(part) for part in line.split()[1:])
     if not requests:
         raise SystemExit(f"no answer to {arguments[0]}: {out}")
-    return _Measured(requests, micros / 1e6, errors, (p50 / 1e3, p95 / 1e3, p99 / 1e3))
+    return Measured(requests, micros / 1e6, errors, (p50 / 1e3, p95 / 1e3, p99 / 1e3))
 
 
-def _heads(server: Server, ids: Path, clients: int, seconds: float) -> _Measured:
+def _heads(server: Server, ids: Path, clients: int, seconds: float) -> Measured:
     took, errors = answer_times(server, ids, clients=clients, seconds=seconds)
     took.sort()
     p50, p95, p99 = (took[len(took) * part // 100] * 1e3 for part in (50, 95, 99))
-    return _Measured(len(took), seconds, errors, (p50, p95, p99))
+    return Measured(len(took), seconds, errors, (p50, p95, p99))
 
 
 def _cpu_s(database: Database | None) -> float:
     return 0.0 if database is None else database.cpu_s()
 
 
-def _client_cpu_s() -> float:
+def client_cpu_s() -> float:
     """Of this process, and of its children that have ended: of wrk, once it has."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.load import small
+from benchmarks.load import processes, small
 from benchmarks.load.database import running_database
 from benchmarks.load.server import Server
 
@@ -91,7 +91,7 @@ def main() -> None:
 
         load(1)  # warm-up
         rate = load(arguments.seconds)
-        worker = max(server.processes())
+        worker = max(processes.family(server.pid))
         with _loaded(load, arguments.seconds):
             libraries = _by_library(worker, arguments.seconds, folder)
         with _loaded(load, arguments.seconds):

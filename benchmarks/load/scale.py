@@ -1,0 +1,115 @@
+"""What a request costs among few objects and among many: lists, and a look-up by key."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.load import small
+from benchmarks.load.database import Database, running_database
+from benchmarks.load.report import Row
+from benchmarks.load.rows import Effort
+from benchmarks.load.server import Server
+
+__all__ = ["measure"]
+
+_FEW = 10_000
+_FILLED = 1000
+_KEYS = 1000
+_DEEP_PAGE = 1000
+_LIST = "/v1/objects?namespace=bench&tenant_id=bench&limit=100"
+
+
+def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
+    """p50 of one client, turn and turn about, each service with a database of its own.
+
+    Args:
+        folder: For both; must not exist.
+        many: Objects of the large one.
+        effort: How much is measured.
+    """
+    folder.mkdir()
+    with ExitStack() as stack:
+        few_, many_ = (_filled(stack, folder / f"{n}", n) for n in (_FEW, many))
+        deep = min(_DEEP_PAGE, many // 100 - 1)
+        many_.walk_to(deep)
+        for name, ask, other in (
+            ("find by key", _Side.by_key, _Side.by_key),
+            ("list of 100, page 1", _Side.first_page, _Side.first_page),
+            (f"list of 100, page {deep:,}", _Side.first_page, _Side.deep_page),
+        ):
+            before: list[float] = []
+            after: list[float] = []
+            for _ in range(effort.runs):
+                before.append(_p50_ms(few_, ask, effort.seconds / 2))
+                after.append(_p50_ms(many_, other, effort.seconds / 2))
+            first = " (page 1)" if ask is not other else ""
+            yield Row(
+                f"{name}, of {many:,}, p50",
+                after,
+                "ms",
+                statistics.median(before),
+                f"of {_FEW:,}{first}",
+                "must: <= 1.3 times",
+            )
+
+
+class _Side:
+    """A service with so many objects, and one client."""
+
+    def __init__(self, server: Server, database: Database) -> None:
+        self._server = server
+        self._connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        self._keys = database.keys(_KEYS)
+        self._deep = _LIST
+
+    def _ask(self, target: str) -> bytes:
+        self._connection.request("GET", target, headers={"X-API-Key": self._server.key})
+        answer = self._connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, body
+        return body
+
+    def by_key(self) -> None:
+        """Download what is small, by a key that is one of many."""
+        self._ask(f"/v1/objects/by-key/bench/bench/{random.choice(self._keys)}")
+
+    def first_page(self) -> None:
+        """The newest."""
+        self._ask(_LIST)
+
+    def deep_page(self) -> None:
+        """Older ones: see `walk_to`."""
+        self._ask(self._deep)
+
+    def walk_to(self, page: int) -> None:
+        """Find where a page begins, by following those before it."""
+        for _ in range(page - 1):
+            body = self._ask(self._deep)
+            self._deep = f"{_LIST}&cursor={quote(json.loads(body)['next_cursor'])}"
+
+
+def _p50_ms(side: _Side, ask: Callable[[_Side], None], seconds: float) -> float:
+    took = []
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        ask(side)
+        took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1000
+
+
+def _filled(stack: ExitStack, folder: Path, count: int) -> _Side:
+    folder.mkdir()
+    database = stack.enter_context(running_database())
+    environment = database.environment()
+    server = stack.enter_context(Server(folder / "data", workers=1, environment=environment))
+    small.fill(server, _FILLED, folder / "ids")
+    database.add(count - _FILLED, sharing=True)
+    return _Side(server, database)

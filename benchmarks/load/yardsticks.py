@@ -1,0 +1,154 @@
+"""The limits of a run, each taken in turns with what is compared with it.
+
+A machine of which others take their part is twice as fast in one minute as in the next: a limit
+that was measured once, at the beginning, would make ratios of two different machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from benchmarks.load import large, limits
+from benchmarks.load.database import Database
+from benchmarks.load.nginx import running_nginx
+from benchmarks.load.pgbench import PgBench, has_pgbench
+from benchmarks.load.report import Row
+
+__all__ = ["Slower", "Yardstick", "Yardsticks", "running_yardsticks"]
+
+_THREADS = (1, 8, 32)
+_COMPARED_THREADS = 8
+_SENT_TO = (1, 4)
+
+
+class Yardstick:
+    """One thing that the machine can do, and all measurements of it in this run.
+
+    Args:
+        name: What it is, short.
+        unit: Of its figures.
+        measure: Takes one.
+    """
+
+    def __init__(self, name: str, unit: str, measure: Callable[[], float]) -> None:
+        self.name = name
+        self._unit = unit
+        self._measure = measure
+        self._taken: list[float] = []
+
+    def take(self) -> float:
+        """Measure it once more."""
+        figure = self._measure()
+        self._taken.append(figure)
+        return figure
+
+    def rows(self) -> Iterator[Row]:
+        """All of it as a row of the table, where it was measured at all."""
+        if self._taken:
+            yield Row(f"limit: {self.name}", self._taken, self._unit)
+
+
+class Slower(Yardstick):
+    """Whichever is slower of several things that go on at the same time."""
+
+    def __init__(self, *those: Yardstick) -> None:
+        super().__init__("slower of " + ", ".join(those_.name for those_ in those), "", self._least)
+        self._those = those
+
+    def _least(self) -> float:
+        return min(one.take() for one in self._those)
+
+    def rows(self) -> Iterator[Row]:
+        """None: those that it is made of have theirs."""
+        return iter(())
+
+
+class Yardsticks:
+    """Those of one run.
+
+    Args:
+        all_: Each of them.
+        of: Which of them a kind of small request is compared with, by kind.
+        disk: What a large upload is compared with.
+        send: What large downloads are compared with, by number of clients; empty without nginx.
+        others: Measured along with the durable files, compared with nothing.
+    """
+
+    def __init__(
+        self,
+        all_: list[Yardstick],
+        of: dict[str, Yardstick],
+        disk: Yardstick,
+        send: dict[int, Yardstick],
+        others: list[Yardstick],
+    ) -> None:
+        self._all = all_
+        self.of = of
+        self.disk = disk
+        self.send = send
+        self.others = others
+
+    def rows(self) -> Iterator[Row]:
+        """All that were taken, as rows of the table."""
+        for one in self._all:
+            yield from one.rows()
+
+
+@contextmanager
+def running_yardsticks(
+    folder: Path, database: Database, *, seconds: float, size: int
+) -> Iterator[Yardsticks]:
+    """What they need, for as long as the block lasts.
+
+    Args:
+        folder: On the disk of the service; must not exist.
+        database: Whose server `pgbench` uses.
+        seconds: Of one measurement, where it takes any time.
+        size: Of a large body, in bytes.
+    """
+    folder.mkdir()
+    bare = Yardstick(
+        "bare ASGI answers of 4 KiB", "/s", partial(limits.bare_asgi_per_s, max(1, round(seconds)))
+    )
+    sha = Yardstick("SHA-256 of one core", "MB/s", partial(limits.sha256_mb_s, min(1, seconds)))
+    write = Yardstick(
+        "one file written and synced", "MB/s", partial(limits.write_mb_s, folder, size)
+    )
+    durable = {
+        threads: Yardstick(
+            f"files of 4 KiB made durable, {threads} threads",
+            "/s",
+            partial(limits.syncs_per_s, folder, threads, seconds / 2),
+        )
+        for threads in _THREADS
+    }
+    of = dict.fromkeys(("get", "head", "unchanged", "list", "pages", "stored", "delete"), bare)
+    of["new"] = durable[_COMPARED_THREADS]
+    found = [sha, write, *durable.values(), bare]
+    with ExitStack() as stack:
+        if has_pgbench(database.server):
+            bench = PgBench(database.server, folder)
+            selects = Yardstick("pgbench, select", "/s", partial(bench.selects_per_s, seconds))
+            inserts = Yardstick("pgbench, insert", "/s", partial(bench.inserts_per_s, seconds))
+            of |= {"list": selects, "pages": selects, "stored": inserts, "delete": inserts}
+            found += [selects, inserts]
+        send: dict[int, Yardstick] = {}
+        port = stack.enter_context(running_nginx(folder / "nginx"))
+        if port is not None:
+            large.source(folder / "nginx/files", size)
+            (folder / "nginx/files/source").chmod(0o644)
+            for clients in _SENT_TO:
+                measure = partial(_sent_mb_s, port, clients, size)
+                send[clients] = Yardstick(f"nginx sendfile, {clients} client(s)", "MB/s", measure)
+            found += send.values()
+        others = [one for threads, one in durable.items() if threads != _COMPARED_THREADS]
+        yield Yardsticks(found, of, Slower(write, sha), send, others)
+
+
+def _sent_mb_s(port: int, clients: int, size: int) -> float:
+    """The better one of two: the first may find the file out of memory."""
+    head = b"GET /source HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+    return max(large.fetch_mb_s(port, [head] * clients, size) for _ in range(2))
