@@ -12,9 +12,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["bare_asgi_per_s", "sha256_mb_s", "syncs_per_s", "write_mb_s"]
+__all__ = ["bare_asgi_per_s", "interpreted_per_s", "sha256_mb_s", "syncs_per_s", "write_mb_s"]
 
 MB = 1_000_000
+_ROUNDS = 10_000
 
 
 def sha256_mb_s(seconds: float) -> float:
@@ -25,6 +26,20 @@ def sha256_mb_s(seconds: float) -> float:
         state.update(block)
         hashed += len(block)
     return hashed / spent / MB
+
+
+def interpreted_per_s(seconds: float) -> float:
+    """Rounds per second of a loop that only the interpreter works on, on one core.
+
+    It tells builds of Python apart, and a host's good minutes from its bad ones.
+    """
+    kept: dict[int, str] = {}
+    rounds, started = 0, time.perf_counter()
+    while (spent := time.perf_counter() - started) < seconds:
+        for number in range(_ROUNDS):
+            kept[number & 255] = str(number)
+        rounds += _ROUNDS
+    return rounds / spent
 
 
 def write_mb_s(folder: Path, size: int) -> float:

@@ -57,15 +57,18 @@ class _Small(NamedTuple):
     clients: int = 32
 
 
+# Each goal as a rate, and as its share of the limit beside it on the machine for which goals were
+# set: there pgbench selects 43,600 and inserts 19,700 rows a second, and 8 threads make 8,150 files
+# durable.
 _SMALL = (
-    _Small("get", "GET 4 KiB", "must: >= 12,000/s, <= 0.13 CPU s of service and database"),
+    _Small("get", "GET 4 KiB", "must: >= 0.28 of it (12,000/s), <= 0.13 CPU s with the database"),
     _Small("head", "HEAD", "must: >= GET"),
     _Small("unchanged", "GET, not modified", "must: >= GET"),
-    _Small("list", "list of 100", "must: >= 2,500/s", clients=8),
+    _Small("list", "list of 100", "must: >= 0.06 of it (2,500/s)", clients=8),
     _Small("pages", "list of 93 to 100, no two alike", "no goal", clients=8),
-    _Small("stored", "PUT 4 KiB, stored", "must: >= 5,000/s"),
-    _Small("new", "PUT 4 KiB, new", "must: >= 2,800/s"),
-    _Small("delete", "DELETE", "must: >= 5,000/s"),
+    _Small("stored", "PUT 4 KiB, stored", "must: >= 0.25 of it (5,000/s)"),
+    _Small("new", "PUT 4 KiB, new", "must: >= 0.34 of it (2,800/s), and twice MinIO"),
+    _Small("delete", "DELETE", "must: >= 0.25 of it (5,000/s)"),
 )
 _DELETES_PER_S = 15_000
 _SETTLED_S = 0.5
@@ -101,9 +104,8 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
             limits.append(yardstick.take())
             if theirs:
                 others.append(theirs)
-            if kind.what == "new":
-                for one in against.others:
-                    one.take()
+            for one in against.others.get(kind.what, ()):
+                one.take()
         limit = statistics.median(limits)
         yield _row(kind.name, rates, (limit, yardstick.name), kind.must)
         if kind.what in _HOTTEST:

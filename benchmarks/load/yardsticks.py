@@ -74,7 +74,7 @@ class Yardsticks:
         of: Which of them a kind of small request is compared with, by kind.
         disk: What a large upload is compared with.
         send: What large downloads are compared with, by number of clients; empty without nginx.
-        others: Measured along with the durable files, compared with nothing.
+        others: Measured along with a kind of small request, compared with nothing.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Yardsticks:
         of: dict[str, Yardstick],
         disk: Yardstick,
         send: dict[int, Yardstick],
-        others: list[Yardstick],
+        others: dict[str, list[Yardstick]],
     ) -> None:
         self._all = all_
         self.of = of
@@ -125,15 +125,19 @@ def running_yardsticks(
         )
         for threads in _THREADS
     }
+    interpreted = Yardstick(
+        "rounds of a loop in Python, of one core", "/s", partial(limits.interpreted_per_s, 1)
+    )
     of = dict.fromkeys(("get", "head", "unchanged", "list", "pages", "stored", "delete"), bare)
     of["new"] = durable[_COMPARED_THREADS]
-    found = [sha, write, *durable.values(), bare]
+    found = [interpreted, sha, write, *durable.values(), bare]
     with ExitStack() as stack:
         if has_pgbench(database.server):
             bench = PgBench(database.server, folder)
             selects = Yardstick("pgbench, select", "/s", partial(bench.selects_per_s, seconds))
             inserts = Yardstick("pgbench, insert", "/s", partial(bench.inserts_per_s, seconds))
-            of |= {"list": selects, "pages": selects, "stored": inserts, "delete": inserts}
+            of |= dict.fromkeys(("get", "head", "unchanged", "list", "pages"), selects)
+            of |= dict.fromkeys(("stored", "delete"), inserts)
             found += [selects, inserts]
         send: dict[int, Yardstick] = {}
         port = stack.enter_context(running_nginx(folder / "nginx"))
@@ -144,7 +148,10 @@ def running_yardsticks(
                 measure = partial(_sent_mb_s, port, clients, size)
                 send[clients] = Yardstick(f"nginx sendfile, {clients} client(s)", "MB/s", measure)
             found += send.values()
-        others = [one for threads, one in durable.items() if threads != _COMPARED_THREADS]
+        others = {
+            "get": [bare, interpreted],
+            "new": [one for threads, one in durable.items() if threads != _COMPARED_THREADS],
+        }
         yield Yardsticks(found, of, Slower(write, sha), send, others)
 
 

@@ -54,9 +54,7 @@ def note(report: dict[str, Any], before: dict[str, Any] | None, link: str) -> st
 
 def _lines(report: dict[str, Any], before: dict[str, Any] | None, link: str) -> Iterator[str]:
     machine = report["machine"]
-    # Seconds of another processor say nothing about the code.
-    comparable = before is not None and before["machine"]["processor"] == machine["processor"]
-    old = _costs(before) if before is not None and comparable else {}
+    old = _costs(before) if before is not None and _like(before["machine"], machine) else {}
     yield "### Figures\n"
     yield "Processor seconds for 1,000 requests, service and PostgreSQL together, one worker:\n"
     yield "| request | median | spread | against the release before |"
@@ -70,6 +68,11 @@ def _lines(report: dict[str, Any], before: dict[str, Any] | None, link: str) -> 
         f"\nMeasured at {machine['revision']} on {machine['cores']} cores ({machine['processor']});"
         f" [the whole report]({link})."
     )
+
+
+def _like(before: dict[str, str], now: dict[str, str]) -> bool:
+    """Seconds of another processor, or of another build of Python, say nothing about the code."""
+    return all(before[what] == now[what] for what in ("processor", "python"))
 
 
 def _costs(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -66,7 +66,7 @@ def report(repository: Path, tmp_path: Path) -> Callable[..., Path]:
             for name in HOTTEST
         ]
         facts = {"revision": git(repository, "rev-parse", "--short", "HEAD")}
-        facts |= {"processor": "A processor", "cores": "2"} | machine
+        facts |= {"processor": "A processor", "cores": "2", "python": "3.11.0 (one)"} | machine
         file = tmp_path / "report.json"
         file.write_text(json.dumps({"machine": facts, "sections": {"1 worker": rows}}))
         return file

@@ -133,10 +133,14 @@ def test_a_release_is_a_commit_and_a_tag(repository: Path, report: Report, tmp_p
 
 
 def test_figures_stand_beside_those_of_the_release_before(report: Report) -> None:
-    """As a ratio, and only where the processor is the same."""
+    """As a ratio, and only where processor and Python are the same."""
     before = json.loads(report(cost_s=0.1).read_text())
-    for processor, told in (("A processor", "x 0.50"), ("Another", "no like figure")):
-        now = json.loads(report(cost_s=0.05, processor=processor).read_text())
+    for machine, told in (
+        ({}, "x 0.50"),
+        ({"processor": "Another"}, "no like figure"),
+        ({"python": "3.11.0 (another build)"}, "no like figure"),
+    ):
+        now = json.loads(report(cost_s=0.05, **machine).read_text())
         note = figures.note(now, before, "report.json")
         assert f"| GET 4 KiB | 0.050 s | 0.045 .. 0.055 | {told} |" in note
 
