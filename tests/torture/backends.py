@@ -132,7 +132,7 @@ class PointedOps(FsOps):
         at = len(data) // 2
         return data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :]
 
-    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+    def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
         """A point of reads. What is in the cache does not lie: it has to come from the medium."""
         if reach(f"read {len(buffer)} bytes from the cache", Kind.READ):
             raise BlockingIOError(errno.EAGAIN, "it is not in the cache any more")

@@ -163,7 +163,7 @@ class FsOps:
         """Read some bytes; empty at the end."""
         return os.pread(fd, length, start)
 
-    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+    def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
         """Fill what the page cache can fill; raises `BlockingIOError` where that is nothing."""
         return os.preadv(fd, [buffer], start, _NOWAIT)
 

@@ -24,14 +24,14 @@ DATA = bytes(range(251)) * (5 * PIECE_BYTES_MIN // 251)
 class Cold(FsOps):
     """Nothing is ever in the page cache."""
 
-    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+    def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
         raise BlockingIOError(errno.EAGAIN, "not cached")
 
 
 class Warm(FsOps):
     """Everything is always in the page cache, whatever the filesystem can tell."""
 
-    def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+    def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
         return os.preadv(fd, [buffer], start)
 
 
@@ -70,7 +70,7 @@ async def test_read_now_is_all_or_nothing(tmp_path: Path, opened: Any) -> None:
     """Not cached, cached in part, or too large to copy: nothing, and never a short answer."""
 
     class Partly(Warm):
-        def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+        def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
             return super().read_now(fd, buffer, start) - 1
 
     class Never(FsOps):
@@ -220,7 +220,7 @@ async def test_what_the_disk_was_asked_for_is_told(tmp_path: Path, opened: Any) 
     class Evicted(Warm):
         is_cold = False
 
-        def read_now(self, fd: int, buffer: bytearray, start: int) -> int:
+        def read_now(self, fd: int, buffer: memoryview, start: int) -> int:
             if self.is_cold:
                 raise BlockingIOError(errno.EAGAIN, "not cached")
             return super().read_now(fd, buffer, start)
