@@ -185,6 +185,7 @@ def test_a_wrong_name_is_heard(promtool: str, scrapes: tuple[str, str], tmp_path
     assert evaluate(promtool, scrapes, tmp_path, wrong, "up") == {wrong: False, "up": True}
 
 
+@pytest.mark.timeout(400)  # the tool alone takes half a minute of both processors
 def test_the_alerts_fire_when_they_should(promtool: str) -> None:
     """As alerts.test.yaml says, with Prometheus' own tool; and that file has each of them."""
     run = subprocess.run(
