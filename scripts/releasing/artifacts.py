@@ -15,6 +15,7 @@ from packaging.metadata import InvalidMetadata, Metadata
 from packaging.version import Version
 from pyproject_hooks import quiet_subprocess_runner
 
+from .archives import unpack
 from .projects import Project
 
 __all__ = ["NotTheSame", "build", "build_one", "metadata", "wrong_metadata"]
@@ -43,9 +44,7 @@ def build(project: Project, folder: Path, *, time_s: int) -> list[Path]:
     source = build_one(project.folder, "sdist", folder, time_s)
     with tempfile.TemporaryDirectory() as scratch:
         again = build_one(project.folder, "sdist", Path(scratch) / "again", time_s)
-        with tarfile.open(source) as archive:
-            archive.extractall(Path(scratch) / "unpacked", filter="data")
-        (unpacked,) = (Path(scratch) / "unpacked").iterdir()
+        (unpacked,) = unpack(source, Path(scratch) / "unpacked").iterdir()
         from_source = build_one(unpacked, "wheel", Path(scratch) / "again", time_s)
         for first, second in ((source, again), (wheel, from_source)):
             if first.name != second.name or first.read_bytes() != second.read_bytes():

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from scripts.releasing.archives import unpack
 
 __all__ = ["Release", "built"]
 
@@ -57,10 +58,9 @@ def built(commit: str, directory: Path) -> Path:
     known = subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], check=False)
     if known.returncode != 0:
         pytest.skip(f"SKIPPED: this checkout has no history back to {commit[:12]}")
-    archive, source, site = directory / "old.tar", directory / "old", directory / "site"
+    archive, site = directory / "old.tar", directory / "site"
     subprocess.run([*git, "archive", "--output", str(archive), commit], check=True)
-    with tarfile.open(archive) as packed:
-        packed.extractall(source, filter="data")
+    source = unpack(archive, directory / "old")
     uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
     # Built here and with what is here: nothing is fetched.
     command = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
