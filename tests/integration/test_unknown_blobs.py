@@ -15,7 +15,7 @@ import pytest
 from juststorage.domain import Namespace, NewObject, ObjectId, StorageClass, TenantId
 from juststorage.plugins.memory import MEMORY_BLOBS
 from juststorage.ports import BlobStore, UploadIntent
-from juststorage.runtime import Runtime, UseCases, make_auditor, open_runtime
+from juststorage.runtime import Runtime, UseCases, make_auditor, make_collector, open_runtime
 from juststorage.testing import open_backend
 from juststorage.usecases import CollectGarbage, CollectionLimits
 from juststorage_postgres.testing import *  # noqa: F403
@@ -132,6 +132,18 @@ async def uploaded(cases: UseCases, data: bytes) -> ObjectId:
         id=ObjectId.new(), namespace=Namespace("n"), tenant_id=TenantId("t"), storage_class=HOT
     )
     return (await cases.upload.whole(UploadIntent(new=new), data)).object.id
+
+
+async def test_readiness_says_so(runtime: Runtime) -> None:
+    """It is degraded while much is left alone, and whole after a run that leaves nothing."""
+    await fill(runtime, runtime.blobs[HOT])
+    assert "collector" not in {part.name for part in await runtime.readiness()}
+    await make_collector(runtime).run()
+    [part] = [part for part in await runtime.readiness() if part.name == "collector"]
+    assert (part.ok, part.degraded) == (True, True)
+    assert "may be the wrong one" in str(part.detail)
+    await make_collector(runtime).run(adopt_unknown=True)
+    assert "collector" not in {part.name for part in await runtime.readiness()}
 
 
 async def test_two_collectors_at_once_take_nothing(runtime: Runtime) -> None:
