@@ -32,7 +32,10 @@ class Readiness(msgspec.Struct, frozen=True):
 
     status: Annotated[
         Literal["ready", "degraded"],
-        Meta(description="degraded: it reads and deletes, and takes nothing new"),
+        Meta(
+            description="degraded: a part does only some of its work; without room, the service"
+            " reads and deletes, and takes nothing new"
+        ),
     ]
     read_only: Annotated[bool, Meta(description="Whether changes of objects are refused")]
     parts: list[Part]
@@ -94,7 +97,8 @@ async def ready(services: NamedDependency[Services]) -> Readiness:
     """Whether every part can do its work: each is asked, and has 2 s to answer.
 
     503 names the parts that cannot, and carries all of them in `parts`. A volume without room is no
-    reason for it: then the status is `degraded`, because everything but an upload still works.
+    reason for it: then the status is `degraded`, because everything but an upload still works. So
+    it is while a collector leaves alone what the database does not know, because it is so much.
     """
     parts = await services.runtime.readiness()
     failing = [part.name for part in parts if not part.ok]

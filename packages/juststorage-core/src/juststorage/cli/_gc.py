@@ -40,19 +40,27 @@ def command() -> None:
 
 @command.command(
     epilog="\b\nExample:\n  juststorage gc run --dry-run --json\n\n"
-    "\b\nExit codes: 0 done; 1 something failed and is tried again by the next run;\n"
-    "2 wrong configuration.",
+    "\b\nExit codes: 0 done; 1 something failed and is tried again by the next run, or much is\n"
+    "stored that the database does not know; 2 wrong configuration.",
 )
 @config_options
 @click.option("--dry-run", is_flag=True, help="Only count what would go.")
 @click.option("--grace-s", type=click.FloatRange(min=0), help="Instead of the configured grace.")
+@click.option(
+    "--adopt-unknown",
+    is_flag=True,
+    help="Look at everything that is stored, and take what the database does not know, however"
+    " much it is. It is lost then: see first that this is the right database.",
+)
 @json_option()
 @click.pass_context
 def run(
     ctx: click.Context,
+    *,
     source: ConfigSource,
     dry_run: bool,
     grace_s: float | None,
+    adopt_unknown: bool,
     as_json: bool,
 ) -> None:
     """Collect once, and say what was done.
@@ -62,11 +70,13 @@ def run(
     from juststorage.runtime import logging_to_stderr
 
     config = source.load()
+    if dry_run and adopt_unknown:
+        raise click.UsageError("--dry-run counts garbage: it has no use for --adopt-unknown")
     _give_way(ctx)
     with logging_to_stderr(config.log):
-        report = anyio.run(_run, config, dry_run, grace_s)
+        report = anyio.run(_run, config, dry_run, grace_s, adopt_unknown)
     _print(report, as_json=as_json)
-    ctx.exit(1 if report.errors else 0)
+    ctx.exit(1 if report.errors or report.unknown else 0)
 
 
 @command.command(
@@ -126,13 +136,16 @@ def _give_way(ctx: click.Context) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, max(_NICE, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
-async def _run(config: Config, dry_run: bool, grace_s: float | None) -> CollectionReport:
+async def _run(
+    config: Config, dry_run: bool, grace_s: float | None, adopt_unknown: bool = False
+) -> CollectionReport:
     from juststorage.runtime import make_collector, open_runtime
 
     async with open_runtime(config, create=False) as runtime:
         if runtime.read_only and not dry_run:
             raise ReadOnly("the service is in read-only mode: nothing is collected")
-        return await make_collector(runtime).run(dry_run=dry_run, grace_s=grace_s)
+        collector = make_collector(runtime)
+        return await collector.run(dry_run=dry_run, grace_s=grace_s, adopt_unknown=adopt_unknown)
 
 
 async def _work(config: Config) -> int:
@@ -225,6 +238,11 @@ def _print(report: CollectionReport, *, as_json: bool) -> None:
     for name in ("reaped", "restored", "purged", "swept", "adopted", "buried", "forgotten"):
         if counts[name]:
             click.echo(f"{name}: {counts[name]}")
+    if report.unknown:
+        click.echo(
+            f"left alone: {report.unknown} blobs that the database does not know. Is it the right"
+            " one? If it is, --adopt-unknown takes them"
+        )
     if report.errors:
         click.echo(f"errors: {report.errors} (see the log; the next run tries again)")
     if report.more:

@@ -218,8 +218,21 @@ class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 100_000
     scan_blobs_max: Annotated[
         int,
-        Meta(ge=0, le=10**9, description="Stored blobs that one run compares with their rows"),
+        Meta(
+            ge=0,
+            le=10**9,
+            description="Stored blobs that one run compares with their rows, in pages of 1000",
+        ),
     ] = 10_000
+    adopt_blobs_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="Stored blobs without a row that are few, so that the collector adopts"
+            " them; of more, it adopts none where they are over a tenth of what it looked at",
+        ),
+    ] = 100
     metrics_host: Annotated[
         str,
         Meta(min_length=1, description="Address at which `juststorage gc worker` tells metrics"),

@@ -140,6 +140,22 @@ SERVICE_FAMILIES: Final = (
     Family(name="juststorage_gc_purged_blobs_total", text="Trash deleted for good."),
     Family(name="juststorage_gc_swept_entries_total", text="Leftovers of dead uploads deleted."),
     Family(
+        name="juststorage_gc_adopted_blobs_total",
+        text="Stored contents without a row that became garbage.",
+    ),
+    Family(
+        name="juststorage_gc_unknown_blobs_total",
+        text="Stored contents without a row that were left alone because there are so many,"
+        " counted by every collection that finds them.",
+    ),
+    Family(
+        name="juststorage_gc_left_alone",
+        text="How many those of the last collection are.",
+        kind="gauge",
+        common=True,
+        hidden=True,
+    ),
+    Family(
         name="juststorage_upload_leases_reaped_total",
         text="Uploads that were given up because they had lost their lease.",
     ),

@@ -33,8 +33,17 @@ from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import require_data_dir
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
+from juststorage.usecases._unknown import read_sample, too_many, unknown_in
 
-__all__ = ["LOOK_S", "Checked", "check_all", "check_limits", "check_settings", "check_space"]
+__all__ = [
+    "LOOK_S",
+    "Checked",
+    "check_all",
+    "check_known",
+    "check_limits",
+    "check_settings",
+    "check_space",
+]
 
 LOOK_S: Final = 2.0
 """A part that has not answered within this counts as one that does not."""
@@ -134,14 +143,16 @@ def configuration_problem(problem: str) -> Checked:
 
 async def _check_backends(config: Config, plan: Plan, clock: Clock) -> list[Checked]:
     looks: dict[str, Callable[[], Awaitable[list[Checked]]]] = {
-        "metadata": lambda: _look_at_metadata(config, plan, clock)
+        "metadata": partial(_in_time, "metadata", partial(_look_at_metadata, config, plan, clock))
     }
     for storage_class, choice in plan.blobs.items():
-        looks[choice.instance] = _volume_look(config, choice, storage_class, clock)
+        look_at_volume = _volume_look(config, choice, storage_class, clock)
+        looks[choice.instance] = partial(_in_time, choice.instance, look_at_volume)
+        looks[f"{choice.instance}/known"] = _known_look(config, plan, choice, storage_class, clock)
     found: dict[str, list[Checked]] = {}
 
     async def look(name: str, at: Callable[[], Awaitable[list[Checked]]]) -> None:
-        found[name] = await _in_time(name, at)
+        found[name] = await at()
 
     async with anyio.create_task_group() as tasks:
         for name, at in looks.items():
@@ -267,6 +278,46 @@ def _volume_look(
             return found
 
     return look
+
+
+def _known_look(
+    config: Config, plan: Plan, choice: Choice, storage_class: StorageClass, clock: Clock
+) -> Callable[[], Awaitable[list[Checked]]]:
+    """Whether the database belongs to this store. What does not answer has its own finding."""
+
+    async def look() -> list[Checked]:
+        found: list[Checked] = []
+        with suppress(Exception), anyio.move_on_after(LOOK_S):
+            async with (
+                _opened(config, plan.metadata, clock) as metadata,
+                _opened(config, choice, clock, storage_class=storage_class) as store,
+            ):
+                sample = await read_sample(cast("BlobStore", store), None)
+                unknown = await unknown_in(cast("MetadataStore", metadata), storage_class, sample)
+                few = config.gc.adopt_blobs_max
+                found += check_known(choice.instance, len(unknown), len(sample), few)
+        return found
+
+    return look
+
+
+def check_known(name: str, unknown: int, looked_at: int, few: int) -> Iterator[Checked]:
+    """What is known of the first contents of a store; nothing is said where it is empty."""
+    check = f"{name}/known"
+    if looked_at and (unknown == looked_at or too_many(unknown, looked_at, few)):
+        yield Checked(
+            check=check,
+            state="warning",
+            found=f"of the first {looked_at} contents the database does not know {unknown}",
+            to_do="see that `metadata` names the database that belongs to this store. If it does,"
+            " as after a restore, `juststorage gc run --adopt-unknown` gives them up",
+        )
+    elif looked_at:
+        yield Checked(
+            check=check,
+            state="ok",
+            found=f"of the first {looked_at} contents the database knows {looked_at - unknown}",
+        )
 
 
 def check_space(name: str, space: Space) -> Checked:

@@ -59,5 +59,5 @@ def log_report(report: CollectionReport) -> None:
         if isinstance(count, int) and not isinstance(count, bool) and count
     }
     if counts:
-        level = logging.WARNING if report.errors else logging.INFO
+        level = logging.WARNING if report.errors or report.unknown else logging.INFO
         _log.log(level, "collection_finished", extra=counts)

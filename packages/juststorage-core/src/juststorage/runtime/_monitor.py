@@ -22,7 +22,7 @@ from juststorage.metrics import DAMAGES, SERVICE_FAMILIES, Sheet
 from juststorage.ports import BlobStore, Clock, MetadataStore, Totals
 from juststorage.usecases import CollectionReport, ReadDamage
 
-__all__ = ["FsckResult", "Monitor", "collected", "damage_found", "damaged"]
+__all__ = ["FsckResult", "Monitor", "collected", "damage_found", "damaged", "left_alone"]
 
 _FSCK_FILE: Final = "last-fsck.json"
 
@@ -35,6 +35,7 @@ _COUNT_S_MAX: Final = 900.0
 """For how long nobody else begins to count every content: more than a store gives it."""
 
 _DAMAGE: Final = "juststorage_damage_found_total"
+_LEFT_ALONE: Final = "juststorage_gc_left_alone"
 _LAG: Final = "juststorage_event_loop_lag_seconds"
 _LAG_BOUNDS: Final = next(each.bounds for each in SERVICE_FAMILIES if each.name == _LAG)
 
@@ -222,6 +223,7 @@ def collected(sheet: Sheet, report: CollectionReport) -> None:
     assert report.finished_at is not None
     sheet.add("juststorage_gc_runs_total", 1, "failed" if report.errors else "done")
     sheet.set_common("juststorage_gc_last_run_time_seconds", report.finished_at.timestamp())
+    sheet.set_common(_LEFT_ALONE, report.unknown)
     took = report.finished_at - report.started_at
     sheet.add("juststorage_gc_seconds_total", max(0.0, took.total_seconds()))
     for name, count in (
@@ -231,10 +233,17 @@ def collected(sheet: Sheet, report: CollectionReport) -> None:
         ("gc_restored_blobs_total", report.restored),
         ("gc_purged_blobs_total", report.purged),
         ("gc_swept_entries_total", report.swept),
+        ("gc_adopted_blobs_total", report.adopted),
+        ("gc_unknown_blobs_total", report.unknown),
         ("gc_errors_total", report.errors),
         ("upload_leases_reaped_total", report.reaped),
     ):
         sheet.add(f"juststorage_{name}", count)
+
+
+def left_alone(sheet: Sheet) -> float:
+    """What the last collection of this instance left alone, too many; NaN before the first."""
+    return sheet.common(_LEFT_ALONE)
 
 
 def damaged(sheet: Sheet, storage_class: StorageClass, damage: ReadDamage) -> None:

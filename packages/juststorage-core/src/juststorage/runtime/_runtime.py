@@ -23,6 +23,7 @@ from juststorage.ports import (
 )
 from juststorage.runtime._background import Supervisor
 from juststorage.runtime._leaving import Leaving
+from juststorage.runtime._monitor import left_alone
 from juststorage.runtime._plan import Plan, Selected
 from juststorage.runtime._read_only import ReadOnlyMode
 from juststorage.runtime._readiness import Part, need_space, ping_all
@@ -98,6 +99,16 @@ class Runtime:
         }
         parts = await ping_all(pings, self.clock)
         parts += [Part(name=name, ok=False, detail="ended by itself") for name in self.lost]
+        if left_alone(self.sheet) > 0:
+            parts.append(
+                Part(
+                    name="collector",
+                    ok=True,
+                    degraded=True,
+                    detail="much is stored that the database does not know: it may be the wrong"
+                    " one, so nothing of that is collected",
+                )
+            )
         if self.leaving.begun:
             parts.append(Part(name="server", ok=False, detail="it is stopping"))
         return parts + [

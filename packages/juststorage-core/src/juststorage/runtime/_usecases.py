@@ -163,6 +163,7 @@ def make_auditor(
             repair=repair,
             staging_grace_s=gc.staging_grace_s + 2 * gc.interval_s,
             lease_grace_s=2 * gc.interval_s,
+            adopt_blobs_max=gc.adopt_blobs_max,
         ),
     )
 
@@ -188,4 +189,5 @@ def _collection_limits(gc: GCSection) -> CollectionLimits:
         rate_max_blobs_s=gc.rate_max_blobs_s,
         run_blobs_max=gc.run_blobs_max,
         scan_blobs_max=gc.scan_blobs_max,
+        adopt_blobs_max=gc.adopt_blobs_max,
     )

@@ -11,7 +11,8 @@ row on, and only what is still wrong, with the row unchanged, is a finding.
 - I2: every stored blob has its bytes (deep: with its hash). Repair looks for them in the trash, and
   else withdraws `stored_at`, so that the next upload of the same bytes mends it.
 - I3: ref_count is the number of objects that hold the blob. Repair sets it, under the row's lock.
-- I4: no placed blob is without a row. Repair adopts it; the collector decides later.
+- I4: no placed blob is without a row. Repair adopts it; the collector decides later. Of too many
+  it adopts none, as the collector does not: the database may be the wrong one.
 - I5: no staged bytes are without a live upload. Repair discards them.
 - I6: no WRITING object has a lease that is long over. Repair reaps it.
 - I7: a key is held by one object. Not repaired: a person must choose.
@@ -28,7 +29,6 @@ import anyio
 from juststorage.domain import (
     Blob,
     BlobKey,
-    Locator,
     ObjectId,
     ObjectKey,
     ObjectStatus,
@@ -36,14 +36,27 @@ from juststorage.domain import (
     StoredObject,
 )
 from juststorage.errors import JustStorageError
-from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, StagedEntry
+from juststorage.ports import (
+    BlobStore,
+    Clock,
+    Hasher,
+    MetadataStore,
+    PlacedBlob,
+    StagedEntry,
+)
 from juststorage.usecases._audit_bytes import BytesAudit
 from juststorage.usecases._audit_usage import audit_usage
 from juststorage.usecases._finding import AFFECTED_MAX, Affected, AuditLimits, Finding
+from juststorage.usecases._unknown import Walk, read_sample
 
 __all__ = ["AuditLimits", "AuditStore", "Finding"]
 
 _PAGE: Final = 500
+
+_TOO_MANY: Final = (
+    ", like too many others; if this is the right database, `juststorage gc run --adopt-unknown`"
+    " adopts them"
+)
 
 
 class AuditStore:
@@ -236,27 +249,34 @@ class AuditStore:
     async def _audit_placed(
         self, storage_class: StorageClass, store: BlobStore
     ) -> AsyncIterator[Finding]:
-        after: Locator | None = None
-        while page := await store.scan(after=after, limit=_PAGE):
-            after = page[-1].locator
+        walk = Walk()
+        while page := await read_sample(store, walk.after):
             named = {
                 BlobKey(placed.content_hash, storage_class): placed
                 for placed in page
                 if placed.content_hash is not None
             }
             rows = await self._rows.find(named)
+            lost: dict[BlobKey, PlacedBlob] = {}
             for key in named.keys() - rows.keys():
-                placed = named[key]
                 # The file first, then the row: a row goes only after its file, and comes before.
-                if await store.stat(placed.locator) is None or await self._rows.find([key]):
+                if await store.stat(named[key].locator) is None or await self._rows.find([key]):
                     continue
-                repaired = self._limits.repair and await self._rows.adopt(
-                    key, size_bytes=placed.size_bytes, locator=placed.locator
+                lost[key] = named[key]
+            may_adopt = not walk.too_many(page, len(lost), self._limits.adopt_blobs_max)
+            walk.go_behind(page, len(lost))
+            for key, placed in lost.items():
+                repaired = (
+                    self._limits.repair
+                    and may_adopt
+                    and await self._rows.adopt(
+                        key, size_bytes=placed.size_bytes, locator=placed.locator
+                    )
                 )
                 yield Finding(
                     invariant="I4",
                     subject=placed.locator,
-                    detail="it is placed and has no row",
+                    detail="it is placed and has no row" + ("" if may_adopt else _TOO_MANY),
                     repaired=repaired,
                 )
 

@@ -72,6 +72,7 @@ class CollectGarbage:
         grace_s: float | None = None,
         seconds_max: float | None = None,
         wait_s: float | None = None,
+        adopt_unknown: bool = False,
     ) -> CollectionReport:
         """Collect once.
 
@@ -81,6 +82,8 @@ class CollectGarbage:
             seconds_max: From when the run ends, with `more`, once the page in hand is done.
             wait_s: How long to wait for a run of this instance that goes on; None for as long as
                 it takes.
+            adopt_unknown: Somebody has confirmed that this is the database that belongs to the
+                stores: look at all placed blobs, and take those without a row however many.
 
         Raises:
             Unavailable: Another run of this instance went on for longer than `wait_s`.
@@ -94,7 +97,7 @@ class CollectGarbage:
         await self._begin(wait_s)
         try:
             with self._around("run"):
-                return await self._run(grace_s, seconds_max)
+                return await self._run(grace_s, seconds_max, adopt_unknown)
         finally:
             self._running.release()
 
@@ -115,7 +118,9 @@ class CollectGarbage:
         report.finished_at = self._clock.now()
         return report
 
-    async def _run(self, grace_s: float, seconds_max: float | None) -> CollectionReport:
+    async def _run(
+        self, grace_s: float, seconds_max: float | None, adopt_unknown: bool
+    ) -> CollectionReport:
         report = CollectionReport(dry_run=False, started_at=self._clock.now())
         deadline = Deadline(self._clock, seconds_max, self._is_paused)
         steps: dict[str, Callable[[CollectionReport, Deadline], Awaitable[None]]] = {
@@ -124,7 +129,7 @@ class CollectGarbage:
             "remove": partial(self._garbage.run, grace_s=grace_s),
             "purge": self._trash.run,
             "staging": self._sweep.staging,
-            "orphans": self._sweep.orphans,
+            "orphans": partial(self._sweep.orphans, adopt_unknown=adopt_unknown),
             "rows": self._sweep.rows,
             "tidy": self._tidy.run,
         }

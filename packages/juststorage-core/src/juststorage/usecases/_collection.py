@@ -10,6 +10,7 @@ import msgspec
 
 from juststorage.domain import StorageClass
 from juststorage.ports import BlobStore, Clock
+from juststorage.usecases._unknown import FEW_MAX
 
 __all__ = ["CollectionLimits", "CollectionReport", "Deadline", "Stores", "never"]
 
@@ -29,7 +30,9 @@ class CollectionLimits(msgspec.Struct, frozen=True, kw_only=True):
         batch_size: Blobs that are removed under one lock; uploads of their bytes wait that long.
         rate_max_blobs_s: Blobs removed per second at most; 0 for no limit.
         run_blobs_max: Blobs that one run removes at most; the rest is for the next.
-        scan_blobs_max: Placed blobs that one run compares with their rows at most.
+        scan_blobs_max: Placed blobs that one run compares with their rows, in pages of 1,000.
+        adopt_blobs_max: Bytes without a row that are taken though they are more than a tenth of
+            their page, or of what the walk has seen; 100 at most, which is a tenth of a page.
     """
 
     grace_s: float = 3600.0
@@ -41,6 +44,10 @@ class CollectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     rate_max_blobs_s: float = 0.0
     run_blobs_max: int = 100_000
     scan_blobs_max: int = 10_000
+    adopt_blobs_max: int = FEW_MAX
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.adopt_blobs_max <= FEW_MAX, "more would be a volume, page by page"
 
 
 class CollectionReport(msgspec.Struct, kw_only=True):
@@ -54,6 +61,7 @@ class CollectionReport(msgspec.Struct, kw_only=True):
         purged: Trash deleted for good.
         swept: Staged leftovers and orphaned generations deleted.
         adopted: Placed blobs that had no row, and now have one without references.
+        unknown: Placed bytes without a row that were left alone, because they are too many.
         buried: Deleted objects whose bytes live on for others, now tombstones.
         forgotten: Tombstones deleted.
         errors: Blobs, or whole steps, that failed; they are tried again in the next run.
@@ -71,6 +79,7 @@ class CollectionReport(msgspec.Struct, kw_only=True):
     purged: int = 0
     swept: int = 0
     adopted: int = 0
+    unknown: int = 0
     buried: int = 0
     forgotten: int = 0
     errors: int = 0

@@ -6,6 +6,8 @@ from typing import Final
 
 import msgspec
 
+from juststorage.usecases._unknown import FEW_MAX
+
 __all__ = ["AFFECTED_MAX", "Affected", "AuditLimits", "Finding"]
 
 AFFECTED_MAX: Final = 10
@@ -21,6 +23,7 @@ class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
         repair: Mend what can be mended without removing bytes that a row names.
         staging_grace_s: Age from which staged bytes without a live upload are a finding.
         lease_grace_s: Time after the end of a lease from which a WRITING object is a finding.
+        adopt_blobs_max: Blobs without a row that repair adopts; as for a collection.
     """
 
     deep: bool = False
@@ -28,6 +31,7 @@ class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
     repair: bool = False
     staging_grace_s: float = 3600.0
     lease_grace_s: float = 3600.0
+    adopt_blobs_max: int = FEW_MAX
 
 
 class Affected(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 The sweeper never removes bytes that a row could name. A placed blob without a row is *adopted*: it
 gets a row without references, and the collector, with its locks, decides later. The exception is a
 store with generations: an orphaned generation has a name that nobody will ever ask for again.
+Both happen only to what is few beside what rows name; `_unknown` has why.
 
 A store that fails is counted and logged, and the next one has its turn.
 """
@@ -13,10 +14,13 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from juststorage.domain import BlobKey, Locator, StorageClass
 from juststorage.errors import JustStorageError
 from juststorage.ports import BlobStore, MetadataStore, PlacedBlob, StagedEntry
 from juststorage.usecases._collection import CollectionLimits, CollectionReport, Deadline, Stores
+from juststorage.usecases._unknown import Walk, read_sample, unknown_in
 
 __all__ = ["Sweep"]
 
@@ -24,6 +28,11 @@ _log: Final = logging.getLogger("juststorage.gc")
 
 _PAGE: Final = 1000
 """Entries of a walk that takes no locks."""
+
+_TOO_MANY: Final = (
+    "nothing of it was adopted or removed: is this the database that belongs to this store?"
+    " If it is, `juststorage gc run --adopt-unknown` takes it"
+)
 
 
 class Sweep:
@@ -36,11 +45,12 @@ class Sweep:
         *,
         limits: CollectionLimits,
     ) -> None:
+        self._metadata = metadata
         self._objects = metadata.objects
         self._rows = metadata.blobs
         self._stores = blobs
         self._limits = limits
-        self._scanned: dict[StorageClass, Locator | None] = {}
+        self._walks: dict[StorageClass, Walk] = {}
 
     async def reap(self, report: CollectionReport, deadline: Deadline) -> None:
         """Uploads whose lease is over become DELETED."""
@@ -117,11 +127,17 @@ class Sweep:
             else:
                 report.swept += 1
 
-    async def orphans(self, report: CollectionReport, deadline: Deadline) -> None:
-        """Compare placed blobs with their rows; each run goes on where the last one stopped."""
+    async def orphans(
+        self, report: CollectionReport, deadline: Deadline, *, adopt_unknown: bool = False
+    ) -> None:
+        """Compare placed blobs with their rows; each run goes on where the last one stopped.
+
+        With `adopt_unknown` it walks from beginning to end, and takes what no row names however
+        much it is.
+        """
         for storage_class, store in self._stores.items():
             try:
-                await self._compare(storage_class, store, report, deadline)
+                await self._compare(storage_class, store, report, deadline, adopt_unknown)
             except JustStorageError:
                 report.errors += 1
                 _log.exception("scan_failed", extra={"storage_class": storage_class.value})
@@ -132,60 +148,63 @@ class Sweep:
         store: BlobStore,
         report: CollectionReport,
         deadline: Deadline,
+        adopt_unknown: bool,
     ) -> None:
-        looked_at = 0
-        after = self._scanned.get(storage_class)
-        while looked_at < self._limits.scan_blobs_max and not deadline.is_over:
-            limit = min(_PAGE, self._limits.scan_blobs_max - looked_at)
-            page = await store.scan(after=after, limit=limit)
+        few = self._limits.adopt_blobs_max
+        walk = Walk() if adopt_unknown else replace(self._walks.get(storage_class, Walk()))
+        looked_at = left = 0
+        while (adopt_unknown or looked_at < self._limits.scan_blobs_max) and not deadline.is_over:
+            before = walk.after
+            # A whole sample, also where the limit is less: a short one would tell nothing.
+            page = await read_sample(store, before)
             if not page:
-                after = None
-                break
+                walk = Walk()
+                if before is None or looked_at:
+                    break
+                continue  # the last run ended with the last blob: this one has not begun yet
             looked_at += len(page)
-            after = page[-1].locator
-            await self._adopt(storage_class, page, report)
-            await self._drop_generations(storage_class, store, page, report)
-        self._scanned[storage_class] = after
+            unknown = await unknown_in(self._metadata, storage_class, page)
+            if walk.too_many(page, len(unknown), few):
+                # Another collector may be removing what this one looks at: files go before rows.
+                there = {placed.locator for placed in await read_sample(store, before)}
+                again = [placed for placed in unknown if placed.locator in there]
+                unknown = await unknown_in(self._metadata, storage_class, again)
+            if walk.too_many(page, len(unknown), few) and not adopt_unknown:
+                left += len(unknown)
+            else:
+                await self._take(storage_class, store, unknown, report)
+            walk.go_behind(page, len(unknown))
+        self._walks[storage_class] = Walk() if adopt_unknown else walk
+        report.unknown += left
+        if left:
+            _log.warning(
+                "too_many_unknown_blobs",
+                extra={
+                    "storage_class": storage_class.value,
+                    "unknown": left,
+                    "looked_at": looked_at,
+                    "detail": _TOO_MANY,
+                },
+            )
 
-    async def _adopt(
-        self, storage_class: StorageClass, page: Sequence[PlacedBlob], report: CollectionReport
-    ) -> None:
-        named = {
-            BlobKey(placed.content_hash, storage_class): placed
-            for placed in page
-            if placed.content_hash is not None
-        }
-        rows = await self._rows.find(named)
-        for key, placed in named.items():
-            # A row comes before its file, so a file without one belongs to no upload under way.
-            if key not in rows and await self._rows.adopt(
-                key, size_bytes=placed.size_bytes, locator=placed.locator
-            ):
-                report.adopted += 1
-
-    async def _drop_generations(
+    async def _take(
         self,
         storage_class: StorageClass,
         store: BlobStore,
-        page: Sequence[PlacedBlob],
+        unknown: Sequence[PlacedBlob],
         report: CollectionReport,
     ) -> None:
-        generations = {
-            placed.locator: placed.upload_id
-            for placed in page
-            if placed.content_hash is None and placed.upload_id is not None
-        }
-        if not generations:
-            return
-        # Alive first, then in use: an upload that commits between the two is alive in the first
-        # answer; the other way round it would be in neither.
-        alive = await self._objects.live_uploads(list(generations.values()))
-        used = await self._rows.locators_in_use(storage_class, generations)
-        dead = [
-            locator
-            for locator, upload_id in generations.items()
-            if upload_id not in alive and locator not in used
-        ]
-        failures = await store.remove(dead)
-        report.swept += len(dead) - len(failures)
-        report.errors += len(failures)
+        dead: list[Locator] = []
+        for placed in unknown:
+            if placed.content_hash is None:
+                dead.append(placed.locator)
+            elif await self._rows.adopt(
+                BlobKey(placed.content_hash, storage_class),
+                size_bytes=placed.size_bytes,
+                locator=placed.locator,
+            ):
+                report.adopted += 1
+        if dead:
+            failures = await store.remove(dead)
+            report.swept += len(dead) - len(failures)
+            report.errors += len(failures)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 
 from juststorage.ports import Space
-from juststorage.runtime._checkup import Checked, check_limits, check_space
+from juststorage.runtime._checkup import Checked, check_known, check_limits, check_space
 
 Run = Callable[..., Result]
 
@@ -59,6 +59,11 @@ class Full(MemoryBlobStore):
     async def ping(self):
         raise StorageFull("no room")
 
+class Foreign(MemoryBlobStore):
+    def __init__(self, clock):
+        super().__init__(clock)
+        self._placed |= {f"sha256:{number:064x}": b"theirs" for number in range(150)}
+
 class Bucket(MemoryBlobStore):
     async def space(self):
         raise UnsupportedOperation("it has none")
@@ -84,6 +89,7 @@ def juststorage_metadata_stores():
 def juststorage_blob_stores():
     yield blobs("full", Full)
     yield blobs("bucket", Bucket)
+    yield blobs("foreign", Foreign)
 """
 
 
@@ -178,6 +184,41 @@ def test_a_store_without_a_volume(look: Any) -> None:
     code, found = look(hot="bucket")
     assert (code, found["blobs.hot"]["state"]) == (0, "ok")
     assert "blobs.hot/space" not in found
+
+
+def test_a_store_of_another_database(look: Any) -> None:
+    """What is stored and unknown to the database is a warning, before a collector meets it."""
+    code, found = look(hot="foreign")
+    assert (code, found["blobs.hot/known"]["state"]) == (0, "warning")
+    assert found["blobs.hot/known"]["found"] == (
+        "of the first 150 contents the database does not know 150"
+    )
+    assert "juststorage gc run --adopt-unknown" in found["blobs.hot/known"]["to_do"]
+
+
+@pytest.mark.parametrize("metadata", ["hanging", "broken"])
+def test_a_database_that_cannot_be_asked(look: Any, metadata: str) -> None:
+    """That it cannot is one finding and not two."""
+    _, found = look(metadata=metadata, hot="foreign")
+    assert found["blobs.hot"]["state"] == "ok"
+    assert "blobs.hot/known" not in found
+
+
+@pytest.mark.parametrize(
+    ("unknown", "looked_at", "states"),
+    [
+        (0, 0, []),
+        (0, 3, ["ok"]),
+        (1, 3, ["ok"]),
+        (3, 3, ["warning"]),
+        (100, 1000, ["ok"]),
+        (101, 1000, ["warning"]),
+    ],
+)
+def test_what_the_database_knows(unknown: int, looked_at: int, states: list[str]) -> None:
+    """What a collector would leave alone, and a store of which nothing is known, however small."""
+    found = list(check_known("blobs.hot", unknown, looked_at, 100))
+    assert [each.state for each in found] == states
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from juststorage.cli._fsck import _counted, _lines
+from juststorage.cli._gc import _print
 from juststorage.cli._main import juststorage
-from juststorage.usecases import Finding
+from juststorage.usecases import CollectionReport, Finding
 from juststorage.usecases._finding import Affected
 
 
@@ -35,6 +37,21 @@ def test_gc_run_reports_what_it_did(config: str) -> None:
     assert (report["dry_run"], report["removed"], report["errors"]) == (False, 0, 0)
     text = CliRunner().invoke(juststorage, ["gc", "run", "--dry-run", "--config", config])
     assert text.stdout == "would be removed: 0 blobs, 0 bytes\n"
+
+
+def test_a_dry_run_adopts_nothing(config: str) -> None:
+    """The two do not go together, and nobody is left to think that they do."""
+    words = ["gc", "run", "--dry-run", "--adopt-unknown", "--config", config]
+    result = CliRunner().invoke(juststorage, words)
+    assert result.exit_code == 2
+    assert "no use for --adopt-unknown" in result.stderr
+
+
+def test_what_was_left_alone_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the question that it raises."""
+    report = CollectionReport(dry_run=False, started_at=datetime.now(UTC), unknown=410)
+    _print(report, as_json=False)
+    assert "left alone: 410 blobs that the database does not know" in capsys.readouterr().out
 
 
 def test_gc_status_shows_policy_and_garbage(config: str) -> None:

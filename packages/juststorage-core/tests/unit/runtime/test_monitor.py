@@ -169,6 +169,8 @@ def test_each_count_of_a_collection_has_its_metric() -> None:
         purged=6,
         swept=7,
         errors=8,
+        adopted=10,
+        unknown=11,
     )
     for _ in range(2):
         collected(table.worker(0), report)
@@ -186,6 +188,8 @@ _OF_A_REPORT = {
     "gc_restored_blobs": 10,
     "gc_purged_blobs": 12,
     "gc_swept_entries": 14,
+    "gc_adopted_blobs": 20,
+    "gc_unknown_blobs": 22,
     "gc_errors": 16,
     "gc_seconds": 18,
 }
