@@ -117,7 +117,7 @@ class Database:
             path = root / locator
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(bytes(4096))
-        # As blobs are that somebody stored long ago: the first sync of a collector would pay for it.
+        # As blobs are that were stored long ago: the first sync of a collector would pay for it.
         os.sync()
 
     def write_ids(self, path: Path, count: int, *, stored: bool) -> None:
