@@ -144,30 +144,6 @@ capabilities:
 {{- end }}
 {{- end }}
 
-{{- define "juststorage.initContainers" -}}
-{{- if .Values.plugins.packages }}
-initContainers:
-  - name: packages
-    image: {{ include "juststorage.image" . }}
-    imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [/usr/local/bin/python, -m, pip, install, --no-cache-dir, --target, /opt/juststorage-packages]
-    args:
-      {{- concat .Values.plugins.pipOptions .Values.plugins.packages | toYaml | nindent 6 }}
-    env:
-      - name: HOME
-        value: /tmp
-    resources:
-      {{- toYaml .Values.migration.resources | nindent 6 }}
-    securityContext:
-      {{- include "juststorage.security" . | nindent 6 }}
-    volumeMounts:
-      - name: packages
-        mountPath: /opt/juststorage-packages
-      - name: tmp
-        mountPath: /tmp
-{{- end }}
-{{- end }}
-
 {{/* Container of the collector. Takes (list context extra-mounts). */}}
 {{- define "juststorage.collector" -}}
 {{- $context := index . 0 -}}
