@@ -55,6 +55,9 @@ for _block in re.findall(
 [UNLIMITED] = SHOWN["extraObjects"]
 """The policy that the documentation shows."""
 
+TOKENS = {"issuer": "https://i.example", "audience": ["s"], "discovery": True}
+"""Options of the authenticator `jwt`."""
+
 AUTHORITIES = {"name": "authorities", "secret": {"secretName": "authorities"}}
 AT_AUTHORITIES = {"name": "authorities", "mountPath": "/etc/authorities", "readOnly": True}
 
@@ -63,7 +66,40 @@ MATRIX: dict[str, dict[str, Any]] = {
     "object store": OBJECTS | {"replicas": 3},
     "object store, scaled": OBJECTS | {"autoscaling": {"enabled": True}},
     "embedded": EMBEDDED,
+    "embedded, where its owner wants it": {
+        "config": {
+            "data_dir": "/var/lib/juststorage/data/service",
+            "server": {"host": "::", "port": 9000},
+            "metadata": {
+                "backend": "sqlite",
+                "postgres": None,
+                "sqlite": {"path": "/var/lib/juststorage/data/metadata.sqlite3"},
+            },
+            "backup": {
+                "contents": {"backend": "localfs", "localfs": {"root": "/backups/contents"}},
+                "manifests": {"backend": "localfs", "localfs": {"root": "/backups/manifests"}},
+            },
+            "blobs": {"cold": {"localfs": {"root": "/srv/cold"}}},
+        },
+        "secrets": {"metadata.postgres.url": None},
+        "extraVolumes": [
+            {"name": "backups", "persistentVolumeClaim": {"claimName": "backups"}},
+            {"name": "cold-disk", "hostPath": {"path": "/srv/cold"}},
+        ],
+        "extraVolumeMounts": [
+            {"name": "backups", "mountPath": "/backups/"},
+            {"name": "cold-disk", "mountPath": "/srv/cold"},
+        ],
+    },
     "servers collect": OBJECTS | {"collector": {"enabled": False}},
+    "others collect": OBJECTS
+    | {
+        "config": OBJECTS["config"] | {"gc": {"enabled": False}},
+        "collector": {"enabled": False, "elsewhere": True},
+    },
+    "tokens of somebody else": {
+        "config": {"auth": {"chain": ["api_key", "jwt"], "jwt": TOKENS}},
+    },
     "traces": {
         "config": {"tracing": {"endpoint": "https://t.example/v1/traces", "sampling_ratio": 0.1}},
         "secrets": {"tracing.headers.x-team-key": {"name": "traces", "key": "key"}},
