@@ -11,15 +11,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from juststorage.config import schema
+import msgspec
+
+from juststorage.config import Config, schema
+from juststorage.plugins._records import KIND_WORDS
 from juststorage.runtime import PluginHost
 
 OURS: Final = ("api", "localfs", "objectstore", "postgres", "sqlite")
-KINDS: Final = ("metadata_store", "blob_store")
+CORE: Final = "juststorage-core"
 
 STRING: Final = {"type": "string"}
 FLAG: Final = {"type": "boolean"}
 ANY: Final = {"type": "object"}
+NAMED: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "minLength": 1}},
+    "required": ["name"],
+}
+MOUNT: Final = {
+    "type": "object",
+    "properties": {**NAMED["properties"], "mountPath": {"type": "string", "pattern": "^/"}},
+    "required": ["name", "mountPath"],
+}
 ROOM: Final = {
     "type": "object",
     "additionalProperties": False,
@@ -72,11 +85,11 @@ def of_values(config: dict[str, Any]) -> dict[str, Any]:
                 "propertyNames": {"pattern": r"^[a-z0-9_]+(\.[a-z0-9_-]+)+$"},
                 "additionalProperties": SECRET,
             },
-            extraVolumes={"type": "array", "items": ANY},
-            extraVolumeMounts={"type": "array", "items": ANY},
+            extraVolumes={"type": "array", "items": NAMED},
+            extraVolumeMounts={"type": "array", "items": MOUNT},
             replicas=whole(1, 1000),
             storage=table(hot=ROOM, cold=ROOM, data=ROOM),
-            collector=table(enabled=FLAG, resources=ANY),
+            collector=table(enabled=FLAG, elsewhere=FLAG, resources=ANY),
             migration=table(enabled=FLAG, activeDeadlineSeconds=whole(1, 604_800), resources=ANY),
             resources=ANY,
             autoscaling=table(
@@ -117,7 +130,7 @@ def of_values(config: dict[str, Any]) -> dict[str, Any]:
             metrics=table(serviceMonitor=table(enabled=FLAG, interval=STRING, labels=ANY)),
             serviceAccount=table(annotations=ANY),
             runAs=whole(1, 2**31 - 1),
-            env={"type": "array", "items": ANY},
+            env={"type": "array", "items": NAMED},
             nodeSelector=ANY,
             tolerations={"type": "array", "items": ANY},
             affinity=ANY,
@@ -172,17 +185,49 @@ def secrets_of(node: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str
             yield ".".join((*here, "*") if "additionalProperties" in each else here)
 
 
+def choices(host: PluginHost) -> dict[str, Any]:
+    """What each section chooses from, by its place, for the templates to compare with.
+
+    `offers` has, for each backend, its plugin, whether that is one of core's own, which an allow
+    list need not name, and the options that it cannot be without.
+    """
+    found: dict[str, Any] = {}
+    for place, section in Config().sections().items():
+        offers = {
+            name: {
+                "plugin": offer.record.name,
+                "core": offer.record.distribution == CORE,
+                "required": [
+                    field.encode_name
+                    for field in msgspec.structs.fields(offer.item.options)
+                    if field.required
+                ],
+            }
+            for name, offer in sorted(host.backends(section.kind).items())
+        }
+        found[place] = {
+            "word": KIND_WORDS[section.kind],
+            "selector": section.selector,
+            "default": list(section.chosen),
+            "offers": offers,
+        }
+    return found
+
+
 def files() -> dict[str, str]:
     """What is written: by name."""
     host = PluginHost(enabled=OURS).load()
     described = schema(host)
-    known = {kind: sorted(host.backends(kind)) for kind in KINDS}
-    known["secrets"] = sorted(secrets_of(described))
+    known = {
+        "sections": choices(host),
+        "serve": host.commands["serve"].record.name,
+        "secrets": sorted(secrets_of(described)),
+    }
     made = for_chart(described)
     del made["$schema"], made["title"]
     return {
         "values.schema.json": json.dumps(of_values(made), indent=1, sort_keys=True) + "\n",
-        "backends.json": json.dumps(known) + "\n",
+        "backends.json": json.dumps(known, indent=1) + "\n",
     }
 
 

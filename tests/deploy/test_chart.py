@@ -1,180 +1,36 @@
 """The Helm chart: rendered without a cluster, checked against Kubernetes' own schemas.
 
-The configuration that it renders is given to `juststorage config check`, so that a pod never starts
-with a wrong setting that the chart let through.
-
-Longer than most: the matrix of values is what all of these tests render.
+What it configures, which values it refuses and what its packages do is tested beside this.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
-import yaml
-from click.testing import CliRunner
-from helm_python.chart import Chart, lint
-from helm_python.errors import HelmError
+from helm_python.chart import lint
 
-from juststorage.cli._main import juststorage
+from tests.deploy.charts import (
+    AT_AUTHORITIES,
+    AUTHORITIES,
+    CHART,
+    EMBEDDED,
+    MATRIX,
+    OBJECTS,
+    ROOT,
+    UNLIMITED,
+    kinds,
+    only,
+    pod_specs,
+    render,
+)
 from tests.deploy.custom import CUSTOM, problems
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "deploy" / "helm" / "juststorage"
 KUBERNETES = "1.37"
-
-OBJECTS: dict[str, Any] = {
-    "config": {
-        "blobs": {
-            "hot": {
-                "backend": "objectstore",
-                "localfs": None,
-                "objectstore": {"url": "s3://bucket/hot", "region": "eu-1"},
-            },
-            "cold": {"backend": None, "localfs": None},
-        }
-    },
-    "secrets": {"blobs.hot.objectstore.secret_access_key": {"name": "s3", "key": "secret"}},
-}
-EMBEDDED: dict[str, Any] = {
-    "config": {"metadata": {"backend": "sqlite", "postgres": None}},
-    "secrets": {"metadata.postgres.url": None},
-}
-SHOWN: dict[str, Any] = {}
-"""The values that the documentation shows."""
-for _block in re.findall(
-    r"<!-- run by: tests/deploy/test_chart.py -->\n```yaml\n(.*?)```",
-    (ROOT / "deploy" / "README.md").read_text(),
-    re.DOTALL,
-):
-    SHOWN |= yaml.safe_load(_block)
-[UNLIMITED] = SHOWN["extraObjects"]
-"""The policy that the documentation shows."""
-
-AUTHORITIES = {"name": "authorities", "secret": {"secretName": "authorities"}}
-AT_AUTHORITIES = {"name": "authorities", "mountPath": "/etc/authorities", "readOnly": True}
-
-MATRIX: dict[str, dict[str, Any]] = {
-    "defaults": {},
-    "object store": OBJECTS | {"replicas": 3},
-    "object store, scaled": OBJECTS | {"autoscaling": {"enabled": True}},
-    "embedded": EMBEDDED,
-    "servers collect": OBJECTS | {"collector": {"enabled": False}},
-    "traces": {
-        "config": {"tracing": {"endpoint": "https://t.example/v1/traces", "sampling_ratio": 0.1}},
-        "secrets": {"tracing.headers.x-team-key": {"name": "traces", "key": "key"}},
-    },
-    "a silent collector": {"config": {"gc": {"metrics_port": 0}}},
-    "no migration": {"migration": {"enabled": False}},
-    "everything else": OBJECTS
-    | {
-        "image": {"digest": "sha256:" + "0" * 64, "pullSecrets": ["registry"]},
-        "plugins": {"packages": ["juststorage-blake3==1"], "pipOptions": ["--no-deps"]},
-        "ingress": {"enabled": True, "host": "s.example", "className": "nginx", "tlsSecret": "t"},
-        "gateway": {
-            "enabled": True,
-            "parentRefs": [{"name": "g", "sectionName": "https"}],
-            "hostnames": ["s.example"],
-            "annotations": SHOWN["gateway"]["annotations"],
-        },
-        "extraObjects": [UNLIMITED],
-        "extraVolumes": [AUTHORITIES],
-        "extraVolumeMounts": [AT_AUTHORITIES],
-        "networkPolicy": {"from": [{"podSelector": {}}], "egress": [{"ports": [{"port": 5432}]}]},
-        "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}},
-        "podAnnotations": {"a": "b"},
-        "podLabels": {"c": "d"},
-        "env": [{"name": "X", "value": "y"}],
-        "nodeSelector": {"disk": "fast"},
-        "tolerations": [{"key": "storage", "operator": "Exists"}],
-        "affinity": {"podAntiAffinity": {}},
-        "topologySpreadConstraints": [
-            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
-        ],
-    },
-}
-WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("a misspelt value", {"replica": 2}, "replica"),
-    ("a misspelt option", {"config": {"metadata": {"postgres": {"pool_sise": 5}}}}, "pool_sise"),
-    ("an option out of bounds", {"config": {"server": {"workers": 100}}}, "workers"),
-    ("a secret in plain sight", {"config": {"metadata": {"postgres": {"url": "x"}}}}, "url"),
-    (
-        "a header of the traces in plain sight",
-        {"config": {"tracing": {"headers": {"authorization": "x"}}}},
-        "headers",
-    ),
-    ("a backend that is not there", {"config": {"metadata": {"backend": "postgre"}}}, "postgre"),
-    ("what forgets everything", {"config": {"metadata": {"backend": "memory"}}}, "forgets"),
-    ("two pods with volumes", {"replicas": 2}, "replicas: 1 is the most"),
-    ("scaling with volumes", {"autoscaling": {"enabled": True}}, "autoscaling.enabled"),
-    (
-        "no database",
-        {"secrets": {"metadata.postgres.url": None}},
-        "metadata.postgres.url is missing",
-    ),
-    ("one port for two", {"config": {"gc": {"metrics_port": 8080}}}, "the server's port"),
-    (
-        "a probe that cannot come in",
-        {"config": {"gc": {"metrics_host": "127.0.0.1"}}},
-        "from outside the pod",
-    ),
-    ("an ingress for nobody", {"ingress": {"enabled": True}}, "ingress.host"),
-    ("a route from nowhere", {"gateway": {"enabled": True}}, "gateway.parentRefs"),
-    ("whatever is newest", {"image": {"tag": "latest"}}, "image.tag"),
-    (
-        "half a reference",
-        {"secrets": {"auth.api_key.bootstrap_key": {"name": "x", "key": None}}},
-        "key",
-    ),
-    (
-        "a misspelt secret",
-        {"secrets": {"metadata.postgres.ulr": {"name": "x", "key": "k"}}},
-        '"metadata.postgres.ulr"',
-    ),
-    (
-        "a secret that is none",
-        {"secrets": {"metadata.postgres.sslrootcert": {"name": "x", "key": "k"}}},
-        '"metadata.postgres.sslrootcert"',
-    ),
-    (
-        "a secret twice",
-        {
-            "plugins": {"backends": ["other"]},
-            "config": {"blobs": {"hot": {"backend": "other", "other": {"token": "t"}}}},
-            "secrets": {"blobs.hot.other.token": {"name": "n", "key": "k"}},
-        },
-        "is set although",
-    ),
-]
-
-
-def render(values: dict[str, Any]) -> list[dict[str, Any]]:
-    """The manifests for these values."""
-    with Chart.load(CHART) as chart:
-        chart.validate_schema(values)
-        files = chart.render(values, name="files", namespace="storage")
-    return [
-        manifest
-        for name, text in files.items()
-        if name.endswith(".yaml")
-        for manifest in yaml.safe_load_all(text)
-        if manifest
-    ]
-
-
-def pod_specs(manifests: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """The specification of each kind of pod."""
-    return [
-        (manifest["metadata"]["name"], manifest["spec"]["template"]["spec"])
-        for manifest in manifests
-        if "template" in manifest.get("spec", {})
-    ]
 
 
 def collectors(manifests: list[dict[str, Any]]) -> list[tuple[dict[str, str], dict[str, Any]]]:
@@ -186,11 +42,6 @@ def collectors(manifests: list[dict[str, Any]]) -> list[tuple[dict[str, str], di
         for container in template["spec"]["containers"]
         if container["name"] == "collector"
     ]
-
-
-def kinds(manifests: list[dict[str, Any]]) -> list[str]:
-    """What there is, with names."""
-    return sorted(f"{each['kind']} {each['metadata']['name']}" for each in manifests)
 
 
 @pytest.fixture(params=MATRIX, scope="module")
@@ -277,23 +128,6 @@ def test_every_mount_has_its_volume(manifests: list[dict[str, Any]]) -> None:
             assert f"ServiceAccount {spec['serviceAccountName']}" in there
 
 
-def test_the_service_takes_the_configuration(
-    manifests: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    """`juststorage config check` accepts it, once the secrets are where the pod has them."""
-    for manifest in manifests:
-        if manifest["kind"] != "ConfigMap":
-            continue
-        text: str = manifest["data"]["juststorage.toml"]
-        for path in re.findall(r'"/run/secrets/juststorage/([^"]+)"', text):
-            content = "postgresql://u:p@db/d" if path.endswith("url") else "x" * 32
-            (tmp_path / path).write_text(content)
-        file = tmp_path / "juststorage.toml"
-        file.write_text(text.replace("/run/secrets/juststorage", str(tmp_path)))
-        result = CliRunner().invoke(juststorage, ["config", "check", "--config", str(file)])
-        assert result.exit_code == 0, result.output
-
-
 def test_volumes_decide_what_runs() -> None:
     """With local files one pod that keeps its volumes; with an object store as many as wanted."""
     local = kinds(render({}))
@@ -355,16 +189,6 @@ def test_probes_ask_what_there_is() -> None:
     assert spec["terminationGracePeriodSeconds"] > 5 + 60 + 10
 
 
-def only(kind: str, manifests: list[dict[str, Any]], name: str = "") -> Any:
-    """The one manifest of a kind, or of a name too."""
-    [found] = [
-        each
-        for each in manifests
-        if each["kind"] == kind and each["metadata"]["name"].endswith(name)
-    ]
-    return found
-
-
 def test_what_guards_the_pods_is_about_the_pods() -> None:
     """Disruption budget, autoscaler and network policy mean the server's pods, by their labels."""
     manifests = render(OBJECTS | {"autoscaling": {"enabled": True}})
@@ -409,19 +233,6 @@ def test_proxies_do_not_limit_bodies() -> None:
     assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
     own = render({"ingress": MATRIX["everything else"]["ingress"] | {"annotations": {"a": "b"}}})
     assert only("Ingress", own)["metadata"]["annotations"][f"{of_nginx}body-size"] == "0"
-
-
-def test_packages_are_there_before_what_needs_them() -> None:
-    """Each kind of pod installs them first, and finds them where they were put."""
-    pods = pod_specs(render(MATRIX["everything else"]))
-    assert len(pods) == 3
-    for name, spec in pods:
-        [installer] = spec["initContainers"]
-        assert installer["args"] == ["--no-deps", "juststorage-blake3==1"]
-        target = installer["command"][-1]
-        for container in spec["containers"]:
-            assert {"name": "PYTHONPATH", "value": target} in container["env"], name
-            assert target in [each["mountPath"] for each in container["volumeMounts"]], name
 
 
 def test_files_that_options_name_can_be_there() -> None:
@@ -474,40 +285,8 @@ def test_nothing_asks_a_collector_that_does_not_listen(values: dict[str, Any]) -
     assert [each["port"] for each in policy["ingress"][0]["ports"]] == ["http"]
 
 
-@pytest.mark.parametrize(("values", "words"), [pytest.param(*row[1:], id=row[0]) for row in WRONG])
-def test_wrong_values_fail_with_a_sentence(values: dict[str, Any], words: str) -> None:
-    """At `helm template`, and the sentence names what is wrong."""
-    with pytest.raises(HelmError) as caught:
-        render(values)
-    assert words in str(caught.value)
-
-
-def test_backends_of_other_images() -> None:
-    """A name that `plugins.backends` has is taken, with options that nobody knows here."""
-    values = {
-        "plugins": {"backends": ["other"]},
-        "config": {"blobs": {"hot": {"backend": "other", "localfs": None, "other": {"where": 1}}}},
-        "secrets": {"blobs.hot.other.token": {"name": "other", "key": "token"}},
-    }
-    text = json.dumps(render(values)).replace('\\"', '"')
-    assert '"blobs"."hot"."other"."where" = 1' in text
-    assert "blobs.hot.other.token.file = " in text
-
-
 def test_lint() -> None:
     """Helm's own has nothing to say that matters."""
     report = lint(CHART, strict=True)
     assert report["errors"] == []
     assert all(message["severity"] <= 1 for message in report["messages"])
-
-
-def test_the_schema_is_that_of_the_plugins() -> None:
-    """What is committed is what `scripts/helm` writes."""
-    path = ROOT / "scripts" / "write_helm_schema.py"
-    spec = importlib.util.spec_from_file_location("write_helm_schema", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name, text in module.files().items():
-        assert (CHART / name).read_text() == text, f"{name}: run scripts/helm"

@@ -15,15 +15,15 @@ import subprocess
 import sys
 import tomllib
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.deploy.dockerfile import DOCKERFILE, instructions
+
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 RESTRICTED = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
 
@@ -38,18 +38,6 @@ def hadolint(text: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
-
-
-def instructions(stage: int) -> Iterator[tuple[str, str]]:
-    """The instructions of one stage, continued lines joined, comments left out."""
-    text = re.sub(r"^#.*\n", "", DOCKERFILE.read_text(), flags=re.MULTILINE)
-    lines = text.replace("\\\n", " ").splitlines()
-    current = -1
-    for line in filter(None, lines):
-        name, _, rest = line.partition(" ")
-        current += name == "FROM"
-        if current == stage:
-            yield name, rest
 
 
 def ignored(folder: str, names: list[str]) -> set[str]:

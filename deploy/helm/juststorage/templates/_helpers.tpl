@@ -26,16 +26,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{/* The volumes that the chosen backends need, as a list of names. */}}
 {{- define "juststorage.volumes" -}}
 {{- $names := list -}}
-{{- if eq .Values.config.metadata.backend "sqlite" }}{{ $names = append $names "data" }}{{ end -}}
+{{- if eq (dig "metadata" "backend" "" .Values.config) "sqlite" }}{{ $names = append $names "data" }}{{ end -}}
 {{- range $class := list "hot" "cold" -}}
 {{- if eq (dig $class "backend" "" $.Values.config.blobs) "localfs" }}{{ $names = append $names $class }}{{ end -}}
 {{- end -}}
 {{- dict "names" $names | toJson -}}
 {{- end }}
 
+{{/* What the volumes go by is what the service is told, and never what the image would say. */}}
+{{- define "juststorage.dataDir" -}}
+{{- .Values.config.data_dir | default "/var/lib/juststorage/data" -}}
+{{- end }}
+
+{{- define "juststorage.host" -}}
+{{- dig "server" "host" "" .Values.config | default "0.0.0.0" -}}
+{{- end }}
+
 {{/* Whether a migration is a step of its own: sqlite brings its file up to date when it starts. */}}
 {{- define "juststorage.migrates" -}}
-{{- if and .Values.migration.enabled (not (has .Values.config.metadata.backend (list "sqlite" "memory"))) }}true{{ end -}}
+{{- if and .Values.migration.enabled (not (has (dig "metadata" "backend" "" .Values.config) (list "sqlite" "memory"))) }}true{{ end -}}
 {{- end }}
 
 {{/* A line of TOML for each setting: scalars and lists of JSON are TOML's, too. */}}
@@ -53,6 +62,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "juststorage.config" -}}
 {{- $tree := deepCopy .Values.config -}}
+{{- $_ := set $tree "data_dir" (include "juststorage.dataDir" .) -}}
+{{- $_ := set $tree "server" (merge (dict "host" (include "juststorage.host" .)) (deepCopy ($tree.server | default dict))) -}}
 {{- if .Values.collector.enabled }}{{ $_ := set $tree "gc" (merge (dict "enabled" false) (deepCopy ($tree.gc | default dict))) }}{{ end -}}
 {{- include "juststorage.toml" (dict "tree" $tree "path" list) -}}
 {{- range $path, $ref := .Values.secrets -}}
@@ -87,6 +98,11 @@ capabilities:
 {{- define "juststorage.env" -}}
 - name: JUSTSTORAGE_CONFIG
   value: /etc/juststorage/juststorage.toml
+{{- /* The image has variables for these two, so that it runs without a file; they would win over this one. */}}
+- name: JUSTSTORAGE__DATA_DIR
+  value: {{ include "juststorage.dataDir" . | quote }}
+- name: JUSTSTORAGE__SERVER__HOST
+  value: {{ include "juststorage.host" . | quote }}
 {{- if .Values.plugins.packages }}
 - name: PYTHONPATH
   value: /opt/juststorage-packages
@@ -111,6 +127,15 @@ capabilities:
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Mounts of the server's pod: volumes of its own, and the data directory in any case. */}}
+{{- define "juststorage.ownMounts" -}}
+{{- $names := (include "juststorage.volumes" . | fromJson).names -}}
+{{- range ternary $names (append $names "data") (has "data" $names) }}
+- name: {{ . }}
+  mountPath: /var/lib/juststorage/{{ . }}
 {{- end }}
 {{- end }}
 
@@ -141,30 +166,6 @@ capabilities:
 {{- end }}
 {{- with $context.Values.extraVolumes }}
 {{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{- define "juststorage.initContainers" -}}
-{{- if .Values.plugins.packages }}
-initContainers:
-  - name: packages
-    image: {{ include "juststorage.image" . }}
-    imagePullPolicy: {{ .Values.image.pullPolicy }}
-    command: [/usr/local/bin/python, -m, pip, install, --no-cache-dir, --target, /opt/juststorage-packages]
-    args:
-      {{- concat .Values.plugins.pipOptions .Values.plugins.packages | toYaml | nindent 6 }}
-    env:
-      - name: HOME
-        value: /tmp
-    resources:
-      {{- toYaml .Values.migration.resources | nindent 6 }}
-    securityContext:
-      {{- include "juststorage.security" . | nindent 6 }}
-    volumeMounts:
-      - name: packages
-        mountPath: /opt/juststorage-packages
-      - name: tmp
-        mountPath: /tmp
 {{- end }}
 {{- end }}
 
