@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -248,12 +249,10 @@ async def test_a_port_in_use(tmp_path: Path) -> None:
             port = other.getsockname()[1]
             with worker(tmp_path, **NO_REST, metrics_port=port) as process:
                 _, said = process.communicate(timeout=30)
-        assert (process.returncode, said.decode().splitlines()) == (
+        [line] = [json.loads(each) for each in said.decode().splitlines()]
+        assert (process.returncode, line["message"]) == (
             2,
-            [
-                f"juststorage: gc.metrics_port: cannot listen on 127.0.0.1 port {port}:"
-                " Address already in use"
-            ],
+            f"gc.metrics_port: cannot listen on 127.0.0.1 port {port}: Address already in use",
         )
         assert await left(runtime) == 3
 

@@ -61,9 +61,8 @@ def test_it_does_not_wait_for_ever(
     assert service.wait_exit() == 2
     assert time.monotonic() - began < 10
     assert re.fullmatch(
-        r"juststorage: (metadata: )?the database juststorage_\w+ at the socket in \S+"
-        r" did not answer within 1 s",
-        service.lines[-1],
+        r"(metadata: )?the database juststorage_\w+ at the socket in \S+ did not answer within 1 s",
+        service.messages[-1],
     )
     assert "Traceback" not in "".join(service.lines)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from juststorage_postgres.testing import empty_postgres_url, postgres_databases, postgres_server
+from tests.harness import on_terminal
 
 __all__ = ["empty_postgres_url", "postgres_databases", "postgres_server"]
 
@@ -199,6 +200,90 @@ def test_json_wins_over_the_format(
         worker.terminate()
         assert worker.wait(60) == 0
     of_lines(said())
+
+
+BOTH = pytest.mark.parametrize(
+    ("words", "target"),
+    [(["serve"], "juststorage.serve"), (["gc", "worker"], "juststorage.gc")],
+    ids=["serve", "gc worker"],
+)
+"""The commands that run on; and who says in their log why they do not."""
+
+WRONG = {"JUSTSTORAGE__GC__GRACE_S": "soon", "JUSTSTORAGE__LOG__LEVEL": "loud"}
+
+
+def refused(words: list[str], tmp_path: Path, **variables: str) -> tuple[str, str]:
+    """A command that cannot start: both of its outputs."""
+    done = subprocess.run(
+        command("", *words),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stdout, done.stderr
+
+
+@BOTH
+@pytest.mark.parametrize("log_format", ["json", "auto"])
+def test_a_refusal_is_a_line_as_well(
+    tmp_path: Path, words: list[str], target: str, log_format: str
+) -> None:
+    """What reads the log of a service reads why there is none: a line for each mistake."""
+    _, said = refused(words, tmp_path, JUSTSTORAGE__LOG__FORMAT=log_format, **WRONG)
+    grace, level = of_lines(said)
+    assert grace["message"].startswith("gc.grace_s: ")
+    assert level["message"].startswith("log.level: ")
+    for line in (grace, level):
+        assert (line["level"], line["target"]) == ("ERROR", target)
+        assert line["fields"] == {"code": "misconfigured"}
+
+
+@BOTH
+def test_a_refusal_to_open_is_a_line(tmp_path: Path, words: list[str], target: str) -> None:
+    """Also where the settings are right, and the place is not."""
+    _, said = refused([*words, "--data-dir", "/proc/juststorage"], tmp_path)
+    [line] = of_lines(said)
+    assert (line["target"], line["fields"]) == (target, {"code": "misconfigured"})
+    assert "/proc/juststorage" in line["message"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("more", "variables"),
+    [
+        (["--json"], {"JUSTSTORAGE__LOG__FORMAT": "text"}),
+        ([], {"JUSTSTORAGE__LOG__FORMAT": "json"}),
+        ([], {}),
+    ],
+    ids=["--json", "the variable", "neither"],
+)
+def test_a_configuration_that_cannot_be_read_is_a_line(
+    tmp_path: Path, words: list[str], target: str, more: list[str], variables: dict[str, str]
+) -> None:
+    """What else says of the form decides, and the last one says: lines, away from a terminal."""
+    (tmp_path / "bad.toml").write_text('[log]\nformat = "text"\n[metadata\n')
+    shown, said = refused([*words, "--config", "bad.toml", *more], tmp_path, **variables)
+    [line] = of_lines(said)
+    assert (line["level"], line["target"]) == ("ERROR", target)
+    assert "bad.toml" in line["message"]
+    assert bool(shown) == bool(more)
+    if more:
+        assert json.loads(shown)["error"]["code"] == "misconfigured"
+
+
+@BOTH
+def test_a_refusal_to_people_is_a_sentence(tmp_path: Path, words: list[str], target: str) -> None:
+    """Where the log would be text: on a terminal, and where that is configured."""
+    del target
+    (tmp_path / "text.toml").write_text('[log]\nformat = "text"\nlevel = "loud"\n')
+    _, said = refused([*words, "--config", "text.toml"], tmp_path)
+    assert said.startswith("juststorage: log.level: ")
+    watched = on_terminal(words, cwd=tmp_path, env={"PATH": os.environ["PATH"], **WRONG})
+    assert watched.returncode == 2
+    assert watched.shown.startswith("juststorage: gc.grace_s: ")
 
 
 @pytest.mark.parametrize(

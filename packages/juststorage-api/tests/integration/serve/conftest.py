@@ -115,6 +115,14 @@ class Server:
         """What the log lines say that were read so far."""
         return [json.loads(line)["message"] for line in self.lines]
 
+    def refusals(self) -> list[str]:
+        """What a server that could not start said, each in a line of its log."""
+        lines = [json.loads(line) for line in self.lines]
+        for line in lines:
+            assert (line["level"], line["target"]) == ("ERROR", "juststorage.serve"), line
+            assert line["fields"] == {"code": "misconfigured"}
+        return [line["message"] for line in lines]
+
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
@@ -228,14 +236,14 @@ class Starter:
         return server
 
     def refusal(self, *arguments: str, environment: Mapping[str, str] = MEMORY) -> str:
-        """Start one that cannot: exit code 2, and one line, which is returned."""
+        """Start one that cannot: exit code 2, and one line of the log; its message."""
         server = self.launch(*arguments, environment=environment)
         code = server.wait_exit()
         assert (code, len(server.lines)) == (2, 1), server.lines
         assert server.process.stdout is not None
         assert server.process.stdout.read() == ""
-        assert server.lines[0].startswith("juststorage: ")
-        return server.lines[0]
+        [message] = server.refusals()
+        return message
 
 
 class Watched(NamedTuple):

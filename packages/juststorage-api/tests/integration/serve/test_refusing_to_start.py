@@ -60,10 +60,10 @@ class TestSettings:
         }
         server = serve.launch("--workers", workers, environment=environment)
         assert server.wait_exit() == 2
-        assert [line.split(" ")[:2] for line in server.lines] == [
-            ["juststorage:", "metadata.backend:"],
-            ["juststorage:", "blobs.hot.memory.root:"],
-            ["juststorage:", "auth.api_key.bootstrap:"],
+        assert [message.partition(" ")[0] for message in server.refusals()] == [
+            "metadata.backend:",
+            "blobs.hot.memory.root:",
+            "auth.api_key.bootstrap:",
         ]
 
     def test_an_unknown_setting(self, serve: Any) -> None:

@@ -19,6 +19,7 @@ from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.cli._tables import table
 from juststorage.config import Audit, Config
 from juststorage.usecases import BackupReport, Damage, Manifest, RestoreReport
+from juststorage.usecases._backup._format import MISSING_NAMED_MAX
 
 __all__ = ["command"]
 
@@ -86,8 +87,7 @@ def create(
             f"backup {report.id} of {_counted(report.records)}: {report.copied} contents copied"
             f" ({readable_bytes(report.bytes_copied)}), {report.found} were there"
         )
-    for problem in report.missing:
-        click.echo(f"juststorage: not backed up: {problem}", err=True)
+    _tell_missing("not backed up", report)
     ctx.exit(1 if report.missing_count else 0)
 
 
@@ -227,9 +227,8 @@ def restore(
             f"backup {report.id} of {_counted(report.records)} {how}: {report.copied} blobs copied"
             f" ({readable_bytes(report.bytes_copied)}), {report.found} were there"
         )
-    for problem in report.missing:
-        click.echo(f"juststorage: missing: {problem}", err=True)
-    ctx.exit(1 if report.missing else 0)
+    _tell_missing("missing", report)
+    ctx.exit(1 if report.missing_count else 0)
 
 
 # -- work -------------------------------------------------------------------------------------
@@ -327,6 +326,13 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _tell_missing(what: str, report: BackupReport | RestoreReport) -> None:
+    for problem in report.missing:
+        click.echo(f"juststorage: {what}: {problem}", err=True)
+    if report.missing_count > MISSING_NAMED_MAX:
+        click.echo(f"juststorage: {what}: {report.missing_count} in all", err=True)
 
 
 def _counted(records: dict[str, int]) -> str:

@@ -183,7 +183,7 @@ async def _work(config: Config) -> int:
     if failure is not None:
         raise failure
     for problem in problems:
-        click.echo(f"juststorage: {problem}", err=True)
+        _log.critical("stopped: %s", problem)
     return 1 if problems else 0
 
 
@@ -204,10 +204,8 @@ async def _beat_forever(server: MetricsServer) -> NoReturn:
 def _show(runtime: Runtime, server: MetricsServer) -> None:
     options = runtime.config.metrics
     if options.require_auth:
-        click.echo(
-            "juststorage: metrics.require_auth: the collector asks nobody for a key,"
-            " so it tells no metrics",
-            err=True,
+        _log.warning(
+            "metrics.require_auth: the collector asks nobody for a key, so it tells no metrics"
         )
     elif options.enabled:
         sheet, now = runtime.sheet, runtime.clock.now()

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from juststorage.cli._refusals import tell
 from juststorage.errors import JustStorageError, Misconfigured
 
 __all__ = [
@@ -69,12 +70,14 @@ def so_far(ctx: click.Context, **members: Any) -> None:
 
 
 def fail(ctx: click.Context, error: JustStorageError) -> None:
-    """Tell of a failure: a line for people, and a document where JSON was asked for."""
+    """Tell of a failure: a line for people, and a document where JSON was asked for.
+
+    The line of `serve` and `gc worker` is one of their log.
+    """
     # One line each: a traceback would bury the only thing to be read.
     problems = error.problems if isinstance(error, Misconfigured) else (error.detail,)
     problems = tuple(" ".join(problem.split()) for problem in problems)
-    for problem in problems:
-        click.echo(f"juststorage: {problem}", err=True)
+    tell(ctx, error.code, problems, as_json=bool(ctx.meta.get(_ASKED)))
     _print_error(ctx, error.code, problems)
 
 

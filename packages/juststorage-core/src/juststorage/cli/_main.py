@@ -15,6 +15,7 @@ import click
 
 from juststorage import __version__
 from juststorage.cli._json import ask_for_json, fail, fail_usage
+from juststorage.cli._refusals import note_service
 from juststorage.errors import JustStorageError, Misconfigured
 
 __all__ = ["juststorage", "main"]
@@ -62,6 +63,7 @@ class _Commands(click.Group):
         # there are: so `--config` is looked for before there is a command that could parse it.
         ctx.meta["juststorage.config"] = _option(args, "--config")
         ask_for_json(ctx, args)
+        note_service(ctx, args)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -18,6 +18,7 @@ from juststorage.config._overlay import (
     variable,
 )
 from juststorage.config._sections import TABLES, PluginsSection, Section, TopLevel
+from juststorage.config._serving import Log
 from juststorage.errors import Misconfigured
 from juststorage.plugins._binding import bind, field_types, sifted, struct_in
 
@@ -112,6 +113,21 @@ class Config(TopLevel, frozen=True, kw_only=True):
         if not isinstance(plugins, Mapping):
             raise Misconfigured(f"plugins: Expected table, got {type(plugins).__name__}")
         return bind(PluginsSection, plugins, place="plugins")
+
+    @staticmethod
+    def load_log(file: Path | None = None, *, environment: Mapping[str, str] | None = None) -> Log:
+        """Only the section `[log]`, as far as it is right: in what form to say what is wrong.
+
+        A file that cannot be read leaves the environment to decide.
+        """
+        environment = os.environ if environment is None else environment
+        try:
+            tree, _, _ = _read(file, environment)
+        except Misconfigured:
+            tree, _ = from_environment(environment)
+        log = tree.get("log")
+        right, _ = sifted(Log, log if isinstance(log, Mapping) else {}, place="log")
+        return bind(Log, right, place="log")
 
     @classmethod
     def from_mapping(cls, tree: Mapping[str, Any]) -> Self:

@@ -21,6 +21,7 @@ DAMAGES: Final = ("missing", "size", "hash", "unreadable")
 """What a read may find: nothing, another length, other bytes, or bytes that cannot be read."""
 
 _CLASS: Final = (("storage_class", tuple(each.value for each in StorageClass)),)
+_ROOMS: Final = tuple(f"room/{each.value}" for each in StorageClass)
 _INSTANCE: Final = (("backend", INSTANCES),)
 _LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -49,7 +50,7 @@ SERVICE_FAMILIES: Final = (
         name="juststorage_monitor_due_seconds",
         text="When the next look is due, on the monotonic clock of the machine.",
         kind="gauge",
-        labels=(("what", ("space", "totals", "stored", "read_only")),),
+        labels=(("what", (*_ROOMS, "audit", "totals", "stored", "read_only")),),
         common=True,
         hidden=True,
     ),
@@ -112,10 +113,20 @@ SERVICE_FAMILIES: Final = (
         "juststorage_stored_counted_time_seconds",
         "When contents and physical bytes were counted, since 1970; exact as of then.",
     ),
-    _gauge("juststorage_volume_total_bytes", "Size of the volume of a storage class.", _CLASS),
+    _gauge(
+        "juststorage_volume_total_bytes",
+        "Size of the volume of a storage class; not shown while it is unknown.",
+        _CLASS,
+    ),
     _gauge(
         "juststorage_volume_free_bytes",
-        "Room for uploads of a storage class: what is free, without the reserve.",
+        "Room for uploads of a storage class: what is free, without the reserve; not shown while"
+        " it is unknown.",
+        _CLASS,
+    ),
+    _gauge(
+        "juststorage_volume_error",
+        "1 while the volume of a storage class does not tell its room, in time or at all, else 0.",
         _CLASS,
     ),
     Family(

@@ -158,6 +158,10 @@ class Sheet:
         """Set a gauge of the whole instance."""
         self._common[self._index[name, labels]] = value
 
+    def forget_common(self, name: str, *labels: str) -> None:
+        """Take a gauge of the whole instance back: it is not shown until somebody sets it."""
+        self.set_common(name, _NOTHING, *labels)
+
     def common(self, name: str, *labels: str) -> float:
         """A gauge of the whole instance; NaN where nobody has set it."""
         return self._common[self._index[name, labels]]

@@ -1,7 +1,8 @@
 """A look at everything that a service needs, for the operator; each finding says what to do.
 
-Each backend is opened by itself and beside the others, so that one that hangs hides nothing. They
-are opened with `inspect`: no schema is brought up to date, and nothing that is away is waited for.
+Each backend is opened by itself and beside the others, so that one that hangs hides nothing; see
+`_looks`. They are opened with `inspect`: no schema is brought up to date, and nothing that is away
+is waited for.
 """
 
 from __future__ import annotations
@@ -9,35 +10,28 @@ from __future__ import annotations
 import logging
 import resource
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Final, Literal, cast
-
-import anyio
-import msgspec
+from typing import Any, Final, cast
 
 from juststorage.config import Config
 from juststorage.domain import StorageClass
-from juststorage.errors import (
-    JustStorageError,
-    Misconfigured,
-    StorageFull,
-    Unavailable,
-    UnsupportedOperation,
-)
+from juststorage.errors import Misconfigured, StorageFull, UnsupportedOperation
 from juststorage.plugins import OpenContext
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import BlobStore, Clock, MetadataStore, Space
 from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import require_data_dir
+from juststorage.runtime._looks import GRACE_S, Checked, Look, all_in_time
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.usecases._unknown import read_sample, too_many, unknown_in
 
 __all__ = [
+    "ALL_S",
     "LOOK_S",
-    "Checked",
     "check_all",
     "check_known",
     "check_limits",
@@ -45,8 +39,14 @@ __all__ = [
     "check_space",
 ]
 
+ALL_S: Final = 2.5
+"""For everything: 3 s with what the interpreter takes to start."""
+
 LOOK_S: Final = 2.0
 """A part that has not answered within this counts as one that does not."""
+
+_LOOK_S_MIN: Final = 1.0
+"""What is left for a part at least, where it took long to get there."""
 
 SKEW_TOLD_S: Final = 1.0
 """Clocks further apart than this are told of."""
@@ -61,35 +61,40 @@ _MAKE_ROOM: Final = (
     "make room, delete objects and run `juststorage gc run`, or take a larger volume"
 )
 
-State = Literal["ok", "warning", "failed"]
 
-
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look at one thing found.
+def check_all(
+    config: Config,
+    clock: Clock | None = None,
+    *,
+    began: float | None = None,
+    at: Callable[[str], None] = lambda name: None,
+) -> list[Checked]:
+    """Everything there is to say of a configuration that could be read. Leaves looks behind.
 
     Args:
-        check: What was looked at.
-        state: `warning` works for now; `failed` does not.
-        found: One sentence.
-        to_do: What to do about it; None where all is well.
+        config: Looked at as it is, and at what it selects.
+        clock: None means the machine's.
+        began: When `ALL_S` began, on the machine's monotonic clock; None means now.
+        at: Told what it comes to next. Nothing is cut off but the backends, which are last: who
+            cannot wait for the rest has to leave this behind.
+
+    Raises:
+        Misconfigured: The plugins cannot be loaded.
     """
-
-    check: str
-    state: State
-    found: str
-    to_do: str | None = None
-
-
-async def check_all(config: Config, clock: Clock | None = None) -> list[Checked]:
-    """Everything there is to say of a configuration that could be read, within about `LOOK_S`."""
+    began = time.monotonic() if began is None else began
+    at("plugins")
     host = make_host(config)
     found, plan = check_settings(config, host)
     if plan is not None:
-        found += await _check_backends(config, plan, clock or SystemClock())
-    if config.data_dir.is_dir():
-        room = shutil.disk_usage(config.data_dir)
-        space = Space(total_bytes=room.total, free_bytes=room.free)
-        found.append(check_space("data_dir", space))
+        at("data_dir")
+        nowhere = _check_data_dir(config)
+        found += nowhere
+        plan = None if nowhere else plan
+    looks = [] if plan is None else _looks_at_backends(config, plan, clock or SystemClock())
+    looks.append(Look("data_dir", partial(_look_at_data_dir, config)))
+    at("backends")
+    left_s = began + ALL_S - GRACE_S - time.monotonic()
+    found += all_in_time(looks, min(LOOK_S, max(_LOOK_S_MIN, left_s)))
     return found + list(check_limits(resource.getrlimit))
 
 
@@ -115,16 +120,6 @@ def check_settings(config: Config, host: PluginHost) -> tuple[list[Checked], Pla
     if problems:
         return found + [configuration_problem(problem) for problem in problems], None
     assert plan is not None, "nothing was wrong with it"
-    try:
-        require_data_dir(config)
-    except Misconfigured as error:
-        nowhere = Checked(
-            check="data_dir",
-            state="failed",
-            found=error.detail,
-            to_do="run that, or name the directory that was meant with --data-dir",
-        )
-        return [*found, nowhere], None
     source = (
         "the embedded default" if config.embedded_default else str(config.file or "the environment")
     )
@@ -141,74 +136,63 @@ def configuration_problem(problem: str) -> Checked:
     )
 
 
-async def _check_backends(config: Config, plan: Plan, clock: Clock) -> list[Checked]:
-    looks: dict[str, Callable[[], Awaitable[list[Checked]]]] = {
-        "metadata": partial(_in_time, "metadata", partial(_look_at_metadata, config, plan, clock))
-    }
-    for storage_class, choice in plan.blobs.items():
-        look_at_volume = _volume_look(config, choice, storage_class, clock)
-        looks[choice.instance] = partial(_in_time, choice.instance, look_at_volume)
-        looks[f"{choice.instance}/known"] = _known_look(config, plan, choice, storage_class, clock)
-    found: dict[str, list[Checked]] = {}
-
-    async def look(name: str, at: Callable[[], Awaitable[list[Checked]]]) -> None:
-        found[name] = await at()
-
-    async with anyio.create_task_group() as tasks:
-        for name, at in looks.items():
-            tasks.start_soon(look, name, at)
-    return [each for name in looks for each in found[name]]
-
-
-async def _in_time(name: str, look: Callable[[], Awaitable[list[Checked]]]) -> list[Checked]:
-    to_do = "see that it runs and can be reached from here"
+def _check_data_dir(config: Config) -> list[Checked]:
     try:
-        with anyio.fail_after(LOOK_S):
-            return await look()
-    except TimeoutError:
-        detail = f"no answer within {LOOK_S:g} s"
-    except Unavailable as error:
-        detail = error.detail
-    except JustStorageError as error:
-        detail, to_do = error.detail, "change what it says, and run this again"
-    except Exception as error:  # noqa: BLE001  a backend broke its contract: that is the finding
-        detail = f"could not be opened: {type(error).__name__}: {error}"
-        to_do = "report this to the authors of the plugin"
-    return [Checked(check=name, state="failed", found=detail, to_do=to_do)]
+        require_data_dir(config)
+    except Misconfigured as error:
+        nowhere = Checked(
+            check="data_dir",
+            state="failed",
+            found=error.detail,
+            to_do="run that, or name the directory that was meant with --data-dir",
+        )
+        return [nowhere]
+    return []
 
 
-async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Checked]:
+async def _look_at_data_dir(config: Config, look: Look) -> None:
+    if config.data_dir.is_dir():
+        room = shutil.disk_usage(config.data_dir)
+        look.tell(check_space("data_dir", Space(total_bytes=room.total, free_bytes=room.free)))
+
+
+def _looks_at_backends(config: Config, plan: Plan, clock: Clock) -> list[Look]:
+    looks = [Look("metadata", partial(_look_at_metadata, config, plan, clock))]
+    for storage_class, choice in plan.blobs.items():
+        look = partial(_look_at_volume, config, choice, storage_class, clock)
+        looks.append(Look(choice.instance, look))
+        known = partial(_look_at_known, config, plan, storage_class, clock)
+        looks.append(Look(f"{choice.instance}/known", known, quiet=True))
+    return looks
+
+
+async def _look_at_metadata(config: Config, plan: Plan, clock: Clock, look: Look) -> None:
     async with _opened(config, plan.metadata, clock) as opened:
         store = cast("MetadataStore", opened)
         await store.ping()
-        found = [
-            Checked(
-                check="metadata",
-                state="ok",
-                found=f"{plan.metadata.offer.name} answers, and its schema is that of this release",
-            )
-        ]
-        found += [
-            Checked(
-                check="metadata",
-                state="failed",
-                found=f"the {hold.name} has not ended, so objects or their bytes are missing",
-                to_do="run `juststorage backup restore` again, with the same backup",
-            )
-            for hold in await store.backups.holds()
-            if hold.expires_at is None
-        ]
+        answers = f"{plan.metadata.offer.name} answers, and its schema is that of this release"
+        look.tell(Checked(check="metadata", state="ok", found=answers))
+        for hold in await store.backups.holds():
+            if hold.expires_at is None:
+                look.tell(
+                    Checked(
+                        check="metadata",
+                        state="failed",
+                        found=f"the {hold.name} has not ended: objects or bytes are missing",
+                        to_do="run `juststorage backup restore` again, with the same backup",
+                    )
+                )
         try:
             await store.answers()
         except StorageFull as error:
-            found.append(
+            look.tell(
                 Checked(
                     check="metadata/space", state="failed", found=error.detail, to_do=_MAKE_ROOM
                 )
             )
         switch = await store.read_only()
         if switch is not None and switch.on:
-            found.append(
+            look.tell(
                 Checked(
                     check="read-only mode",
                     state="warning",
@@ -218,18 +202,17 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
                 )
             )
         if (skew := await _skew(store, clock)) is not None:
-            found.append(_judged(skew))
+            look.tell(_judged(skew))
         for choice in plan.authenticators:
-            look = partial(_look_at, config, choice, clock, store)
-            found += await _in_time(choice.instance, look)
-    return found
+            opens = partial(_look_at, config, choice, clock, store, look)
+            await look.through(choice.instance, opens)
 
 
 async def _look_at(
-    config: Config, choice: Choice, clock: Clock, metadata: MetadataStore
-) -> list[Checked]:
+    config: Config, choice: Choice, clock: Clock, metadata: MetadataStore, look: Look
+) -> None:
     async with _opened(config, choice, clock, metadata=metadata):
-        return [Checked(check=choice.instance, state="ok", found="opens")]
+        look.tell(Checked(check=choice.instance, state="ok", found="opens"))
 
 
 async def _skew(store: MetadataStore, clock: Clock) -> float | None:
@@ -255,50 +238,36 @@ def _judged(skew_s: float) -> Checked:
     )
 
 
-def _volume_look(
-    config: Config, choice: Choice, storage_class: StorageClass, clock: Clock
-) -> Callable[[], Awaitable[list[Checked]]]:
-    async def look() -> list[Checked]:
-        async with _opened(config, choice, clock, storage_class=storage_class) as opened:
-            store = cast("BlobStore", opened)
-            try:
-                await store.ping()
-            except StorageFull:
-                return [check_space(choice.instance, Space(total_bytes=0, free_bytes=0))]
-            found = [
-                Checked(
-                    check=choice.instance,
-                    state="ok",
-                    found=f"{choice.offer.name} can be read and written",
-                )
-            ]
-            with suppress(UnsupportedOperation):
-                if (space := await store.space()) is not None:
-                    found.append(check_space(choice.instance, space))
-            return found
-
-    return look
+async def _look_at_volume(
+    config: Config, choice: Choice, storage_class: StorageClass, clock: Clock, look: Look
+) -> None:
+    async with _opened(config, choice, clock, storage_class=storage_class) as opened:
+        store = cast("BlobStore", opened)
+        try:
+            await store.ping()
+        except StorageFull:
+            look.tell(check_space(choice.instance, Space(total_bytes=0, free_bytes=0)))
+            return
+        works = f"{choice.offer.name} can be read and written"
+        look.tell(Checked(check=choice.instance, state="ok", found=works))
+        with suppress(UnsupportedOperation):
+            if (space := await store.space()) is not None:
+                look.tell(check_space(choice.instance, space))
 
 
-def _known_look(
-    config: Config, plan: Plan, choice: Choice, storage_class: StorageClass, clock: Clock
-) -> Callable[[], Awaitable[list[Checked]]]:
+async def _look_at_known(
+    config: Config, plan: Plan, storage_class: StorageClass, clock: Clock, look: Look
+) -> None:
     """Whether the database belongs to this store. What does not answer has its own finding."""
-
-    async def look() -> list[Checked]:
-        found: list[Checked] = []
-        with suppress(Exception), anyio.move_on_after(LOOK_S):
-            async with (
-                _opened(config, plan.metadata, clock) as metadata,
-                _opened(config, choice, clock, storage_class=storage_class) as store,
-            ):
-                sample = await read_sample(cast("BlobStore", store), None)
-                unknown = await unknown_in(cast("MetadataStore", metadata), storage_class, sample)
-                few = config.gc.adopt_blobs_max
-                found += check_known(choice.instance, len(unknown), len(sample), few)
-        return found
-
-    return look
+    choice = plan.blobs[storage_class]
+    async with (
+        _opened(config, plan.metadata, clock) as metadata,
+        _opened(config, choice, clock, storage_class=storage_class) as store,
+    ):
+        sample = await read_sample(cast("BlobStore", store), None)
+        unknown = await unknown_in(cast("MetadataStore", metadata), storage_class, sample)
+        few = config.gc.adopt_blobs_max
+        look.tell(*check_known(choice.instance, len(unknown), len(sample), few))
 
 
 def check_known(name: str, unknown: int, looked_at: int, few: int) -> Iterator[Checked]:

@@ -11,13 +11,16 @@ import os
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn, Self
 
+import anyio
+import anyio.to_thread
 import msgspec
 
 from juststorage.domain import StorageClass
-from juststorage.errors import JustStorageError, UnsupportedOperation
+from juststorage.errors import JustStorageError, Unavailable, UnsupportedOperation
 from juststorage.metrics import DAMAGES, SERVICE_FAMILIES, Sheet
 from juststorage.ports import BlobStore, Clock, MetadataStore, Totals
 from juststorage.usecases import CollectionReport, ReadDamage
@@ -27,7 +30,10 @@ __all__ = ["FsckResult", "Monitor", "collected", "damage_found", "damaged", "lef
 _FSCK_FILE: Final = "last-fsck.json"
 
 _TICK_S: Final = 1.0
-_SPACE_S: Final = 10.0
+_LOOK_S: Final = 10.0
+_ROOM_S_MAX: Final = 5.0
+"""A volume that has not told its room within this keeps nobody thinking that it is as it was."""
+
 _REST: Final = 20
 """A count of the whole store is followed by a pause of this many times what it took."""
 
@@ -36,6 +42,7 @@ _COUNT_S_MAX: Final = 900.0
 
 _DAMAGE: Final = "juststorage_damage_found_total"
 _LEFT_ALONE: Final = "juststorage_gc_left_alone"
+_ROOM_ERROR: Final = "juststorage_volume_error"
 _LAG: Final = "juststorage_event_loop_lag_seconds"
 _LAG_BOUNDS: Final = next(each.bounds for each in SERVICE_FAMILIES if each.name == _LAG)
 
@@ -96,16 +103,30 @@ class Monitor:
         self._interval_s = interval_s
 
     async def run(self) -> NoReturn:
-        """Look, again and again."""
+        """Look at this process, again and again. Nothing here waits for a store or a file."""
         clock = self._clock
         while True:
             self._read_gauges()
-            if self._takes("space", _SPACE_S):
-                await self._look_at_space()
-                self._look_at_fsck()
             due = clock.monotonic() + _TICK_S
             await clock.sleep(_TICK_S)
             self._note_lag(max(0.0, clock.monotonic() - due))
+
+    async def watch_room_forever(self, storage_class: StorageClass) -> NoReturn:
+        """Look at the room on one volume, again and again, each look when the last one has ended.
+
+        Who waits for a volume that hangs takes no turn meanwhile, so another worker may look.
+        """
+        while True:
+            if self._takes(f"room/{storage_class}", _LOOK_S):
+                await self._look_at_room(storage_class)
+            await self._clock.sleep(_TICK_S)
+
+    async def watch_audits_forever(self) -> NoReturn:
+        """Look for what `fsck` left in the data directory, again and again."""
+        while True:
+            if self._takes("audit", _LOOK_S):
+                await self._look_at_fsck()
+            await self._clock.sleep(_TICK_S)
 
     async def count_forever(self) -> NoReturn:
         """Count what costs the same however many there are, again and again."""
@@ -155,21 +176,41 @@ class Monitor:
         for (name, instance), reads in self._gauges.items():
             self._sheet.set(f"juststorage_backend_{name}", sum(read() for read in reads), instance)
 
-    async def _look_at_space(self) -> None:
-        for storage_class, store in self._blobs.items():
+    async def _look_at_room(self, storage_class: StorageClass) -> None:
+        # A call in a thread cannot be cut off. It is waited for, and forgotten about in time.
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(self._give_up_room, storage_class)
             try:
-                space = await store.space()
+                space = await self._blobs[storage_class].space()
             except UnsupportedOperation:
-                continue
+                space = None
             except JustStorageError as error:
-                _log.debug("space_unknown", extra={"storage_class": storage_class}, exc_info=error)
-                continue
-            if space is not None:
-                for name, value in (("total", space.total_bytes), ("free", space.free_bytes)):
-                    self._sheet.set_common(f"juststorage_volume_{name}_bytes", value, storage_class)
+                self._forget_room(storage_class, error)
+                space = None
+            waiting.cancel_scope.cancel()
+        if space is not None:
+            for name, value in (("total", space.total_bytes), ("free", space.free_bytes)):
+                self._sheet.set_common(f"juststorage_volume_{name}_bytes", value, storage_class)
+            self._sheet.set_common(_ROOM_ERROR, 0, storage_class)
 
-    def _look_at_fsck(self) -> None:
-        result = FsckResult.last(self._data_dir)
+    async def _give_up_room(self, storage_class: StorageClass) -> None:
+        await self._clock.sleep(_ROOM_S_MAX)
+        self._forget_room(storage_class, Unavailable("the volume does not answer in time"))
+
+    def _forget_room(self, storage_class: StorageClass, error: JustStorageError) -> None:
+        """Show no room: Prometheus takes a series that ends for one that is not known."""
+        for name in ("total", "free"):
+            self._sheet.forget_common(f"juststorage_volume_{name}_bytes", storage_class)
+        news = self._sheet.common(_ROOM_ERROR, storage_class) != 1
+        self._sheet.set_common(_ROOM_ERROR, 1, storage_class)
+        level = logging.WARNING if news else logging.DEBUG
+        fields = {"storage_class": storage_class, "error": error.detail}
+        _log.log(level, "volume_room_unknown", extra=fields)
+
+    async def _look_at_fsck(self) -> None:
+        # The directory may be on a volume that hangs: the event loop does not wait for it.
+        last = partial(FsckResult.last, self._data_dir)
+        result = await anyio.to_thread.run_sync(last, abandon_on_cancel=True)
         if result is None:
             return
         self._sheet.set_common("juststorage_fsck_last_run_time_seconds", result.finished_at)

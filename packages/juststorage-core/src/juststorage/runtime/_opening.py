@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -275,6 +276,10 @@ class Opening:
         logger = logging.getLogger("juststorage.monitor")
         supervisor = Supervisor(_MONITOR, self._tasks, self.clock, logger, self._fatal)
         supervisor("look at the service", monitor.run)
+        for storage_class in runtime.blobs:
+            watch = partial(monitor.watch_room_forever, storage_class)
+            supervisor(f"look at the room of blobs.{storage_class}", watch)
+        supervisor("look for audits", monitor.watch_audits_forever)
         supervisor("count objects", monitor.count_forever)
         supervisor("count what is stored", monitor.count_stored_forever)
         self._supervisors[_MONITOR] = supervisor

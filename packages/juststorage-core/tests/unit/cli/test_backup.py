@@ -104,7 +104,13 @@ def test_damage_is_told(
     async def restored(self: RestoreBackup, manifest: Any) -> Any:
         from juststorage.usecases import RestoreReport
 
-        return RestoreReport(id="x", continued=False, records={"objects": 1}, missing=["hot/x: y"])
+        return RestoreReport(
+            id="x",
+            continued=False,
+            records={"objects": 1},
+            missing=["hot/x: y"],
+            missing_count=1001,
+        )
 
     monkeypatch.setattr(VerifyBackup, "run", damages)
     monkeypatch.setattr(RestoreBackup, "run", restored)
@@ -112,7 +118,11 @@ def test_damage_is_told(
     assert result.exit_code == 1 and "sha256:11" in result.stdout
     assert flags or result.stdout.endswith(": 2 damaged\n")
     result = run("restore", *flags)
-    assert result.exit_code == 1 and "missing: hot/x: y" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "juststorage: missing: hot/x: y",
+        "juststorage: missing: 1001 in all",
+    ]
     assert flags or "1 object not restored yet" in result.stdout
 
 

@@ -317,6 +317,25 @@ class TestGate:
             Config.load_gate(environment={"JUSTSTORAGE__PLUGINS__DISABLE": "x"})
 
 
+class TestLogAlone:
+    def test_what_is_wrong_is_left_out(self, tmp_path: Path) -> None:
+        """In what form to complain is known although there is something to complain of."""
+        path = tmp_path / "x.toml"
+        path.write_text("nonsense = 1\n[log]\nlevel = 'loud'\nformat = 'json'\n")
+        log = Config.load_log(path, environment={"JUSTSTORAGE__GC": "x"})
+        assert (log.format, log.level) == ("json", "info")
+        assert Config.load_log(path, environment={"JUSTSTORAGE__LOG__FORMAT": "text"}).format == (
+            "text"
+        )
+        assert Config.load_log(environment={"JUSTSTORAGE__LOG": "x"}).format == "auto"
+
+    def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:
+        """The environment is read all the same."""
+        environment = {"JUSTSTORAGE__LOG__FORMAT": "json", "JUSTSTORAGE_CONFIG": "none.toml"}
+        assert Config.load_log(environment=environment).format == "json"
+        assert Config.load_log(tmp_path, environment={}).format == "auto"
+
+
 def test_repr_does_not_show_tables() -> None:
     """Printing a configuration shows the names of tables and nothing in them."""
     environment = {**BACKENDS, "JUSTSTORAGE__METADATA__POSTGRES__URL": "hunter2"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 
@@ -57,6 +58,17 @@ def test_workers_are_added_up() -> None:
         "seconds_count 2",
     ]
     assert (table.value("requests_total", "GET"), table.value("busy")) == (4, 3)
+
+
+def test_a_value_that_is_not_known_any_more() -> None:
+    """It is not shown, rather than shown as it was; with the next one it is back."""
+    table = Table(FAMILIES, workers=2)
+    table.worker(0).set_common("free_bytes", 4096)
+    table.worker(1).forget_common("free_bytes")
+    assert not any("free_bytes" in each for each in lines(table))
+    assert math.isnan(table.worker(0).common("free_bytes"))
+    table.worker(0).set_common("free_bytes", 1)
+    assert "free_bytes 1" in lines(table)
 
 
 def test_a_worker_that_is_gone() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from juststorage.domain import StorageClass, TenantId
 from juststorage.errors import Unavailable
 from juststorage.metrics import SERVICE_FAMILIES, Table
-from juststorage.runtime import FsckResult, open_runtime, unwrap
+from juststorage.ports import Space
+from juststorage.runtime import FsckResult, Runtime, open_runtime, unwrap
 from juststorage.runtime._monitor import collected
 from juststorage.testing import FakeClock, make_content, make_intent, store_object
 from juststorage.usecases import CollectionReport
@@ -196,6 +201,102 @@ _OF_A_REPORT = {
 """After two of those reports."""
 
 
+ROOM = 'juststorage_volume_free_bytes{storage_class="%s"}'
+SIZE = 'juststorage_volume_total_bytes{storage_class="%s"}'
+ERROR = 'juststorage_volume_error{storage_class="%s"}'
+
+
+class Volumes:
+    """Volumes of stores in memory, the hot one of which does what a test wants."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.answers: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
+        self.asked = 0
+        for storage_class, store in runtime.blobs.items():
+            # Of the guard: it knows that a store in memory has no room to tell of.
+            cast("Any", store).space = partial(self._space, storage_class)
+
+    async def _space(self, storage_class: StorageClass) -> Space:
+        if storage_class == StorageClass.HOT:
+            self.asked += 1
+            await self.answers()
+        return Space(total_bytes=10, free_bytes=5)
+
+
+async def test_a_volume_that_hangs() -> None:
+    """Its room is not shown as it once was; all else goes on, and so does it, once it answers.
+
+    A call that is in a thread is not cut off by cancelling it, so this one is not either.
+    """
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    answers = anyio.Event()
+
+    async def hang() -> None:
+        with anyio.CancelScope(shield=True):
+            await answers.wait()
+
+    async with open_runtime(CONFIG, clock=clock, sheet=table.worker(0)) as runtime:
+        volumes = Volumes(runtime)
+        for _ in range(2):
+            await until_looked(clock)
+        found = values(table)
+        assert (found[ROOM % "hot"], found[SIZE % "hot"], found[ERROR % "hot"]) == (5, 10, 0)
+        volumes.answers, volumes.asked = hang, 0
+        for _ in range(40):
+            await until_looked(clock)
+        found = values(table)
+        assert volumes.asked == 1, "no thread more with every look"
+        assert ROOM % "hot" not in found and SIZE % "hot" not in found
+        assert (found[ERROR % "hot"], found[ERROR % "cold"]) == (1, 0)
+        assert found[ROOM % "cold"] == 5
+        assert found["juststorage_event_loop_lag_seconds_count"] >= 40
+        answers.set()
+        await until_looked(clock)
+        found = values(table)
+        assert (found[ROOM % "hot"], found[ERROR % "hot"]) == (5, 0)
+
+
+async def test_a_volume_that_hangs_in_one_worker() -> None:
+    """Another worker looks at it in its place."""
+    table, clock = Table(SERVICE_FAMILIES, workers=2), FakeClock()
+    async with open_runtime(CONFIG, clock=clock, sheet=table.worker(0)) as one:
+        Volumes(one).answers = anyio.sleep_forever
+        for _ in range(20):
+            await until_looked(clock)
+        assert ROOM % "hot" not in values(table)
+        async with open_runtime(CONFIG, clock=clock, sheet=table.worker(1)) as other:
+            Volumes(other)
+            for _ in range(11):
+                await until_looked(clock)
+            assert values(table)[ROOM % "hot"] == 5
+
+
+async def test_a_volume_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Its room is not shown, and the log says so once, until it answers again."""
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+
+    async def fail() -> None:
+        raise Unavailable("no device")
+
+    async with open_runtime(CONFIG, clock=clock, sheet=table.worker(0)) as runtime:
+        volumes = Volumes(runtime)
+        for _ in range(2):
+            await until_looked(clock)
+        volumes.answers = fail
+        for _ in range(30):
+            await until_looked(clock)
+        found = values(table)
+        assert volumes.asked > 2
+        assert ROOM % "hot" not in found and SIZE % "hot" not in found
+        assert (found[ERROR % "hot"], found[ROOM % "cold"]) == (1, 5)
+        [told] = [each for each in caplog.records if each.message == "volume_room_unknown"]
+        assert told.levelname == "WARNING"
+        volumes.answers = anyio.lowlevel.checkpoint
+        for _ in range(11):
+            await until_looked(clock)
+        assert values(table)[ROOM % "hot"] == 5
+
+
 async def test_the_last_audit(tmp_path: Path) -> None:
     """What `fsck` left in the data directory is shown; what somebody else left there is not."""
     table, clock = Table(SERVICE_FAMILIES), FakeClock()
@@ -205,11 +306,27 @@ async def test_the_last_audit(tmp_path: Path) -> None:
         await until_looked(clock)
         assert "juststorage_fsck_findings" not in values(table)
         FsckResult(finished_at=5.0, findings=3, repaired=1).keep(tmp_path)
-        for _ in range(11):
-            await until_looked(clock)
-        found = values(table)
+        found: dict[str, float] = {}
+        with anyio.fail_after(60):  # it is read in a thread
+            while "juststorage_fsck_findings" not in found:
+                await until_looked(clock)
+                found = values(table)
     assert found["juststorage_fsck_last_run_time_seconds"] == 5
     assert (found["juststorage_fsck_findings"], found["juststorage_fsck_repaired"]) == (3, 1)
+
+
+async def test_a_data_directory_that_hangs(tmp_path: Path) -> None:
+    """The event loop waits for no file, and the monitor for no audit."""
+    table, clock = Table(SERVICE_FAMILIES), FakeClock()
+    os.mkfifo(tmp_path / "last-fsck.json")
+    config = CONFIG | {"data_dir": str(tmp_path)}
+    async with open_runtime(config, clock=clock, sheet=table.worker(0)):
+        for _ in range(20):
+            await until_looked(clock)
+        found = values(table)
+        with (tmp_path / "last-fsck.json").open("wb"):
+            pass  # whoever opens it to read goes on
+    assert found["juststorage_event_loop_lag_seconds_count"] >= 20
 
 
 def test_an_audit_is_kept_in_one_piece(tmp_path: Path) -> None:

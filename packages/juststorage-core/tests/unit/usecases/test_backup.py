@@ -322,6 +322,22 @@ async def test_a_blob_that_is_lost_is_named(service: Service, vault: Vault) -> N
         assert await contents_of(other, [large]) == [LARGE]
 
 
+async def test_a_volume_that_is_lost_is_counted(service: Service, vault: Vault) -> None:
+    """All blobs that are missing count, and the first thousand are named: memory has a bound."""
+    upload = service.upload()
+    for number in range(1002):
+        await upload.whole(service.intent(), str(number).encode())
+    hot = service.blobs[StorageClass.HOT]
+    await hot.remove([placed.locator for placed in await hot.scan(after=None, limit=2000)])
+    await hot.purge(await hot.trash(older_than_s=0, limit=2000))
+    report = await vault.create(service)
+    assert (report.missing_count, len(report.missing)) == (1002, 1000)
+    async with empty(service) as other:
+        restored = await vault.restore(other)
+        assert (restored.missing_count, len(restored.missing)) == (1002, 1000)
+        assert not restored.ended
+
+
 async def test_one_class_stands_in_for_the_other(service: Service, vault: Vault) -> None:
     """Bytes that are damaged hot and whole cold are backed up."""
     (stored, *_) = await filled(service)

@@ -38,6 +38,7 @@ from juststorage.errors import (
 )
 from juststorage.ports import BlobReader, BlobStore, Clock, Hasher, MetadataStore, SavedBlob
 from juststorage.usecases._backup._format import (
+    MISSING_NAMED_MAX,
     Manifest,
     SegmentBuilder,
     SegmentRef,
@@ -55,8 +56,6 @@ _HOLD_S: Final = 600.0
 _BACK_S: Final = 3600.0
 """Longer than any transaction may last, with the clock of the store going back by some minutes."""
 
-_MISSING_NAMED_MAX: Final = 1000
-
 
 class BackupReport(msgspec.Struct, kw_only=True):
     """What a backup is, and what it took.
@@ -64,8 +63,9 @@ class BackupReport(msgspec.Struct, kw_only=True):
     Args:
         copied, bytes_copied: Contents that the target did not have.
         found: Contents that it had.
-        missing: Blobs of the state that could not be read, `class/hash` and why. The backup is as
-            good as what it was taken from, and no better.
+        missing: Blobs of the state that could not be read, `class/hash` and why; the first thousand
+            contents. The backup is as good as what it was taken from, and no better.
+        missing_count: All contents that could not be read.
     """
 
     id: str
@@ -270,7 +270,7 @@ class CreateBackup:
             self._watcher.moved(sum(other.size_bytes for other in blobs if other is not blob))
             return
         report.missing_count += 1
-        if report.missing_count <= _MISSING_NAMED_MAX:
+        if report.missing_count <= MISSING_NAMED_MAX:
             report.missing += problems
 
     async def _copy_from(self, blob: SavedBlob) -> None:

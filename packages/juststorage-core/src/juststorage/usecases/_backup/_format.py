@@ -36,6 +36,7 @@ from juststorage.ports import AuditEvent, Record, SavedAnswer, SavedBlob
 
 __all__ = [
     "FORMAT_VERSION",
+    "MISSING_NAMED_MAX",
     "Manifest",
     "SegmentBuilder",
     "SegmentRef",
@@ -46,6 +47,11 @@ __all__ = [
 ]
 
 FORMAT_VERSION: Final = 1
+
+MISSING_NAMED_MAX: Final = 1000
+"""Missing blobs that a report or a manifest names. All are counted: of a volume that was lost, all
+are missing, and each name takes memory."""
+
 _SEGMENT_RECORDS: Final = 20_000
 _SEGMENT_BYTES: Final = 8 * 1024 * 1024
 """A segment is full with so many records, or so many bytes of lines: it is in memory as a whole."""
@@ -76,7 +82,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         records: How many there are of each kind.
         blobs, blob_bytes: By storage class.
         segments: In the order in which they are put back.
-        missing: Blobs that the state names and that could not be read, `class/hash`.
+        missing: Blobs that the state names and that could not be read, `class/hash`; not all
+            of more than a thousand.
     """
 
     id: str

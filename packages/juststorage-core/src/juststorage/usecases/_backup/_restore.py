@@ -31,7 +31,7 @@ from juststorage.errors import (
     UnsupportedOperation,
 )
 from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, Record, SavedBlob
-from juststorage.usecases._backup._format import Manifest, decode_segment
+from juststorage.usecases._backup._format import MISSING_NAMED_MAX, Manifest, decode_segment
 from juststorage.usecases._backup._target import BackupTarget
 from juststorage.usecases._backup._transfer import Transfer, Watcher, each_at_once
 
@@ -48,7 +48,8 @@ class RestoreReport(msgspec.Struct, kw_only=True):
         copied, bytes_copied: Blobs that came from the backup.
         found: Blobs that were placed already, or in the trash, and whole.
         missing: Blobs that are nowhere: their objects are there, and cannot be read. `class/hash`
-            and why.
+            and why; the first thousand.
+        missing_count: All blobs that are nowhere.
         ended: Whether the restore is over. It is not while blobs are missing, unless that was
             accepted.
     """
@@ -60,6 +61,7 @@ class RestoreReport(msgspec.Struct, kw_only=True):
     bytes_copied: int = 0
     found: int = 0
     missing: list[str]
+    missing_count: int = 0
     ended: bool = False
 
 
@@ -124,7 +126,7 @@ class RestoreBackup:
         async for page in self._pages(manifest):
             if others := [record for record in page if not isinstance(record, SavedBlob)]:
                 await self._backups.restore(others)
-        if not report.missing or self._accept_missing:
+        if not report.missing_count or self._accept_missing:
             await self._backups.end_restore(f"restore {manifest.id}")
             report.ended = True
         return report
@@ -149,8 +151,10 @@ class RestoreBackup:
             try:
                 locator, was_there = await self._placed(blob, before.get(blob.key), report)
             except (BlobMissing, Corrupt) as error:
-                name = f"{blob.key.storage_class}/{blob.key.content_hash}"
-                report.missing.append(f"{name}: {error.detail}")
+                report.missing_count += 1
+                if report.missing_count <= MISSING_NAMED_MAX:
+                    name = f"{blob.key.storage_class}/{blob.key.content_hash}"
+                    report.missing.append(f"{name}: {error.detail}")
             else:
                 placed.append(replace(blob, locator=locator))
                 if was_there:
