@@ -13,8 +13,8 @@ from scripts.follow_tutorial import Block, Stumbled, blocks, follow
 from tests.docs.test_followed_pages import FOLLOWED, ROOT
 from tests.docs.test_snippets import DOCUMENTS
 
-# Written from the code, and compared with it. Their examples are of the options and calls beside
-# them: test_snippets.py and test_calls_of_the_reference.py look at those.
+# Written from the code, and compared with it. Their examples are run apart from each other, by
+# test_commands_of_the_reference.py and test_calls_of_the_reference.py.
 GENERATED = {
     *(f"docs/reference/{name}.md" for name in ("commands", "configuration", "http")),
     *(f"docs/plugins/{path.name}" for path in (ROOT / "docs/plugins").glob("*_*.md")),

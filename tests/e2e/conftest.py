@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,10 +47,9 @@ class Service:
                 break
         else:
             raise AssertionError("".join(lines))
-        self._drain = subprocess.Popen(
-            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=self._process.stderr
-        )
-        self._process.stderr.close()
+        # Read, as whoever keeps a log does, so that it never waits for room in the pipe.
+        self._reader = threading.Thread(target=self._process.stderr.read, daemon=True)
+        self._reader.start()
         self.data_dir = data_dir
         key = (data_dir / "admin.key").read_text().strip()
         self.client = httpx2.Client(
@@ -76,7 +76,8 @@ class Service:
         self.client.close()
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(PATIENCE_S)
-        self._drain.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        self._process.stderr.close()
         assert self._process.returncode == 0
 
 

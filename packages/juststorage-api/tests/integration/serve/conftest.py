@@ -288,7 +288,9 @@ def on_terminal(
         os.close(follower)
         watcher.join()
         os.close(leader)
-    return Watched(done.returncode, (done.stdout or b"").decode(), b"".join(shown).decode())
+    text = b"".join(shown).decode()
+    sys.stderr.write(text)  # for the report of a test that fails, and for whoever looks for secrets
+    return Watched(done.returncode, (done.stdout or b"").decode(), text)
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ _ROOMS: Final = tuple(f"room/{each.value}" for each in StorageClass)
 _INSTANCE: Final = (("backend", INSTANCES),)
 _LAG_BOUNDS: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
+_TOTALLED: Final = "kept as a total, exact as of juststorage_counted_time_seconds"
+_LOOKED: Final = "counted one by one, exact as of juststorage_stored_counted_time_seconds"
+
 
 def _gauge(
     name: str,
@@ -96,22 +99,23 @@ SERVICE_FAMILIES: Final = (
         _INSTANCE,
         common=False,
     ),
-    _gauge("juststorage_tenants", "Tenants that have objects."),
-    _gauge("juststorage_objects", "Committed objects.", _CLASS),
-    _gauge("juststorage_logical_bytes", "Sizes of all committed objects.", _CLASS),
-    _gauge("juststorage_blobs", "Contents that are stored, garbage included.", _CLASS),
-    _gauge("juststorage_physical_bytes", "Sizes of the contents, each once.", _CLASS),
+    _gauge("juststorage_tenants", f"Tenants that have objects; {_TOTALLED}."),
+    _gauge("juststorage_objects", f"Committed objects; {_TOTALLED}.", _CLASS),
+    _gauge("juststorage_logical_bytes", f"Sizes of all committed objects; {_TOTALLED}.", _CLASS),
+    _gauge("juststorage_blobs", f"Contents that are stored, garbage included; {_LOOKED}.", _CLASS),
+    _gauge("juststorage_physical_bytes", f"Sizes of contents, each once; {_LOOKED}.", _CLASS),
     _gauge(
         "juststorage_dedup_ratio",
-        "Logical by physical bytes; below 1 while garbage waits to be collected.",
+        f"Logical by physical bytes, below 1 while garbage waits to be collected; {_LOOKED}.",
     ),
     _gauge(
         "juststorage_counted_time_seconds",
-        "When objects and logical bytes were counted, since 1970.",
+        "When the totals of tenants, objects and logical bytes were read, since 1970.",
     ),
     _gauge(
         "juststorage_stored_counted_time_seconds",
-        "When contents and physical bytes were counted, since 1970; exact as of then.",
+        "When the last count of contents and physical bytes began, since 1970: up to an hour ago"
+        " where there are a hundred million.",
     ),
     _gauge(
         "juststorage_volume_total_bytes",

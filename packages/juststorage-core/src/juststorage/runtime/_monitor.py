@@ -227,6 +227,8 @@ class Monitor:
 
     async def _count_stored(self) -> None:
         """Count every content. What cannot be counted stays as it was, with the time it was so."""
+        # Stores tell what was so when they began to look: minutes ago, when they are at the end.
+        began = self._clock.now()
         totals = await self._totals(physical=True)
         if totals is None:
             return
@@ -241,7 +243,7 @@ class Monitor:
             physical += part.physical_bytes
         # Of one moment, both.
         put("juststorage_dedup_ratio", logical / physical if physical else 1.0)
-        put("juststorage_stored_counted_time_seconds", self._clock.now().timestamp())
+        put("juststorage_stored_counted_time_seconds", began.timestamp())
 
     async def _count(self) -> None:
         totals = await self._totals(physical=False)

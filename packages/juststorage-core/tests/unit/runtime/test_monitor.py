@@ -71,6 +71,18 @@ async def test_what_is_stored(tmp_path: Path) -> None:
     assert found["juststorage_event_loop_lag_seconds_count"] >= 9
 
 
+def test_every_figure_of_the_store_names_its_age() -> None:
+    """In its help: kept as a total, or counted one by one, and the metric that has the time."""
+    helps = {family.name.removeprefix("juststorage_"): family.text for family in SERVICE_FAMILIES}
+    for names, how, time in (
+        (("tenants", "objects", "logical_bytes"), "kept as a total", "counted"),
+        (("blobs", "physical_bytes", "dedup_ratio"), "counted one by one", "stored_counted"),
+    ):
+        for name in names:
+            ending = f"; {how}, exact as of juststorage_{time}_time_seconds."
+            assert helps[name].endswith(ending)
+
+
 async def test_contents_that_are_too_many_to_be_looked_at() -> None:
     """What is cheap to count goes on; the rest stays as it was, with the time of that."""
     table, clock = Table(SERVICE_FAMILIES), FakeClock()
@@ -106,18 +118,21 @@ async def test_contents_that_are_too_many_to_be_looked_at() -> None:
 
 
 async def test_a_count_that_lasts_holds_nothing_up() -> None:
-    """Neither the looks of the monitor nor the cheap counts; and no other worker begins one."""
+    """Neither the looks of the monitor nor the cheap counts; and no other worker begins one.
+
+    What it tells in the end is as old as its beginning.
+    """
     table, clock = Table(SERVICE_FAMILIES, workers=2), FakeClock()
     config = CONFIG | {"metrics": {"count_interval_s": 5}}
-    asked, done = 0, anyio.Event()
+    asked, began, done = 0, clock.now(), anyio.Event()
     async with open_runtime(config, clock=clock, sheet=table.worker(0)) as runtime:
         usage = cast("Any", unwrap(runtime.metadata)).usage
         whole = usage.totals
 
         async def totals(*, physical: bool) -> Any:
-            nonlocal asked
+            nonlocal asked, began
             if physical:
-                asked += 1
+                asked, began = asked + 1, clock.now()
                 await done.wait()
             return await whole(physical=physical)
 
@@ -137,7 +152,8 @@ async def test_a_count_that_lasts_holds_nothing_up() -> None:
             assert "juststorage_stored_counted_time_seconds" not in values(table)
             done.set()
             await until_looked(clock)
-            assert "juststorage_stored_counted_time_seconds" in values(table)
+            told = values(table)["juststorage_stored_counted_time_seconds"]
+            assert told == began.timestamp() < clock.now().timestamp() - 30
 
 
 async def test_collections_are_counted() -> None:
