@@ -212,7 +212,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     try:
         # In a transaction, for PgBouncer: see `Pool`.
         async with first.transaction():
-            await check_database(first, options, where(options))
+            await check_database(first, options, where(options), migrate=context.migrate)
         # In order, so that the server has its place free again before the pool asks for one.
         await first.close(timeout=options.connect_timeout_s)
     except DRIVER_ERRORS as error:

@@ -111,6 +111,10 @@ class MigrationStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Migrator(ABC):
     """Changes the schema of one configured metadata store. Sync: used by the command line only."""
 
+    def place(self) -> str:
+        """What the store is and where, for people: never a user or a password of it."""
+        return "the metadata store"
+
     @abstractmethod
     def status(self) -> MigrationStatus:
         """Where the schema stands."""
@@ -132,9 +136,9 @@ class Migrator(ABC):
 class MetadataStoreBackend(Backend[OptionsT, MetadataStore]):
     """A source of truth; configured as `[metadata]`.
 
-    `open` refuses a schema that is outdated or newer, with the command to run; `migrator` makes
-    what runs that command. None for stores without a schema. `durable` False (memory) makes `serve`
-    refuse it unless `allow_ephemeral` is set.
+    `open` refuses a schema that is outdated or newer, with the command to run, which is
+    `OpenContext.migrate`; `migrator` makes what runs that command. None for stores without a
+    schema. `durable` False (memory) makes `serve` refuse it unless `allow_ephemeral` is set.
     """
 
     kind: ClassVar[str] = "metadata_store"

@@ -366,6 +366,7 @@ async def _opened(config: Config, choice: Choice, clock: Clock, **more: Any) -> 
         logger=logging.getLogger(f"juststorage.{choice.instance}"),
         background=_unneeded,
         data_dir=config.data_dir.absolute(),
+        migrate=config.command("juststorage migrate up"),
         create=False,
         inspect=True,
         **more,
