@@ -60,11 +60,14 @@ def find(server: Server, target: Target) -> Content:
 
     Raises:
         NotFound: Nothing.
+        JustStorageError: As the server says.
     """
     try:
         headers = server.call("HEAD", target.path, params=target.query).headers
     except NotFound as error:
         raise NotFound(f"{target}: there is no such object") from error
+    except JustStorageError as error:
+        raise server.explained(error, target.path, params=target.query) from error
     return Content(
         headers["x-object-id"],
         headers["etag"].strip('"'),

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from juststorage.cli import Progress, json_option, print_json, print_json_line, so_far
-from juststorage.errors import Denied, NotFound, Unauthenticated
+from juststorage.errors import Denied, JustStorageError, NotFound, Unauthenticated
 from juststorage_api._client._problems import EXIT_CODES, exits
 from juststorage_api._client._server import Server, server_options
 from juststorage_api._client._target import TARGET, Target, place_of
@@ -303,10 +303,11 @@ def _knock(server: Server, target: Target) -> None:
     """
     try:
         server.call("HEAD", target.path)
-    except Unauthenticated:
-        raise
-    except (NotFound, Denied):
+    except NotFound:
         pass
+    except JustStorageError as error:
+        if not isinstance(error, Denied) or isinstance(error, Unauthenticated):
+            raise server.explained(error, target.path) from error
 
 
 def _destination(target: Target, file: Path | None) -> Path:

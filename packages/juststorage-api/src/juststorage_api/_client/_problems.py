@@ -85,7 +85,11 @@ _KINDS: Final[Mapping[int, type[JustStorageError]]] = {
 
 
 def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
-    """The error that an answer tells of, with what its sender says about it."""
+    """The error that an answer tells of, with what its sender says about it.
+
+    Returns:
+        With the field `status`, which tells it from what was not answered at all.
+    """
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
@@ -97,7 +101,8 @@ def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
     if request_id := response.headers.get("x-request-id"):
         detail += f" (request {_readable(request_id)})"
     kind = _kind(_KINDS.get(status, Invalid if status < 500 else JustStorageError), said)
-    return kind(detail, retry_after_s=_seconds(response.headers.get("retry-after", "")))
+    retry_after_s = _seconds(response.headers.get("retry-after", ""))
+    return kind(detail, status=status, retry_after_s=retry_after_s)
 
 
 def _seconds(retry_after: str) -> float | None:

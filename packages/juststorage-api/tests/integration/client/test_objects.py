@@ -64,6 +64,31 @@ class TestPut:
         assert result.exit_code == 1
         assert "JUSTSTORAGE_KEY" in result.stderr
 
+    @pytest.mark.parametrize(
+        ("key", "reason"),
+        [("a\tb", "control characters"), ("x" * 2000, "1024 bytes")],
+        ids=["a tab", "too long"],
+    )
+    @pytest.mark.parametrize("words", [("put", "file"), ("stat",)], ids=["put", "stat"])
+    def test_a_key_that_is_none(
+        self, run: Run, words: tuple[str, ...], key: str, reason: str
+    ) -> None:
+        """Code and sentence are the server's, though it is asked without a body first."""
+        Path("file").write_bytes(b"x")
+        result = run("objects", *words, f"docs/acme/{key}", "--json")
+        error = json.loads(result.stdout)["error"]
+        assert (result.exit_code, error["code"]) == (1, "invalid_name")
+        assert reason in error["detail"]
+
+    @pytest.mark.parametrize("words", [("put", "file"), ("stat",), ("get",)], ids=lambda w: w[0])
+    def test_an_unknown_key_of_the_caller(self, run: Run, words: tuple[str, ...]) -> None:
+        """The server's sentence, too, and what to do."""
+        Path("file").write_bytes(b"x")
+        result = run("objects", *words, "docs/acme/w", JUSTSTORAGE_KEY="a-key-that-nobody-knows")
+        assert result.exit_code == 1
+        assert "the server answered" not in result.stderr
+        assert "JUSTSTORAGE_KEY" in result.stderr
+
     @pytest.mark.parametrize("change", [b"more", b""], ids=["grows", "is cut off"])
     def test_a_file_that_changes_while_it_is_read(
         self, server: Any, key: str, tmp_path: Path, change: bytes

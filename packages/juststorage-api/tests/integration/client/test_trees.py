@@ -123,6 +123,15 @@ class TestImport:
         assert counts(result) == {"failed": 1, "left out": 2, "stored": len(tree)}
         assert "not UTF-8" in result.stderr
 
+    def test_a_name_that_no_key_can_have(self, run: Run, tmp_path: Path) -> None:
+        """Code and sentence are the server's."""
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one/two\nlines").touch()
+        result = run("import", "one", "docs/names", "--json")
+        told = json.loads(result.stdout.splitlines()[0])
+        assert (result.exit_code, told["code"]) == (1, "invalid_name")
+        assert "control characters" in told["problem"]
+
     def test_what_is_said_about_them(self, run: Run, server: Any, tmp_path: Path) -> None:
         """Media types are guessed by name, and the storage class is that asked for."""
         (tmp_path / "one").mkdir()
