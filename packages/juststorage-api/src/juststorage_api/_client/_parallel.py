@@ -62,7 +62,9 @@ class Report:
     ) -> None:
         if not self._as_json:
             told = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
-            click.echo(told or "nothing to do")
+            if told or error is None:
+                # Who could not even begin does not know that there was nothing.
+                click.echo(told or "nothing to do")
         elif isinstance(error, (JustStorageError, OSError)):
             # The last line is about the failure then, and about how far it came.
             so_far(click.get_current_context(), counts=dict(self.counts))

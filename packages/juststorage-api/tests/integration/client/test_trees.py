@@ -50,13 +50,13 @@ class TestImport:
     def test_the_server_is_away(self, run: Run, tree: Any) -> None:
         """Not one file after the other is tried: exit code 4, and one line."""
         result = run("import", "tree", "docs/away", JUSTSTORAGE_URL="http://127.0.0.1:1")
-        assert result.exit_code == 4
+        assert (result.exit_code, result.stdout) == (4, "")
         assert result.stderr.count("does not answer") == 1
 
     def test_a_wrong_key(self, run: Run, tree: Any) -> None:
-        """The first refusal ends it."""
+        """The first refusal ends it, and nothing is said of what there was to do."""
         result = run("import", "tree", "docs/wrong", JUSTSTORAGE_KEY="wrong")
-        assert result.exit_code == 1
+        assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.count("JUSTSTORAGE_KEY") == 1
 
     def test_broken_off_and_gone_on_with(
@@ -170,7 +170,12 @@ class TestExport:
     def test_the_server_is_away(self, run: Run) -> None:
         """Exit code 4."""
         result = run("export", "docs/acme", "out", JUSTSTORAGE_URL="http://127.0.0.1:1")
-        assert result.exit_code == 4
+        assert (result.exit_code, result.stdout) == (4, "")
+
+    def test_a_wrong_key(self, run: Run) -> None:
+        """A refusal, and not a word of what there was to do."""
+        result = run("export", "docs/acme", "out", JUSTSTORAGE_KEY="wrong")
+        assert (result.exit_code, result.stdout) == (1, "")
 
     def test_cut_connections(
         self, run: Run, tree: dict[str, bytes], network: Any, tmp_path: Path
