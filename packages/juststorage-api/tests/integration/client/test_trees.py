@@ -109,9 +109,28 @@ class TestImport:
         assert server.call("GET", path)[1] == b"not empty"
         dry = run("import", "tree", "docs/differs/p/", "--replace", "--dry-run")
         assert "1 would be replaced" in dry.stdout
+        assert "would be replaced: docs/differs/p/empty\n" in dry.stdout
         assert server.call("GET", path)[1] == b"not empty"
         assert run("import", "tree", "docs/differs/p/", "--replace").exit_code == 0
         assert server.call("GET", path) == (200, b"")
+
+    @pytest.mark.parametrize("prefix", ["pre/fix", "pre/fix/"])
+    def test_a_prefix_is_a_directory(
+        self, run: Run, server: Any, tmp_path: Path, prefix: str
+    ) -> None:
+        """With a final slash or without: keys are joined by one, and a dry run shows them."""
+        (tmp_path / "one/a").mkdir(parents=True)
+        (tmp_path / "one/a/f1").write_bytes(b"x")
+        place = f"docs/joined{len(prefix)}/{prefix}"
+        dry = run("import", "one", place, "--dry-run")
+        target = f"{place.removesuffix('/')}/a/f1"
+        assert dry.stdout == f"would be stored: {target}\n1 would be stored\n"
+        told = run("import", "one", place, "--dry-run", "--json").stdout.splitlines()[0]
+        assert json.loads(told)["key"] == "pre/fix/a/f1"
+        assert run("import", "one", place).stdout == "1 stored\n"
+        assert server.call("GET", f"/v1/objects/by-key/{target}") == (200, b"x")
+        assert run("export", place, "out").exit_code == 0
+        assert read(tmp_path / "out") == {"a/f1": b"x"}
 
     def test_what_is_no_file(self, run: Run, tree: dict[str, bytes], tmp_path: Path) -> None:
         """Links and pipes are left out, even a link that leads back up; bad names are failures."""
@@ -164,8 +183,8 @@ class TestExport:
         assert run("export", "docs/round/p/", "out").exit_code == 0
         assert read(tmp_path / "out") == tree
         assert run("export", "docs/round/p/", "out").stdout == f"{len(tree)} unchanged\n"
-        assert run("export", "docs/round/p/d", "part").exit_code == 0
-        assert set(read(tmp_path / "part")) == {name[1:] for name in tree if name[0] == "d"}
+        assert run("export", "docs/round/p/d1", "part").exit_code == 0
+        assert set(read(tmp_path / "part")) == {name[3:] for name in tree if name[:3] == "d1/"}
 
     def test_the_server_is_away(self, run: Run) -> None:
         """Exit code 4."""
