@@ -146,7 +146,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     "  juststorage objects put new.json docs/acme/state.json --if-match sha256:1b4f...\n\n"
     "When the connection breaks, a file of 64 MiB or more goes on from what the server has, and\n"
     "a smaller one is sent again, as a whole; it is stored once all the same. What comes from a\n"
-    f"pipe cannot be sent again.\n\n{EXIT_CODES}"
+    f"pipe cannot be sent again: that is exit code 1.\n\n{EXIT_CODES}"
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("target", metavar="NAMESPACE/TENANT/KEY", type=TARGET)

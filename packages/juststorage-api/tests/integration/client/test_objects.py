@@ -38,9 +38,14 @@ class TestPut:
         assert each["content_hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     def test_a_pipe_cannot_be_sent_again(self, start: Any, server: Any, network: Any) -> None:
-        """What came from standard input is gone with the connection: exit code 4."""
+        """What came from standard input is gone with the connection, unless none was read."""
         words = ("objects", "put", "-", "docs/pipe/x")
-        assert start(*words, "--url", network([0]).url, input=b"x").returncode == 4
+        cut = start(*words, "--url", network([0]).url, "--json", input=b"x")
+        error = json.loads(cut.stdout)["error"]
+        assert (cut.returncode, error["code"]) == (1, "not_repeatable")
+        assert "cannot be sent again" in error["detail"]
+        # Nobody was there: nothing has been read, and the same command goes on.
+        assert start(*words, "--url", "http://127.0.0.1:1", input=b"x").returncode == 4
         assert start(*words, input=b"x" * 2**21).returncode == 0
         assert server.call("GET", "/v1/objects/by-key/docs/pipe/x") == (200, b"x" * 2**21)
 
