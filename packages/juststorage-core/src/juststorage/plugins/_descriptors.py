@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -35,6 +35,10 @@ class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The options of a backend that has none."""
 
 
+def _no_problems(options: Any) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend(Generic[OptionsT, ServiceT_co]):
     """One choice for one kind of service.
@@ -47,6 +51,9 @@ class Backend(Generic[OptionsT, ServiceT_co]):
             in `Annotated[..., msgspec.Meta(description=...)]`.
         open: An async context manager factory. What it yields is the service; leaving it closes
             the service. Import what is heavy inside it.
+        problems: What is wrong with options whose types are right, such as a URL of another scheme:
+            a sentence for each, which begins with the option's name and a colon and never repeats
+            a secret. Opens nothing and asks nobody: `juststorage config check` tells of it, too.
     """
 
     kind: ClassVar[str]
@@ -55,6 +62,7 @@ class Backend(Generic[OptionsT, ServiceT_co]):
     summary: str
     options: type[OptionsT]
     open: Callable[[OptionsT, OpenContext], AbstractAsyncContextManager[ServiceT_co]]
+    problems: Callable[[OptionsT], Iterable[str]] = _no_problems
 
 
 class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
