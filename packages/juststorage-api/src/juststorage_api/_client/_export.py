@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from juststorage.cli import Progress, json_option
+from juststorage.cli import Progress, goes_on, json_option
 from juststorage.errors import Conflict, Invalid, NotFound
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
@@ -62,6 +62,7 @@ def command(
     """
     where = place_of(place, whole=True).directory
     report = Report(as_json)
+    goes_on(click.get_current_context())
     with connect() as server, report, Progress("export", quiet=as_json) as progress:
         directory.mkdir(parents=True, exist_ok=True)
         if progress.is_watched:
@@ -74,7 +75,6 @@ def command(
             lambda found, outcome: report.add(found.name, outcome, _listed(found)),
             jobs=jobs,
         )
-    click.get_current_context().exit(report.exit_code)
 
 
 class _Export:

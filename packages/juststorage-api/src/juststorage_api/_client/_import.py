@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import click
 
-from juststorage.cli import Progress, json_option
+from juststorage.cli import Progress, goes_on, json_option
 from juststorage.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
@@ -75,6 +75,7 @@ def command(
     """
     where = place_of(place, whole=True).directory
     report = Report(as_json, lists=dry_run)
+    goes_on(click.get_current_context())
     with connect() as server, report, Progress("import", quiet=as_json) as progress:
         if progress.is_watched:
             progress.expects(sum(each.size for each in _files(directory)))
@@ -88,7 +89,6 @@ def command(
             lambda file, outcome: report.add(file.name, outcome, where.target(file.name)),
             jobs=jobs,
         )
-    click.get_current_context().exit(report.exit_code)
 
 
 class _Import:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import click
 import msgspec
 
-from juststorage.cli import Progress, json_option, print_json, print_json_line, so_far
+from juststorage.cli import Progress, goes_on, json_option, print_json, print_json_line, so_far
 from juststorage.errors import Denied, JustStorageError, NotFound, Unauthenticated
 from juststorage_api._client._problems import EXIT_CODES, exits
 from juststorage_api._client._server import Server, server_options
@@ -126,6 +126,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
                 with click.open_file(str(path), "wb") as stream:
                     content = get_to_stream(server, target, stream, progress)
             else:
+                goes_on(click.get_current_context())
                 content = get_to_file(server, target, path, progress, content=content)
     if as_json:
         print_json(

@@ -19,11 +19,17 @@ from juststorage_api._client._problems import FileTrouble
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 
-__all__ = ["Report", "each_in_parallel"]
+__all__ = ["Incomplete", "Report", "each_in_parallel"]
 
 ItemT = TypeVar("ItemT")
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Incomplete(JustStorageError):
+    """Some of many failed; each has been told of."""
+
+    code = "incomplete"
 
 
 class Report:
@@ -32,6 +38,9 @@ class Report:
     Args:
         as_json: Print a document for each, and one for all.
         lists: Otherwise print a line for each that has a target, too.
+
+    Raises:
+        Incomplete: When the block is left, where any failed.
     """
 
     def __init__(self, as_json: bool, *, lists: bool = False) -> None:
@@ -84,16 +93,13 @@ class Report:
             if told or error is None:
                 # Who could not even begin does not know that there was nothing.
                 click.echo(told or "nothing to do")
-        elif isinstance(error, (JustStorageError, OSError)):
+        elif error is not None or self.counts["failed"]:
             # The last line is about the failure then, and about how far it came.
             so_far(click.get_current_context(), counts=dict(self.counts))
         else:
             print_json_line({"counts": dict(self.counts)})
-
-    @property
-    def exit_code(self) -> int:
-        """1 where anything failed."""
-        return 1 if self.counts["failed"] else 0
+        if error is None and (failed := self.counts["failed"]):
+            raise Incomplete(f"{failed} of {sum(self.counts.values())} failed, as told above")
 
 
 def _shown(name: str) -> str:

@@ -45,7 +45,8 @@ __all__ = [
 
 EXIT_CODES: Final = (
     "\b\nExit codes: 0 done; 1 refused, or failed; 2 wrong usage; 3 there is no such object;\n"
-    "4 the server is away, or did not come back in time: the same command goes on."
+    "4 the server is away, or did not come back in time: the same command goes on;\n"
+    "130 interrupted by Ctrl-C."
 )
 
 P = ParamSpec("P")

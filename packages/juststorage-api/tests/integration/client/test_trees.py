@@ -40,7 +40,10 @@ def read(directory: Path) -> dict[str, bytes]:
 
 def counts(result: Result) -> dict[str, int]:
     """What a command says at its end, with --json."""
-    told: dict[str, int] = json.loads(result.stdout.splitlines()[-1])["counts"]
+    last = json.loads(result.stdout.splitlines()[-1])
+    told: dict[str, int] = last["counts"]
+    # What fails ends with a document about that.
+    assert ("error" in last) is (result.exit_code != 0)
     return told
 
 
@@ -106,6 +109,9 @@ class TestImport:
         assert result.exit_code == 1
         assert counts(result) == {"failed": 1, "stored": len(tree) - 1}
         assert "'empty': docs/differs/p/empty has other bytes" in result.stderr
+        last = json.loads(result.stdout.splitlines()[-1])
+        detail = f"1 of {len(tree)} failed, as told above"
+        assert last["error"] == {"code": "incomplete", "detail": detail, "problems": [detail]}
         assert server.call("GET", path)[1] == b"not empty"
         dry = run("import", "tree", "docs/differs/p/", "--replace", "--dry-run")
         assert "1 would be replaced" in dry.stdout
@@ -282,11 +288,13 @@ class TestExport:
         server.call("PUT", "/v1/objects/by-key/odd/ctrl/large", content)
         processes: list[subprocess.Popen[bytes]] = []
         way = network([10**6], on_cut=lambda: processes[0].send_signal(signal.SIGINT))
-        words = ("export", "odd/ctrl", "out")
+        words = ("export", "odd/ctrl", "out", "--json")
         processes.append(begin(*words, "--url", way.url))
-        _, told = processes[0].communicate(timeout=60)
-        assert processes[0].returncode == 1
-        assert b"Aborted!" in told and b"Traceback" not in told
+        printed, told = processes[0].communicate(timeout=60)
+        assert processes[0].returncode == 130
+        assert told == b"juststorage: interrupted; the same command goes on\n"
+        last = json.loads(printed.splitlines()[-1])
+        assert (last["counts"], last["error"]["code"]) == ({}, "interrupted")
         (part,) = read(tmp_path / "out").values()
         assert content.startswith(part)
         again = begin(*words)
