@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -38,9 +39,11 @@ __all__ = [
     "FileTrouble",
     "NotOffered",
     "Untrusted",
+    "about",
     "exits",
     "is_untrusted",
     "problem_in",
+    "wants_tenant",
 ]
 
 EXIT_CODES: Final = (
@@ -128,6 +131,30 @@ def _kind(family: type[JustStorageError], said: dict[str, Any]) -> type[JustStor
         if issubclass(each, family) and family.code != each.code == said.get("code"):
             return each
     return family
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Have a conflict that the block meets name what it is about, as the server does not."""
+    try:
+        yield
+    except Conflict as error:
+        raise type(error)(f"{name}: {error.detail}", **error.fields) from error
+
+
+@contextmanager
+def wants_tenant(how: str) -> Iterator[None]:
+    """Have a refusal that a tenant is missing say how this command names one.
+
+    Args:
+        how: As in "name it: --tenant ID".
+    """
+    try:
+        yield
+    except Invalid as error:
+        if not error.detail.startswith("tenant_id is required"):
+            raise
+        raise type(error)(f"{error.detail}; name it: {how}", **error.fields) from error
 
 
 def is_untrusted(error: BaseException) -> bool:

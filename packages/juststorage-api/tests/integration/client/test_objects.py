@@ -123,6 +123,7 @@ class TestPut:
         assert run("objects", "put", "file", "docs/acme/cas", "--if-absent").exit_code == 0
         refused = run("objects", "put", "file", "docs/acme/cas", "--if-absent")
         assert refused.exit_code == 1
+        assert refused.stderr.startswith("juststorage: docs/acme/cas: ")
         wrong = f"sha256:{'0' * 64}"
         assert run("objects", "put", "file", "docs/acme/cas", "--if-match", wrong).exit_code == 1
         right = f"sha256:{hashlib.sha256(b'one').hexdigest()}"
@@ -153,6 +154,12 @@ class TestOthers:
             assert run("objects", "get", name, "-").stdout == key
             assert json.loads(run("objects", "stat", name, "--json").stdout)["key"] == key
 
+    def test_a_list_of_no_tenant(self, run: Run) -> None:
+        """Where the caller has several, the sentence says how to name one."""
+        result = run("objects", "ls")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("; name it: NAMESPACE/TENANT\n")
+
     def test_a_list_of_several_pages(self, run: Run, server: Any) -> None:
         """All of them, in the order of their keys where there is a prefix."""
         for number in range(3):
@@ -169,6 +176,10 @@ class TestOthers:
         assert run("objects", "ls", "bare/acme").stdout.split()[-1] == name
         assert run("objects", "get", name, "-").stdout == "bare"
         assert "COMMITTED" in run("objects", "stat", name).stdout
+        for word in ("get", "stat", "rm"):
+            refused = run("objects", word, name.removesuffix("@acme"))
+            assert refused.exit_code == 1
+            assert refused.stderr.endswith("; name it: id:ID@TENANT\n")
         assert run("objects", "rm", name).exit_code == 0
         assert run("objects", "stat", name).exit_code == 3
 
@@ -193,7 +204,10 @@ class TestOthers:
         """A copy has the same bytes; it never replaces, and stays within its tenant."""
         result = run("objects", "cp", stored, "docs/acme/copies/one", "--json")
         assert json.loads(result.stdout)["key"] == "copies/one"
-        assert run("objects", "cp", stored, "docs/acme/copies/one").exit_code == 1
+        refused = run("objects", "cp", stored, "docs/acme/copies/one", "--json")
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("juststorage: docs/acme/copies/one: ")
+        assert json.loads(refused.stdout)["error"]["code"] == "key_conflict"
         assert run("objects", "cp", stored, "docs/other/one").exit_code == 2
         assert run("objects", "cp", stored, f"id:{'0' * 36}").exit_code == 2
         assert run("objects", "cp", "docs/acme/none", "docs/acme/copies/two").exit_code == 3
