@@ -30,7 +30,7 @@ from juststorage.plugins import OpenContext
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import BlobStore, Clock, MetadataStore, Space
 from juststorage.runtime._clock import SystemClock
-from juststorage.runtime._data_dir import require_data_dir
+from juststorage.runtime._data_dir import missing_data_dir, require_data_dir
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
 from juststorage.usecases._unknown import read_sample, too_many, unknown_in
@@ -90,6 +90,15 @@ async def check_all(config: Config, clock: Clock | None = None) -> list[Checked]
         room = shutil.disk_usage(config.data_dir)
         space = Space(total_bytes=room.total, free_bytes=room.free)
         found.append(check_space("data_dir", space))
+    elif (missing := missing_data_dir(config)) is not None:
+        found.append(
+            Checked(
+                check="data_dir",
+                state="warning",
+                found=missing.removeprefix("data_dir: "),
+                to_do="mount its volume, make it, or take the setting out",
+            )
+        )
     return found + list(check_limits(resource.getrlimit))
 
 
