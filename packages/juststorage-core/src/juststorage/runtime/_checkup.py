@@ -202,7 +202,8 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
                 check="metadata",
                 state="failed",
                 found=f"the {hold.name} has not ended, so objects or their bytes are missing",
-                to_do="run `juststorage backup restore` again, with the same backup",
+                to_do=f"run `{config.command('juststorage backup restore')}` again,"
+                " with the same backup",
             )
             for hold in await store.backups.holds()
             if hold.expires_at is None
