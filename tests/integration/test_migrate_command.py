@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from juststorage.cli._main import juststorage
@@ -18,11 +21,12 @@ def run(data_dir: Path, *words: str) -> Result:
 def test_up_status_and_down(tmp_path: Path) -> None:
     """Up brings the schema and says so; down takes it back; status tells, by exit code too."""
     made = run(tmp_path, "up")
-    head = made.stdout.removeprefix("none -> ").strip()
-    assert made.stdout == f"none -> {head}\n"
-    assert run(tmp_path, "up").stdout == f"nothing to do: the schema is {head}\n"
-    assert run(tmp_path, "status").exit_code == 0
-    assert run(tmp_path, "down", "base", "--yes").stdout == f"{head} -> none\n"
+    place, _, head = made.stdout.strip().partition(": none -> ")
+    assert place == f"SQLite, the file {tmp_path}/metadata.sqlite3"
+    assert run(tmp_path, "up").stdout == f"{place}: nothing to do, the schema is {head}\n"
+    status = run(tmp_path, "status")
+    assert (status.exit_code, status.stdout.partition("\n")[0]) == (0, f"store: {place}")
+    assert run(tmp_path, "down", "base", "--yes").stdout == f"{place}: {head} -> none\n"
     after = run(tmp_path, "status", "--json")
     assert (after.exit_code, json.loads(after.stdout)["head"]) == (1, head)
     assert json.loads(after.stdout)["pending"]
@@ -31,10 +35,11 @@ def test_up_status_and_down(tmp_path: Path) -> None:
 def test_changes_as_json(tmp_path: Path) -> None:
     """From where to where, and what `status` says of it; always the same members."""
     up = json.loads(run(tmp_path, "up", "--json").stdout)
-    head = up["head"]
-    assert up == {"before": None, "current": head, "head": head, "pending": []}
+    head, store = up["head"], f"SQLite, the file {tmp_path}/metadata.sqlite3"
+    at_head = {"store": store, "current": head, "head": head, "pending": []}
+    assert up == {"before": None, **at_head}
     again = json.loads(run(tmp_path, "up", "--json").stdout)
-    assert again == {"before": head, "current": head, "head": head, "pending": []}
+    assert again == {"before": head, **at_head}
     assert json.loads(run(tmp_path, "status", "--json").stdout).keys() == up.keys() - {"before"}
     down = json.loads(run(tmp_path, "down", "base", "--yes", "--json").stdout)
     assert (down["before"], down["current"], down["head"]) == (head, None, head)
@@ -93,7 +98,8 @@ def test_going_back_to_an_older_schema_takes_a_yes(tmp_path: Path) -> None:
     result = run(tmp_path, "down", "an-older-one")
     assert result.exit_code == 2
     assert f"from {head} to an-older-one may lose" in result.stderr
-    assert run(tmp_path, "down", head).stdout == f"nothing to do: the schema is {head}\n"
+    same = run(tmp_path, "down", head)
+    assert same.stdout.endswith(f": nothing to do, the schema is {head}\n")
 
 
 def test_sql_prints_statements_and_runs_none(tmp_path: Path) -> None:
@@ -119,3 +125,36 @@ def test_an_unknown_revision_changes_nothing(tmp_path: Path) -> None:
     assert result.exit_code in {1, 2}
     assert refusal(result.stderr).startswith("juststorage: ")
     assert run(tmp_path, "status").exit_code == 0
+
+
+@pytest.mark.parametrize("named_by", ["option", "variable"])
+@pytest.mark.parametrize(
+    "words", [["doctor"], ["config", "check", "--open"], ["fsck"], ["serve", "--port", "0"]]
+)
+def test_the_command_that_is_told_is_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], named_by: str
+) -> None:
+    """With the options as they were given: to run exactly that changes the store that was meant."""
+    monkeypatch.chdir(tmp_path)
+    root = tmp_path / "volume of blobs"
+    root.mkdir()
+    file = root / "juststorage.toml"
+    file.write_text(
+        f'metadata.backend = "sqlite"\nmetadata.sqlite.auto_migrate = false\n'
+        f'blobs.hot.backend = "localfs"\nblobs.hot.localfs.root = "{root}"\n'
+    )
+    (root / "metadata.sqlite3").touch()
+    if named_by == "variable":
+        monkeypatch.setenv("JUSTSTORAGE_CONFIG", str(file))
+    options = [] if named_by == "variable" else ["--config", str(file)]
+    result = CliRunner().invoke(juststorage, [*words, *options, "--data-dir", str(root)])
+    monkeypatch.delenv("JUSTSTORAGE_CONFIG", raising=False)
+    assert result.exit_code in {1, 2}
+    [told] = re.findall(r"juststorage migrate up --config [^`\n]*", result.output)
+    assert told == f"juststorage migrate up --config '{file}' --data-dir '{root}'"
+    up = CliRunner().invoke(juststorage, shlex.split(told)[1:])
+    assert (up.exit_code, up.stdout.partition(": ")[0]) == (
+        0,
+        f"SQLite, the file {root}/metadata.sqlite3",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]

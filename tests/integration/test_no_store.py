@@ -11,6 +11,8 @@ from click.testing import CliRunner, Result
 from juststorage.cli._main import juststorage
 
 COMMANDS = [
+    ["config", "check", "--open"],
+    ["config", "check", "--open", "--json"],
     ["fsck"],
     ["fsck", "--deep", "--repair"],
     ["gc", "run"],

@@ -71,6 +71,16 @@ def test_a_wrong_url(serve: Any, environment: dict[str, str], wrong: str, words:
     refused_by_both(serve, {**environment, URL: wrong, WAIT: "0"}, words)
 
 
+@pytest.mark.parametrize("words", [("config", "check"), ("doctor",)], ids=lambda w: w[0])
+def test_a_url_of_another_database(environment: dict[str, str], words: tuple[str, ...]) -> None:
+    """Told by whoever checks the configuration, before anything is opened."""
+    wrong = {**environment, URL: f"mysql://u:{PASSWORD}@h/d"}
+    told = CliRunner().invoke(juststorage, list(words), env=wrong)
+    assert told.exit_code == 2
+    assert "metadata.postgres.url: the database url must begin with postgresql://" in told.output
+    assert PASSWORD not in told.output
+
+
 def test_a_wrong_password(serve: Any, environment: dict[str, str], role: str) -> None:
     """Refused at once: it will not become right by waiting."""
     url = as_role(environment[URL], role, "wrong-" + PASSWORD)

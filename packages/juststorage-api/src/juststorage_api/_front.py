@@ -8,8 +8,10 @@ docs/adr/0014 says why this is not the framework's middleware.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final, TypeAlias
 
@@ -47,7 +49,7 @@ from juststorage_api._http.path import (
     logged,
     raw_path,
 )
-from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, problem_of
+from juststorage_api._http.problem import HeadersTooLarge, MethodNotAllowed, Problem, problem_of
 from juststorage_api._meters import BY_ID, BY_KEY, COLLECTION, UPLOAD, UPLOADS, HttpMeters
 from juststorage_api._read_only import READING, refusal
 from juststorage_api._request_id import RequestIds, add_trace
@@ -156,6 +158,10 @@ class Front:
         except Exception as error:  # noqa: BLE001  whatever it is, the client gets a document
             if not exchange.is_overdue:
                 await self._refuse(exchange, error)
+        except asyncio.CancelledError:
+            if self._leaving.cuts:
+                await self._cut_off(exchange)
+            raise
         finally:
             self._deadlines.discard(exchange)
             if self._limits is not None:
@@ -284,13 +290,7 @@ class Front:
     async def _refuse(self, exchange: Exchange, error: Exception) -> None:
         """Answer with a problem document, or cut an answer off that has begun already."""
         error = told(exchange.principal, error)
-        problem = problem_of(
-            error,
-            instance=exchange.path.decode("ascii", "replace"),
-            request_id=exchange.request_id.decode("ascii"),
-            challenge=self._authentication.challenge,
-        )
-        exchange.code = problem.code
+        problem = self._problem(exchange, error)
         if problem.status >= 500 and not isinstance(error, _TOLD):
             self._log_failure(exchange, error, problem.status)
         if exchange.started:
@@ -302,6 +302,24 @@ class Front:
             await exchange.answer(problem.status, headers, problem.body)
         else:
             await _answer_and_linger(exchange, problem.status, headers, problem.body)
+
+    async def _cut_off(self, exchange: Exchange) -> None:
+        """Tell that the ending server has no more time; an answer that has begun breaks off."""
+        problem = self._problem(exchange, _no_more_time())
+        if not exchange.started:
+            # At once, whatever the client is still sending; and it may be gone.
+            with suppress(Exception):
+                await exchange.answer(problem.status, list(problem.headers), problem.body)
+
+    def _problem(self, exchange: Exchange, error: Exception) -> Problem:
+        problem = problem_of(
+            error,
+            instance=exchange.path.decode("ascii", "replace"),
+            request_id=exchange.request_id.decode("ascii"),
+            challenge=self._authentication.challenge,
+        )
+        exchange.code = problem.code
+        return problem
 
     def _log_failure(self, exchange: Exchange, error: Exception, status: int) -> None:
         # A backend that is away or full is told in a line; only what nobody expected has a trace.
@@ -316,6 +334,10 @@ class Front:
             exc_info=None if expected else error,
             extra={"status": status},
         )
+
+
+def _no_more_time() -> Unavailable:
+    return Unavailable("the server is stopping and had no more time for this request")
 
 
 def _changes_objects(path: bytes) -> bool:

@@ -33,8 +33,16 @@ WHERE NOT has_table_privilege(t.name, r.right)
 ORDER BY t.name, r.right LIMIT 1"""
 
 
-async def check_database(connection: Connection, options: PostgresOptions, where: str) -> None:
+async def check_database(
+    connection: Connection, options: PostgresOptions, where: str, *, migrate: str
+) -> None:
     """Refuse a database that is unfit.
+
+    Args:
+        connection: To it.
+        options: What may be unsafe.
+        where: It, for messages.
+        migrate: The command that brings its schema up to date.
 
     Raises:
         Misconfigured: With the reason and, where there is one, the command to run.
@@ -43,7 +51,7 @@ async def check_database(connection: Connection, options: PostgresOptions, where
     for reason in (_unfit(settings), None if options.allow_unsafe_settings else _unsafe(settings)):
         if reason is not None:
             raise Misconfigured(f"{where}: {reason}")
-    _check_revision(await current_revision(connection, where), where)
+    _check_revision(await current_revision(connection, where), where, migrate)
     lacking = await connection.fetchrow(_RIGHTS, [table.name for table in metadata.sorted_tables])
     if lacking is not None:
         raise Misconfigured(
@@ -103,16 +111,14 @@ async def current_revision(connection: Connection, where: str = "the database") 
     return revision
 
 
-def _check_revision(current: str | None, where: str) -> None:
+def _check_revision(current: str | None, where: str, migrate: str) -> None:
     head = REVISIONS[-1]
     if current == head:
         return
     if current is None:
-        raise Misconfigured(f"{where} has no schema yet; run: juststorage migrate up")
+        raise Misconfigured(f"{where} has no schema yet; run: {migrate}")
     if current in REVISIONS:
-        raise Misconfigured(
-            f"{where} has the schema {current}, older than {head}; run: juststorage migrate up"
-        )
+        raise Misconfigured(f"{where} has the schema {current}, older than {head}; run: {migrate}")
     raise Misconfigured(
         f"{where} has the schema {current}, newer than this version's {head};"
         " install that newer version (its juststorage migrate up has run)"

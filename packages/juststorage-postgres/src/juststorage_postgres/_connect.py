@@ -22,7 +22,7 @@ from juststorage.errors import Misconfigured, Unavailable
 from juststorage.plugins import OpenContext
 from juststorage_postgres._checks import check_database
 from juststorage_postgres._errors import DRIVER_ERRORS, translate
-from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._options import SCHEMES, PostgresOptions
 from juststorage_postgres._pool import Connection, DatedConnection, Pool
 from juststorage_postgres._silence import LOOK_S, Silence
 
@@ -108,7 +108,7 @@ def _millis(seconds: float) -> str:
 def _dsn(options: PostgresOptions) -> str:
     url = options.url.reveal()
     parts = urlsplit(url)
-    if parts.scheme not in ("postgresql", "postgres"):
+    if parts.scheme not in SCHEMES:
         raise Misconfigured("the database url must begin with postgresql://")
     wanted = {"sslmode": options.sslmode, "sslrootcert": options.sslrootcert}
     if options.sslrootcert is not None:
@@ -212,7 +212,7 @@ async def opened_pool(options: PostgresOptions, context: OpenContext) -> AsyncIt
     try:
         # In a transaction, for PgBouncer: see `Pool`.
         async with first.transaction():
-            await check_database(first, options, where(options))
+            await check_database(first, options, where(options), migrate=context.migrate)
         # In order, so that the server has its place free again before the pool asks for one.
         await first.close(timeout=options.connect_timeout_s)
     except DRIVER_ERRORS as error:

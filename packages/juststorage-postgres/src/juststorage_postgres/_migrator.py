@@ -56,6 +56,9 @@ class PostgresMigrator(Migrator):
     def __init__(self, options: PostgresOptions) -> None:
         self._options = options
 
+    def place(self) -> str:
+        return f"PostgreSQL, {where(self._options)}"
+
     def status(self) -> MigrationStatus:
         current = _run(self._current)
         pending = [each for each in REVISIONS if current is None or each > current]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from juststorage.plugins import Secret
 
-__all__ = ["PostgresOptions", "SslMode"]
+__all__ = ["SCHEMES", "PostgresOptions", "SslMode"]
+
+SCHEMES: Final = ("postgresql", "postgres")
+"""What the URL of a database may begin with."""
 
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 

@@ -31,6 +31,9 @@ __all__ = ["PostgresMetadataStore", "opened_store"]
 _MAKE: Final = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _FIND: Final = "SELECT value FROM secrets WHERE name = $1"
 
+# Told to whoever asks for readiness, who need not learn of our paths.
+_REMEDY: Final = "run `juststorage migrate up` with the configuration of the service"
+
 _READ_ONLY: Final = "SELECT is_on AS on, turns FROM switches WHERE name = 'read_only'"
 _TURN_READ_ONLY: Final = """
 INSERT INTO switches AS s (name, is_on, turns) VALUES ('read_only', $1, 1)
@@ -57,11 +60,10 @@ class PostgresMetadataStore(MetadataStore):
             revision = await current_revision(connection)
         # A newer schema serves this release as well, during a rolling upgrade.
         if revision is None:
-            raise Unavailable("the database has no schema: run `juststorage migrate up`")
+            raise Unavailable(f"the database has no schema: {_REMEDY}")
         if revision < REVISIONS[-1]:
             raise Unavailable(
-                f"the database has schema {revision}, and {REVISIONS[-1]} is needed:"
-                " run `juststorage migrate up`"
+                f"the database has schema {revision}, and {REVISIONS[-1]} is needed: {_REMEDY}"
             )
 
     async def answers(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from juststorage.plugins import MetadataStoreBackend, Migrator, OpenContext, hookimpl
 from juststorage.ports import MetadataStore
-from juststorage_postgres._options import PostgresOptions
+from juststorage_postgres._options import SCHEMES, PostgresOptions
 
 __all__ = ["POSTGRES"]
 
@@ -18,6 +19,11 @@ async def _open(options: PostgresOptions, context: OpenContext) -> AsyncIterator
 
     async with opened_store(options, context) as store:
         yield store
+
+
+def _problems(options: PostgresOptions) -> Iterator[str]:
+    if urlsplit(options.url.reveal()).scheme not in SCHEMES:
+        yield "url: the database url must begin with postgresql://"
 
 
 def _migrator(options: PostgresOptions, context: OpenContext) -> Migrator:
@@ -31,6 +37,7 @@ POSTGRES = MetadataStoreBackend(
     summary="Metadata in PostgreSQL, shared by any number of servers",
     options=PostgresOptions,
     open=_open,
+    problems=_problems,
     migrator=_migrator,
 )
 

@@ -29,6 +29,9 @@ class SqliteMigrator(Migrator):
     def __init__(self, how: Connecting) -> None:
         self._how = how
 
+    def place(self) -> str:
+        return f"SQLite, the file {self._how.path}"
+
     def status(self) -> MigrationStatus:
         current = self._current()
         known = REVISIONS if current is None else REVISIONS[self._index(current) + 1 :]

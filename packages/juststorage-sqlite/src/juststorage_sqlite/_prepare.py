@@ -19,10 +19,17 @@ SQLITE_VERSION_MIN: Final = (3, 38, 0)
 """UPDATE FROM and RETURNING are older; JSON functions are always there from here on."""
 
 
-def prepare(how: Connecting, *, auto_migrate: bool, create: bool = True) -> None:
+def prepare(
+    how: Connecting,
+    *,
+    auto_migrate: bool,
+    create: bool = True,
+    migrate: str = "juststorage migrate up",
+) -> None:
     """Make sure that the file exists and has the schema of this release.
 
     Without `create` a file that does not exist, or has no schema, is refused and left alone.
+    `migrate` is the command that does it, for messages.
 
     Several processes may do this at once: the write lock lets one of them create or migrate.
 
@@ -36,10 +43,10 @@ def prepare(how: Connecting, *, auto_migrate: bool, create: bool = True) -> None
             f"this Python has SQLite {sqlite3.sqlite_version}; {wanted} or later is needed"
         )
     if not create:
-        _require_store(how)
+        _require_store(how, migrate)
     ensure_file(how.path)
     try:
-        _prepare_schema(how, auto_migrate, create)
+        _prepare_schema(how, auto_migrate, create, migrate)
     except sqlite3.Error as error:
         meaning = translated(error)
         if isinstance(meaning, Corrupt):
@@ -47,7 +54,7 @@ def prepare(how: Connecting, *, auto_migrate: bool, create: bool = True) -> None
         raise meaning from error
 
 
-def _require_store(how: Connecting) -> None:
+def _require_store(how: Connecting, migrate: str) -> None:
     try:
         # A file of size 0 is what a start leaves that was cut off before its first transaction.
         if how.path.stat().st_size > 0:
@@ -57,8 +64,8 @@ def _require_store(how: Connecting) -> None:
     except OSError as error:
         raise Misconfigured(f"{how.path} cannot be opened: {error.strerror}") from error
     raise Misconfigured(
-        f"there is no store in {how.path}; `juststorage serve` and `juststorage migrate up` make"
-        " one, with the same configuration"
+        f"there is no store in {how.path}; `juststorage serve` with the same configuration makes"
+        f" one, and so does `{migrate}`"
     )
 
 
@@ -84,7 +91,7 @@ def ensure_file(path: Path) -> None:
         raise Misconfigured(f"the directory of {path} is not writable")
 
 
-def _prepare_schema(how: Connecting, auto_migrate: bool, create: bool) -> None:
+def _prepare_schema(how: Connecting, auto_migrate: bool, create: bool, migrate: str) -> None:
     with closing(connect(how)) as db:
         revision = current_revision(db)
         if revision is None and auto_migrate and create:
@@ -98,9 +105,7 @@ def _prepare_schema(how: Connecting, auto_migrate: bool, create: bool) -> None:
         )
     if not auto_migrate or revision is None:
         has = "no schema yet" if revision is None else f"schema {revision}"
-        raise Misconfigured(
-            f"{how.path} has {has}, and this release needs {HEAD}: run `juststorage migrate up`"
-        )
+        raise Misconfigured(f"{how.path} has {has}, and this release needs {HEAD}: run `{migrate}`")
     from juststorage_sqlite._migrator import upgrade
 
     upgrade(how)

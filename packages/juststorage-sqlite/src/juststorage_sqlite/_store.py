@@ -96,7 +96,11 @@ def _ping(db: sqlite3.Connection) -> None:
     except Misconfigured as error:
         raise Unavailable("the database has not the tables that it should have") from error
     if has := outdated(revision, REVISIONS):
-        raise Unavailable(f"the database has {has}: run `juststorage migrate up`")
+        # Without options: whoever asks for readiness need not learn of our paths.
+        raise Unavailable(
+            f"the database has {has}: run `juststorage migrate up` with the configuration of the"
+            " service"
+        )
 
 
 def outdated(revision: str | None, known: Sequence[str]) -> str | None:
@@ -177,6 +181,7 @@ async def open_store(
                 how,
                 auto_migrate=options.auto_migrate and not context.inspect,
                 create=context.create,
+                migrate=context.migrate,
             )
         )
         # When the last process closes, the log's room goes back to where it came from.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
+from juststorage.errors import Invalid
 from juststorage.plugins import AuthenticatorBackend, OpenContext
 from juststorage.ports import Authenticator
 from juststorage_api._auth._options import ApiKeyOptions
@@ -36,9 +37,21 @@ async def _open(options: ApiKeyOptions, context: OpenContext) -> AsyncIterator[A
         await last_used.flush_at_close()
 
 
+def _problems(options: ApiKeyOptions) -> Iterator[str]:
+    from juststorage_api._auth._bootstrap import parse_bootstrap_key
+
+    if options.bootstrap_key is None:
+        return
+    try:
+        parse_bootstrap_key(options.bootstrap_key)
+    except Invalid as error:
+        yield f"bootstrap_key: {error.detail}"
+
+
 API_KEY = AuthenticatorBackend(
     name="api_key",
     summary="Keys that this service issues, kept as hashes",
     options=ApiKeyOptions,
     open=_open,
+    problems=_problems,
 )

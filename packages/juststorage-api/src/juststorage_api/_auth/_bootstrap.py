@@ -7,7 +7,7 @@ from juststorage.errors import Invalid, InvalidState, Misconfigured
 from juststorage.plugins import OpenContext, Secret
 from juststorage.ports import ApiKeyRepository
 
-__all__ = ["BOOTSTRAP_NAME", "register_bootstrap_key"]
+__all__ = ["BOOTSTRAP_NAME", "parse_bootstrap_key", "register_bootstrap_key"]
 
 BOOTSTRAP_NAME = "bootstrap"
 
@@ -23,7 +23,10 @@ async def register_bootstrap_key(
     Raises:
         Misconfigured: It is not 20 to 256 visible ASCII characters.
     """
-    secret = _parse(configured, context.instance)
+    try:
+        secret = parse_bootstrap_key(configured)
+    except Invalid as error:
+        raise Misconfigured(f"{context.instance}.bootstrap_key: {error.detail}") from None
     known = await keys.find_by_hash(secret.hashed)
     if known is None:
         try:
@@ -37,13 +40,15 @@ async def register_bootstrap_key(
         )
 
 
-def _parse(configured: Secret, instance: str) -> ApiKeySecret:
-    try:
-        secret = ApiKeySecret.parse(configured.reveal())
-    except Invalid as error:
-        raise Misconfigured(f"{instance}.bootstrap_key: {error.detail}") from None
+def parse_bootstrap_key(configured: Secret) -> ApiKeySecret:
+    """The key that was configured.
+
+    Raises:
+        Invalid: It is none. The sentence does not repeat it.
+    """
+    secret = ApiKeySecret.parse(configured.reveal())
     if " " in secret.text:
-        raise Misconfigured(f"{instance}.bootstrap_key: an API key has no spaces")
+        raise Invalid("an API key has no spaces")
     return secret
 
 

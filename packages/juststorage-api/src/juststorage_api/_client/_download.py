@@ -26,6 +26,7 @@ from juststorage.errors import (
     RateLimited,
     Unavailable,
 )
+from juststorage_api._client._problems import wants_tenant
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 from juststorage_api._client._upload import PIECE_BYTES, Stopped
@@ -60,11 +61,15 @@ def find(server: Server, target: Target) -> Content:
 
     Raises:
         NotFound: Nothing.
+        JustStorageError: As the server says.
     """
     try:
         headers = server.call("HEAD", target.path, params=target.query).headers
     except NotFound as error:
         raise NotFound(f"{target}: there is no such object") from error
+    except JustStorageError as error:
+        with wants_tenant("id:ID@TENANT"):
+            raise server.explained(error, target.path, params=target.query) from error
     return Content(
         headers["x-object-id"],
         headers["etag"].strip('"'),

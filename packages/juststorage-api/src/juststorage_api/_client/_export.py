@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from juststorage.cli import Progress, json_option
+from juststorage.cli import Progress, goes_on, json_option
 from juststorage.errors import Conflict, Invalid, NotFound
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
@@ -54,11 +54,15 @@ def command(
 ) -> None:
     """Write each object below PREFIX into DIR, under the path that is the rest of its key.
 
+    PREFIX with or without a final slash means the same, as for `import`: PREFIX/a/b goes to a/b,
+    and an object with the key PREFIX itself is not among them.
+
     In parallel; each file appears whole, with its hash compared. A file that is there with other
     bytes stays, and is a failure, unless --replace is given. Objects without a key go to .by-id/ID.
     """
-    where = place_of(place, whole=True)
+    where = place_of(place, whole=True).directory
     report = Report(as_json)
+    goes_on(click.get_current_context())
     with connect() as server, report, Progress("export", quiet=as_json) as progress:
         directory.mkdir(parents=True, exist_ok=True)
         if progress.is_watched:
@@ -68,10 +72,9 @@ def command(
             server,
             _objects(server, where),
             exporting.one,
-            lambda found, outcome: report.add(found.name, outcome),
+            lambda found, outcome: report.add(found.name, outcome, _listed(found)),
             jobs=jobs,
         )
-    click.get_current_context().exit(report.exit_code)
 
 
 class _Export:
@@ -136,6 +139,15 @@ def _objects(server: Server, where: Place) -> Iterator[_Found]:
             key = each["key"]
             name = f"{_BY_ID}/{each['id']}" if key is None else key.removeprefix(where.prefix)
             yield _Found(each, name)
+
+
+def _listed(found: _Found) -> Target:
+    document = found.document
+    if document["key"] is None:
+        return Target(object_id=document["id"], tenant=document["tenant_id"])
+    return Target(
+        namespace=document["namespace"], tenant=document["tenant_id"], key=document["key"]
+    )
 
 
 def _size(server: Server, where: Place) -> int:

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 import click
 
-from juststorage.cli import Progress, json_option
+from juststorage.cli import Progress, goes_on, json_option
 from juststorage.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from juststorage_api._client._parallel import Report, each_in_parallel
 from juststorage_api._client._problems import EXIT_CODES, exits
@@ -51,7 +51,7 @@ class _File(NamedTuple):
 @click.option("--replace", is_flag=True, help="Replace objects that have other bytes.")
 @click.option("--storage-class", type=click.Choice(["hot", "cold"]), help="Where to keep them.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=8, show_default=True, help="At once.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and with which keys.")
 @json_option("Print a JSON object a line: each, then all.")
 @exits
 def command(
@@ -65,13 +65,17 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Store each file below DIR under the key that is PREFIX and its path.
+    """Store each file below DIR under the key that is PREFIX, a slash and its path.
+
+    PREFIX with or without a final slash means the same: a/b goes to PREFIX/a/b. --dry-run shows the
+    keys, and so does --json.
 
     In parallel, and again and again until it is done: a file is left alone where an object with its
     bytes has its key. One with other bytes stays, and is a failure, unless --replace is given.
     """
-    where = place_of(place, whole=True)
-    report = Report(as_json)
+    where = place_of(place, whole=True).directory
+    report = Report(as_json, lists=dry_run)
+    goes_on(click.get_current_context())
     with connect() as server, report, Progress("import", quiet=as_json) as progress:
         if progress.is_watched:
             progress.expects(sum(each.size for each in _files(directory)))
@@ -82,10 +86,9 @@ def command(
             server,
             _files(directory, report),
             importing.one,
-            lambda file, outcome: report.add(file.name, outcome),
+            lambda file, outcome: report.add(file.name, outcome, where.target(file.name)),
             jobs=jobs,
         )
-    click.get_current_context().exit(report.exit_code)
 
 
 class _Import:

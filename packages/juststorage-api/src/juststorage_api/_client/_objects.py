@@ -13,9 +13,9 @@ from uuid import uuid4
 import click
 import msgspec
 
-from juststorage.cli import Progress, json_option, print_json, print_json_line, so_far
-from juststorage.errors import Denied, NotFound, Unauthenticated
-from juststorage_api._client._problems import EXIT_CODES, exits
+from juststorage.cli import Progress, goes_on, json_option, print_json, print_json_line, so_far
+from juststorage.errors import Denied, JustStorageError, NotFound, Unauthenticated
+from juststorage_api._client._problems import EXIT_CODES, about, exits, wants_tenant
 from juststorage_api._client._server import Server, server_options
 from juststorage_api._client._target import TARGET, Target, place_of
 
@@ -61,7 +61,7 @@ def list_(connect: Connect, place: str, *, limit: int | None, as_json: bool) -> 
     By key where there is a PREFIX, else newest first.
     """
     shown = 0
-    with connect() as server:
+    with connect() as server, wants_tenant("NAMESPACE/TENANT"):
         for page in server.pages(place_of(place).query):
             for each in page:
                 if shown == limit:
@@ -126,6 +126,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
                 with click.open_file(str(path), "wb") as stream:
                     content = get_to_stream(server, target, stream, progress)
             else:
+                goes_on(click.get_current_context())
                 content = get_to_file(server, target, path, progress, content=content)
     if as_json:
         print_json(
@@ -146,7 +147,7 @@ def get(connect: Connect, target: Target, file: Path | None, *, as_json: bool) -
     "  juststorage objects put new.json docs/acme/state.json --if-match sha256:1b4f...\n\n"
     "When the connection breaks, a file of 64 MiB or more goes on from what the server has, and\n"
     "a smaller one is sent again, as a whole; it is stored once all the same. What comes from a\n"
-    f"pipe cannot be sent again.\n\n{EXIT_CODES}"
+    f"pipe cannot be sent again: that is exit code 1.\n\n{EXIT_CODES}"
 )
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.argument("target", metavar="NAMESPACE/TENANT/KEY", type=TARGET)
@@ -194,7 +195,7 @@ def put(
         size = os.fstat(opened.fileno()).st_size if opened.seekable() else None
         if size:
             _knock(server, target)
-        with Progress(target.name, quiet=as_json) as progress:
+        with Progress(target.name, quiet=as_json) as progress, about(str(target)):
             progress.expects(size or 0)
             stored = put(
                 server,
@@ -224,7 +225,7 @@ def rm(connect: Connect, targets: tuple[Target, ...], *, missing_ok: bool, as_js
     deleted: list[str] = []
     missing: list[str] = []
     so_far(click.get_current_context(), deleted=deleted, missing=missing)
-    with connect() as server:
+    with connect() as server, wants_tenant("id:ID@TENANT"):
         for target in targets:
             patience = server.patience()
             try:
@@ -268,7 +269,7 @@ def cp(
     if source.tenant not in {None, target.tenant}:
         raise click.UsageError("A copy stays within its tenant; use `get` and `put`.")
     asked = {"namespace": target.namespace, "key": target.key, "storage_class": storage_class}
-    with connect() as server:
+    with connect() as server, about(str(target)):
         object_id = source.object_id or find(server, source).object_id
         copied = server.json(
             "POST",
@@ -290,7 +291,8 @@ def _document(server: Server, target: Target) -> dict[str, Any]:
         target = target.with_id(find(server, target).object_id)
     path = f"{target.path}/metadata"
     try:
-        document: dict[str, Any] = server.json("GET", path, params=target.query)
+        with wants_tenant("id:ID@TENANT"):
+            document: dict[str, Any] = server.json("GET", path, params=target.query)
     except NotFound as error:
         raise NotFound(f"{target}: there is no such object") from error
     return document
@@ -303,10 +305,11 @@ def _knock(server: Server, target: Target) -> None:
     """
     try:
         server.call("HEAD", target.path)
-    except Unauthenticated:
-        raise
-    except (NotFound, Denied):
+    except NotFound:
         pass
+    except JustStorageError as error:
+        if not isinstance(error, Denied) or isinstance(error, Unauthenticated):
+            raise server.explained(error, target.path) from error
 
 
 def _destination(target: Target, file: Path | None) -> Path:

@@ -17,24 +17,48 @@ from juststorage.cli import print_json_line, so_far
 from juststorage.errors import Denied, JustStorageError, StorageFull, Unavailable
 from juststorage_api._client._problems import FileTrouble
 from juststorage_api._client._server import Server
+from juststorage_api._client._target import Target
 
-__all__ = ["Report", "each_in_parallel"]
+__all__ = ["Incomplete", "Report", "each_in_parallel"]
 
 ItemT = TypeVar("ItemT")
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
-class Report:
-    """What became of each, and of all when the block is left. Safe in several threads."""
+class Incomplete(JustStorageError):
+    """Some of many failed; each has been told of."""
 
-    def __init__(self, as_json: bool) -> None:
+    code = "incomplete"
+
+
+class Report:
+    """What became of each, and of all when the block is left. Safe in several threads.
+
+    Args:
+        as_json: Print a document for each, and one for all.
+        lists: Otherwise print a line for each that has a target, too.
+
+    Raises:
+        Incomplete: When the block is left, where any failed.
+    """
+
+    def __init__(self, as_json: bool, *, lists: bool = False) -> None:
         self._as_json = as_json
+        self._lists = lists
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
 
-    def add(self, name: str, outcome: str | JustStorageError | OSError) -> None:
-        """One more: a word for what was done, or the failure."""
+    def add(
+        self, name: str, outcome: str | JustStorageError | OSError, target: Target | None = None
+    ) -> None:
+        """One more: a word for what was done, or the failure.
+
+        Args:
+            name: Of the file.
+            outcome: What became of it.
+            target: The object; None where there is none to be.
+        """
         word, problem, code = "failed", None, None
         if isinstance(outcome, str):
             word = outcome
@@ -43,13 +67,17 @@ class Report:
         else:
             problem, code = outcome.strerror or str(outcome), FileTrouble.code
         # A name that is not UTF-8 must not keep the others from being told.
-        name = os.fsencode(name).decode(errors="replace")
+        name = _shown(name)
         with self._lock:
             self.counts[word] += 1
             if problem is not None:
                 click.echo(f"juststorage: {name!r}: {problem}", err=True)
             if self._as_json:
-                print_json_line({"name": name, "outcome": word, "code": code, "problem": problem})
+                key = None if target is None or target.key is None else _shown(target.key)
+                told = {"name": name, "key": key, "outcome": word, "code": code}
+                print_json_line({**told, "problem": problem})
+            elif self._lists and target is not None and problem is None:
+                click.echo(f"{word}: {_shown(str(target))}")
 
     def __enter__(self) -> Self:
         return self
@@ -62,17 +90,20 @@ class Report:
     ) -> None:
         if not self._as_json:
             told = ", ".join(f"{count} {word}" for word, count in sorted(self.counts.items()))
-            click.echo(told or "nothing to do")
-        elif isinstance(error, (JustStorageError, OSError)):
+            if told or error is None:
+                # Who could not even begin does not know that there was nothing.
+                click.echo(told or "nothing to do")
+        elif error is not None or self.counts["failed"]:
             # The last line is about the failure then, and about how far it came.
             so_far(click.get_current_context(), counts=dict(self.counts))
         else:
             print_json_line({"counts": dict(self.counts)})
+        if error is None and (failed := self.counts["failed"]):
+            raise Incomplete(f"{failed} of {sum(self.counts.values())} failed, as told above")
 
-    @property
-    def exit_code(self) -> int:
-        """1 where anything failed."""
-        return 1 if self.counts["failed"] else 0
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode(errors="replace")
 
 
 def each_in_parallel(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -38,14 +39,17 @@ __all__ = [
     "FileTrouble",
     "NotOffered",
     "Untrusted",
+    "about",
     "exits",
     "is_untrusted",
     "problem_in",
+    "wants_tenant",
 ]
 
 EXIT_CODES: Final = (
     "\b\nExit codes: 0 done; 1 refused, or failed; 2 wrong usage; 3 there is no such object;\n"
-    "4 the server is away, or did not come back in time: the same command goes on."
+    "4 the server is away, or did not come back in time: the same command goes on;\n"
+    "130 interrupted by Ctrl-C."
 )
 
 P = ParamSpec("P")
@@ -85,7 +89,11 @@ _KINDS: Final[Mapping[int, type[JustStorageError]]] = {
 
 
 def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
-    """The error that an answer tells of, with what its sender says about it."""
+    """The error that an answer tells of, with what its sender says about it.
+
+    Returns:
+        With the field `status`, which tells it from what was not answered at all.
+    """
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError:
@@ -97,7 +105,8 @@ def problem_in(response: httpx2.Response, body: bytes) -> JustStorageError:
     if request_id := response.headers.get("x-request-id"):
         detail += f" (request {_readable(request_id)})"
     kind = _kind(_KINDS.get(status, Invalid if status < 500 else JustStorageError), said)
-    return kind(detail, retry_after_s=_seconds(response.headers.get("retry-after", "")))
+    retry_after_s = _seconds(response.headers.get("retry-after", ""))
+    return kind(detail, status=status, retry_after_s=retry_after_s)
 
 
 def _seconds(retry_after: str) -> float | None:
@@ -122,6 +131,30 @@ def _kind(family: type[JustStorageError], said: dict[str, Any]) -> type[JustStor
         if issubclass(each, family) and family.code != each.code == said.get("code"):
             return each
     return family
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Have a conflict that the block meets name what it is about, as the server does not."""
+    try:
+        yield
+    except Conflict as error:
+        raise type(error)(f"{name}: {error.detail}", **error.fields) from error
+
+
+@contextmanager
+def wants_tenant(how: str) -> Iterator[None]:
+    """Have a refusal that a tenant is missing say how this command names one.
+
+    Args:
+        how: As in "name it: --tenant ID".
+    """
+    try:
+        yield
+    except Invalid as error:
+        if not error.detail.startswith("tenant_id is required"):
+            raise
+        raise type(error)(f"{error.detail}; name it: {how}", **error.fields) from error
 
 
 def is_untrusted(error: BaseException) -> bool:

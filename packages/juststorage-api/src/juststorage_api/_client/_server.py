@@ -155,6 +155,27 @@ class Server:
             except (Unavailable, RateLimited, IdempotencyInFlight) as error:
                 patience.wait(error)
 
+    def explained(self, error: JustStorageError, path: str, **how: Any) -> JustStorageError:
+        """Why a HEAD was refused, whose answer has no body: the same, asked for as a GET.
+
+        Args:
+            error: The refusal of the HEAD.
+            path: As that of the HEAD.
+            how: As that of the HEAD.
+
+        Returns:
+            The refusal with the server's code and sentence; `error`, where there is none by now.
+        """
+        status = error.fields.get("status")
+        if status is None:  # nobody answered
+            return error
+        try:
+            # A single byte, should it be there after all, and that one is not read.
+            with self.answer("GET", path, headers={"range": "bytes=0-0"}, **how):
+                return error
+        except JustStorageError as told:
+            return told if told.fields.get("status") == status else error
+
     def json(self, method: str, path: str, **how: Any) -> Any:
         """As `call`; what the body says."""
         return msgspec.json.decode(self.call(method, path, **how).content)

@@ -78,6 +78,12 @@ class Place:
         named = {"namespace": self.namespace, "tenant_id": self.tenant, "prefix": self.prefix}
         return {name: text for name, text in named.items() if text}
 
+    @property
+    def directory(self) -> Place:
+        """This with a prefix that ends with a slash, where it has one: what is below has paths."""
+        ends = not self.prefix or self.prefix.endswith("/")
+        return self if ends else replace(self, prefix=f"{self.prefix}/")
+
     def target(self, key: str) -> Target:
         """The object whose key is the prefix and this."""
         return Target(namespace=self.namespace, tenant=self.tenant, key=self.prefix + key)

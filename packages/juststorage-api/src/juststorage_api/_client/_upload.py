@@ -17,6 +17,7 @@ from juststorage.errors import (
     Conflict,
     Corrupt,
     IdempotencyInFlight,
+    JustStorageError,
     RateLimited,
     Unavailable,
     UnsupportedOperation,
@@ -25,13 +26,19 @@ from juststorage_api._client._resumable import RESUMABLE_BYTES, put_resumably
 from juststorage_api._client._server import Server
 from juststorage_api._client._target import Target
 
-__all__ = ["PIECE_BYTES", "FileChanged", "Stopped", "hash_of_file", "put"]
+__all__ = ["PIECE_BYTES", "FileChanged", "NotRepeatable", "Stopped", "hash_of_file", "put"]
 
 PIECE_BYTES: Final = 2**20
 
 
 class FileChanged(Conflict):
     """A file became another one while it was read."""
+
+
+class NotRepeatable(JustStorageError):
+    """An upload broke off whose bytes cannot be read a second time."""
+
+    code = "not_repeatable"
 
 
 class Stopped(Unavailable):
@@ -54,6 +61,8 @@ class Content:
         self._hashed = 0
         self.sent = 0
         """How far it was sent in this go, whatever was before."""
+        self.is_read = False
+        """Whether any of it has been read."""
         self.furthest = 0
         """The most of it that was ever sent, in one go or by going on."""
 
@@ -67,6 +76,7 @@ class Content:
             FileChanged: It is not.
             Stopped: Everything shall end.
         """
+        self.is_read = True
         if self.can_rewind:
             self._file.seek(start)
         self._progress.moved(start - self.sent)
@@ -150,6 +160,7 @@ def put(
 
     Raises:
         FileChanged: The file changed; nothing was stored.
+        NotRepeatable: It broke off, and what was read is gone: it came from a pipe.
         Corrupt: The server has other bytes than were sent.
         JustStorageError: As the server says.
     """
@@ -176,7 +187,14 @@ def put(
                 stored: dict[str, Any] = msgspec.json.decode(response.read())
                 break
         except (Unavailable, RateLimited, IdempotencyInFlight) as error:
-            if isinstance(error, Stopped) or not (repeat and content.can_rewind):
+            if isinstance(error, Stopped):
+                raise
+            if content.is_read and not content.can_rewind:
+                raise NotRepeatable(
+                    f"{error.detail}; what has been read from standard input cannot be sent again,"
+                    " so begin anew with all that writes to it"
+                ) from error
+            if not (repeat and content.can_rewind):
                 raise
             if content.furthest > before:
                 patience.progressed()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from juststorage.cli import json_option, print_json, readable_bytes
-from juststorage_api._client._problems import EXIT_CODES, exits
+from juststorage_api._client._problems import EXIT_CODES, exits, wants_tenant
 from juststorage_api._client._server import Server, server_options
 
 __all__ = ["command"]
@@ -18,7 +18,7 @@ _COLUMNS = "{:24}  {:5}  {:>12}  {:>12}  {:>12}"
 
 @click.command(
     name="usage",
-    epilog="\b\nExamples:\n  juststorage usage\n"
+    epilog="\b\nExamples:\n  juststorage usage --tenant acme\n"
     f"  juststorage usage --tenant acme --namespace docs --json\n\n{EXIT_CODES}",
 )
 @server_options
@@ -45,7 +45,7 @@ def command(
         "physical": "false" if no_physical else None,
     }
     params = {name: value for name, value in asked.items() if value is not None}
-    with connect() as server:
+    with connect() as server, wants_tenant("--tenant ID"):
         usage = server.json("GET", "/v1/usage", params=params)
     if as_json:
         print_json(usage)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 from typing import Any
 
 import anyio
@@ -12,16 +10,6 @@ import anyio
 from juststorage_api._asgi import Application, Receive, Scope, Send
 
 __all__ = ["InFlight"]
-
-_CUT_OFF = json.dumps(
-    {
-        "type": "urn:juststorage:problem:unavailable",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": "the server is stopping and had no more time for this request",
-        "code": "unavailable",
-    }
-).encode()
 
 
 class InFlight:
@@ -44,9 +32,9 @@ class InFlight:
         try:
             await self.inner(scope, receive, send)
         except asyncio.CancelledError:
+            # It has said so to its client. The server sees that it returned, and closes.
             if not self._is_cut:
                 raise
-            await _answer_cut_off(send)
         finally:
             self._tasks.discard(task)
             if self._idle is not None and not self._tasks:
@@ -62,19 +50,7 @@ class InFlight:
             await self._idle.wait()
 
     def cut(self) -> None:
-        """Cancel every request; one that has not answered yet answers 503."""
+        """Cancel every request. What its client is told is the application's business."""
         self._is_cut = True
         for task in self._tasks:
             task.cancel()
-
-
-async def _answer_cut_off(send: Send) -> None:
-    headers = [
-        (b"content-type", b"application/problem+json"),
-        (b"content-length", str(len(_CUT_OFF)).encode()),
-        (b"retry-after", b"1"),
-    ]
-    # The server refuses a second start: the client then sees a response that breaks off.
-    with contextlib.suppress(Exception):
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": _CUT_OFF, "more_body": False})

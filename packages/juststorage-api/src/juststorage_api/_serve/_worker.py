@@ -256,6 +256,7 @@ class _Serving:
                 await self._served.wait()
         if not self._served.is_set():
             _log.warning("stopping: %d requests are cut off", len(self._application))
+            self._leaving.cut()
             self._application.cut()
             with anyio.move_on_after(_CUT_TIMEOUT_S):
                 await self._served.wait()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +81,44 @@ def test_answers_that_are_no_documents(run: Any) -> None:
         result = run("objects", "ls", "docs/acme", "--url", url)
         thread.join()
     assert (result.exit_code, result.stderr) == (1, "juststorage: the server answered 413\n")
+
+
+@pytest.mark.parametrize("words", [("stat",), ("get",), ("put", "file")], ids=lambda w: w[0])
+@pytest.mark.parametrize("again", [503, 404, 206], ids=["the same", "another", "none"])
+def test_the_reason_of_a_refused_head(run: Any, words: tuple[str, ...], again: int) -> None:
+    """Is asked for by a GET of one byte; what that says counts where it is the same refusal."""
+    document = b'{"code": "read_only", "detail": "we count our shelves"}'
+    ranges = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(503)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            ranges.append(self.headers["range"])
+            self.send_response(again)
+            self.send_header("content-length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    Path("file").write_bytes(b"x")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        words = ("objects", *words, "docs/acme/x", "--url", url, "--patience", "0", "--json")
+        result = run(*words)
+        server.shutdown()
+        thread.join()
+    error = json.loads(result.stdout)["error"]
+    told = ("read_only", "we count our shelves")
+    expected = told if again == 503 else ("unavailable", "the server answered 503")
+    assert (result.exit_code, error["code"], error["detail"]) == (4, *expected)
+    assert ranges == ["bytes=0-0"]
 
 
 def test_without_the_extra(environment: dict[str, str]) -> None:

@@ -38,9 +38,14 @@ class TestPut:
         assert each["content_hash"] == f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     def test_a_pipe_cannot_be_sent_again(self, start: Any, server: Any, network: Any) -> None:
-        """What came from standard input is gone with the connection: exit code 4."""
+        """What came from standard input is gone with the connection, unless none was read."""
         words = ("objects", "put", "-", "docs/pipe/x")
-        assert start(*words, "--url", network([0]).url, input=b"x").returncode == 4
+        cut = start(*words, "--url", network([0]).url, "--json", input=b"x")
+        error = json.loads(cut.stdout)["error"]
+        assert (cut.returncode, error["code"]) == (1, "not_repeatable")
+        assert "cannot be sent again" in error["detail"]
+        # Nobody was there: nothing has been read, and the same command goes on.
+        assert start(*words, "--url", "http://127.0.0.1:1", input=b"x").returncode == 4
         assert start(*words, input=b"x" * 2**21).returncode == 0
         assert server.call("GET", "/v1/objects/by-key/docs/pipe/x") == (200, b"x" * 2**21)
 
@@ -62,6 +67,31 @@ class TestPut:
         Path("file").write_bytes(b"x" * 2**20)
         result = run("objects", "put", "file", "docs/acme/w", JUSTSTORAGE_KEY="wrong")
         assert result.exit_code == 1
+        assert "JUSTSTORAGE_KEY" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("key", "reason"),
+        [("a\tb", "control characters"), ("x" * 2000, "1024 bytes")],
+        ids=["a tab", "too long"],
+    )
+    @pytest.mark.parametrize("words", [("put", "file"), ("stat",)], ids=["put", "stat"])
+    def test_a_key_that_is_none(
+        self, run: Run, words: tuple[str, ...], key: str, reason: str
+    ) -> None:
+        """Code and sentence are the server's, though it is asked without a body first."""
+        Path("file").write_bytes(b"x")
+        result = run("objects", *words, f"docs/acme/{key}", "--json")
+        error = json.loads(result.stdout)["error"]
+        assert (result.exit_code, error["code"]) == (1, "invalid_name")
+        assert reason in error["detail"]
+
+    @pytest.mark.parametrize("words", [("put", "file"), ("stat",), ("get",)], ids=lambda w: w[0])
+    def test_an_unknown_key_of_the_caller(self, run: Run, words: tuple[str, ...]) -> None:
+        """The server's sentence, too, and what to do."""
+        Path("file").write_bytes(b"x")
+        result = run("objects", *words, "docs/acme/w", JUSTSTORAGE_KEY="a-key-that-nobody-knows")
+        assert result.exit_code == 1
+        assert "the server answered" not in result.stderr
         assert "JUSTSTORAGE_KEY" in result.stderr
 
     @pytest.mark.parametrize("change", [b"more", b""], ids=["grows", "is cut off"])
@@ -93,6 +123,7 @@ class TestPut:
         assert run("objects", "put", "file", "docs/acme/cas", "--if-absent").exit_code == 0
         refused = run("objects", "put", "file", "docs/acme/cas", "--if-absent")
         assert refused.exit_code == 1
+        assert refused.stderr.startswith("juststorage: docs/acme/cas: ")
         wrong = f"sha256:{'0' * 64}"
         assert run("objects", "put", "file", "docs/acme/cas", "--if-match", wrong).exit_code == 1
         right = f"sha256:{hashlib.sha256(b'one').hexdigest()}"
@@ -123,6 +154,12 @@ class TestOthers:
             assert run("objects", "get", name, "-").stdout == key
             assert json.loads(run("objects", "stat", name, "--json").stdout)["key"] == key
 
+    def test_a_list_of_no_tenant(self, run: Run) -> None:
+        """Where the caller has several, the sentence says how to name one."""
+        result = run("objects", "ls")
+        assert result.exit_code == 1
+        assert result.stderr.endswith("; name it: NAMESPACE/TENANT\n")
+
     def test_a_list_of_several_pages(self, run: Run, server: Any) -> None:
         """All of them, in the order of their keys where there is a prefix."""
         for number in range(3):
@@ -139,6 +176,10 @@ class TestOthers:
         assert run("objects", "ls", "bare/acme").stdout.split()[-1] == name
         assert run("objects", "get", name, "-").stdout == "bare"
         assert "COMMITTED" in run("objects", "stat", name).stdout
+        for word in ("get", "stat", "rm"):
+            refused = run("objects", word, name.removesuffix("@acme"))
+            assert refused.exit_code == 1
+            assert refused.stderr.endswith("; name it: id:ID@TENANT\n")
         assert run("objects", "rm", name).exit_code == 0
         assert run("objects", "stat", name).exit_code == 3
 
@@ -163,7 +204,10 @@ class TestOthers:
         """A copy has the same bytes; it never replaces, and stays within its tenant."""
         result = run("objects", "cp", stored, "docs/acme/copies/one", "--json")
         assert json.loads(result.stdout)["key"] == "copies/one"
-        assert run("objects", "cp", stored, "docs/acme/copies/one").exit_code == 1
+        refused = run("objects", "cp", stored, "docs/acme/copies/one", "--json")
+        assert refused.exit_code == 1
+        assert refused.stderr.startswith("juststorage: docs/acme/copies/one: ")
+        assert json.loads(refused.stdout)["error"]["code"] == "key_conflict"
         assert run("objects", "cp", stored, "docs/other/one").exit_code == 2
         assert run("objects", "cp", stored, f"id:{'0' * 36}").exit_code == 2
         assert run("objects", "cp", "docs/acme/none", "docs/acme/copies/two").exit_code == 3

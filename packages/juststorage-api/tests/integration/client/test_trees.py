@@ -40,7 +40,10 @@ def read(directory: Path) -> dict[str, bytes]:
 
 def counts(result: Result) -> dict[str, int]:
     """What a command says at its end, with --json."""
-    told: dict[str, int] = json.loads(result.stdout.splitlines()[-1])["counts"]
+    last = json.loads(result.stdout.splitlines()[-1])
+    told: dict[str, int] = last["counts"]
+    # What fails ends with a document about that.
+    assert ("error" in last) is (result.exit_code != 0)
     return told
 
 
@@ -50,13 +53,13 @@ class TestImport:
     def test_the_server_is_away(self, run: Run, tree: Any) -> None:
         """Not one file after the other is tried: exit code 4, and one line."""
         result = run("import", "tree", "docs/away", JUSTSTORAGE_URL="http://127.0.0.1:1")
-        assert result.exit_code == 4
+        assert (result.exit_code, result.stdout) == (4, "")
         assert result.stderr.count("does not answer") == 1
 
     def test_a_wrong_key(self, run: Run, tree: Any) -> None:
-        """The first refusal ends it."""
+        """The first refusal ends it, and nothing is said of what there was to do."""
         result = run("import", "tree", "docs/wrong", JUSTSTORAGE_KEY="wrong")
-        assert result.exit_code == 1
+        assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.count("JUSTSTORAGE_KEY") == 1
 
     def test_broken_off_and_gone_on_with(
@@ -106,12 +109,34 @@ class TestImport:
         assert result.exit_code == 1
         assert counts(result) == {"failed": 1, "stored": len(tree) - 1}
         assert "'empty': docs/differs/p/empty has other bytes" in result.stderr
+        last = json.loads(result.stdout.splitlines()[-1])
+        detail = f"1 of {len(tree)} failed, as told above"
+        assert last["error"] == {"code": "incomplete", "detail": detail, "problems": [detail]}
         assert server.call("GET", path)[1] == b"not empty"
         dry = run("import", "tree", "docs/differs/p/", "--replace", "--dry-run")
         assert "1 would be replaced" in dry.stdout
+        assert "would be replaced: docs/differs/p/empty\n" in dry.stdout
         assert server.call("GET", path)[1] == b"not empty"
         assert run("import", "tree", "docs/differs/p/", "--replace").exit_code == 0
         assert server.call("GET", path) == (200, b"")
+
+    @pytest.mark.parametrize("prefix", ["pre/fix", "pre/fix/"])
+    def test_a_prefix_is_a_directory(
+        self, run: Run, server: Any, tmp_path: Path, prefix: str
+    ) -> None:
+        """With a final slash or without: keys are joined by one, and a dry run shows them."""
+        (tmp_path / "one/a").mkdir(parents=True)
+        (tmp_path / "one/a/f1").write_bytes(b"x")
+        place = f"docs/joined{len(prefix)}/{prefix}"
+        dry = run("import", "one", place, "--dry-run")
+        target = f"{place.removesuffix('/')}/a/f1"
+        assert dry.stdout == f"would be stored: {target}\n1 would be stored\n"
+        told = run("import", "one", place, "--dry-run", "--json").stdout.splitlines()[0]
+        assert json.loads(told)["key"] == "pre/fix/a/f1"
+        assert run("import", "one", place).stdout == "1 stored\n"
+        assert server.call("GET", f"/v1/objects/by-key/{target}") == (200, b"x")
+        assert run("export", place, "out").exit_code == 0
+        assert read(tmp_path / "out") == {"a/f1": b"x"}
 
     def test_what_is_no_file(self, run: Run, tree: dict[str, bytes], tmp_path: Path) -> None:
         """Links and pipes are left out, even a link that leads back up; bad names are failures."""
@@ -122,6 +147,15 @@ class TestImport:
         assert result.exit_code == 1
         assert counts(result) == {"failed": 1, "left out": 2, "stored": len(tree)}
         assert "not UTF-8" in result.stderr
+
+    def test_a_name_that_no_key_can_have(self, run: Run, tmp_path: Path) -> None:
+        """Code and sentence are the server's."""
+        (tmp_path / "one").mkdir()
+        (tmp_path / "one/two\nlines").touch()
+        result = run("import", "one", "docs/names", "--json")
+        told = json.loads(result.stdout.splitlines()[0])
+        assert (result.exit_code, told["code"]) == (1, "invalid_name")
+        assert "control characters" in told["problem"]
 
     def test_what_is_said_about_them(self, run: Run, server: Any, tmp_path: Path) -> None:
         """Media types are guessed by name, and the storage class is that asked for."""
@@ -155,13 +189,18 @@ class TestExport:
         assert run("export", "docs/round/p/", "out").exit_code == 0
         assert read(tmp_path / "out") == tree
         assert run("export", "docs/round/p/", "out").stdout == f"{len(tree)} unchanged\n"
-        assert run("export", "docs/round/p/d", "part").exit_code == 0
-        assert set(read(tmp_path / "part")) == {name[1:] for name in tree if name[0] == "d"}
+        assert run("export", "docs/round/p/d1", "part").exit_code == 0
+        assert set(read(tmp_path / "part")) == {name[3:] for name in tree if name[:3] == "d1/"}
 
     def test_the_server_is_away(self, run: Run) -> None:
         """Exit code 4."""
         result = run("export", "docs/acme", "out", JUSTSTORAGE_URL="http://127.0.0.1:1")
-        assert result.exit_code == 4
+        assert (result.exit_code, result.stdout) == (4, "")
+
+    def test_a_wrong_key(self, run: Run) -> None:
+        """A refusal, and not a word of what there was to do."""
+        result = run("export", "docs/acme", "out", JUSTSTORAGE_KEY="wrong")
+        assert (result.exit_code, result.stdout) == (1, "")
 
     def test_cut_connections(
         self, run: Run, tree: dict[str, bytes], network: Any, tmp_path: Path
@@ -249,11 +288,13 @@ class TestExport:
         server.call("PUT", "/v1/objects/by-key/odd/ctrl/large", content)
         processes: list[subprocess.Popen[bytes]] = []
         way = network([10**6], on_cut=lambda: processes[0].send_signal(signal.SIGINT))
-        words = ("export", "odd/ctrl", "out")
+        words = ("export", "odd/ctrl", "out", "--json")
         processes.append(begin(*words, "--url", way.url))
-        _, told = processes[0].communicate(timeout=60)
-        assert processes[0].returncode == 1
-        assert b"Aborted!" in told and b"Traceback" not in told
+        printed, told = processes[0].communicate(timeout=60)
+        assert processes[0].returncode == 130
+        assert told == b"juststorage: interrupted; the same command goes on\n"
+        last = json.loads(printed.splitlines()[-1])
+        assert (last["counts"], last["error"]["code"]) == ({}, "interrupted")
         (part,) = read(tmp_path / "out").values()
         assert content.startswith(part)
         again = begin(*words)

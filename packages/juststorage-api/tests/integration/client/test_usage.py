@@ -7,10 +7,10 @@ from typing import Any
 
 
 def test_a_tenant_must_be_named_where_there_are_several(run: Any) -> None:
-    """The server's sentence says so, and the exit code is 1."""
+    """The sentence says how, and the exit code is 1."""
     result = run("usage")
     assert result.exit_code == 1
-    assert "tenant_id" in result.stderr
+    assert result.stderr.endswith("; name it: --tenant ID\n")
 
 
 def test_the_server_is_away(run: Any) -> None:

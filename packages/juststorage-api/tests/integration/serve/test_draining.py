@@ -112,14 +112,24 @@ class TestTimeIsUp:
     def test_a_stalled_upload_is_told(self, serve: Any, workers: str) -> None:
         """After the drain timeout a request that has not answered answers 503, and the end is well.
 
-        The client can come back: the answer says that this is for now.
+        The client can come back: the answer says that this is for now. It has the request's id in
+        the header field and in the document, and so has the line of the access log.
         """
         server = serve("--workers", workers, environment=SHORT_DRAIN)
         with begin_upload(server, b"x" * 1024) as uploading:
             poke(server)
             server.process.send_signal(signal.SIGTERM)
-            status, document = answer(uploading)
-        assert (status, document["code"]) == (503, "unavailable")
+            response = http.client.HTTPResponse(uploading)
+            response.begin()
+            document = json.loads(response.read())
+        assert (response.status, document["code"]) == (503, "unavailable")
+        assert response.getheader("Retry-After") == "1"
+        assert document["instance"] == TARGET
+        assert document["request_id"] == response.getheader("X-Request-Id")
+        server.wait_line(f"PUT {TARGET} 503")
+        line = json.loads(server.lines[-1])["fields"]
+        assert (line["status"], line["code"]) == (503, "unavailable")
+        assert line["request_id"] == document["request_id"]
         assert server.wait_exit() == 0
 
     def test_a_reader_that_stands_still_is_left(self, serve: Any) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from juststorage.cli._main import juststorage
 
 MEMORY = {
     "JUSTSTORAGE__PLUGINS__ENABLED": "api",
@@ -95,6 +99,25 @@ class TestSettings:
         line = serve.refusal("--workers", workers, environment=environment)
         assert "auth.api_key.bootstrap_key" in line
         assert "hunter2" not in line
+
+    @pytest.mark.parametrize("words", [("config", "check"), ("doctor",)], ids=lambda w: w[0])
+    def test_a_bootstrap_key_is_checked_before(
+        self, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who checks the configuration hears of it too, though nothing is opened."""
+        for name in [name for name in os.environ if name.startswith("JUSTSTORAGE")]:
+            monkeypatch.delenv(name)
+        (tmp_path / "key").write_text("short\n")
+        (tmp_path / "juststorage.toml").write_text(
+            'metadata.backend = "memory"\nblobs.hot.backend = "memory"\n'
+            f'auth.api_key.bootstrap_key.file = "{tmp_path}/key"\n'
+        )
+        told = CliRunner().invoke(
+            juststorage, [*words, "--config", str(tmp_path / "juststorage.toml")]
+        )
+        assert told.exit_code == 2
+        assert "auth.api_key.bootstrap_key: " in told.output
+        assert "short" not in told.output
 
     @workers
     def test_backends_that_forget(self, serve: Any, workers: str) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from juststorage.cli._main import main
 
 if TYPE_CHECKING:
-    from juststorage.cli._json import fail, json_option, print_json, print_json_line, so_far
+    from juststorage.cli._json import (
+        fail,
+        goes_on,
+        json_option,
+        print_json,
+        print_json_line,
+        so_far,
+    )
     from juststorage.cli._options import ConfigSource, config_options
     from juststorage.cli._progress import Progress, readable_bytes
 
@@ -18,6 +25,7 @@ __all__ = [
     "Progress",
     "config_options",
     "fail",
+    "goes_on",
     "json_option",
     "main",
     "print_json",
@@ -31,7 +39,9 @@ _MODULES: Mapping[str, str] = {
     "config_options": "_options",
     "Progress": "_progress",
     "readable_bytes": "_progress",
-    **dict.fromkeys(("fail", "json_option", "print_json", "print_json_line", "so_far"), "_json"),
+    **dict.fromkeys(
+        ("fail", "goes_on", "json_option", "print_json", "print_json_line", "so_far"), "_json"
+    ),
 }
 
 

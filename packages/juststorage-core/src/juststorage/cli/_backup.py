@@ -13,7 +13,7 @@ import anyio
 import click
 import msgspec
 
-from juststorage.cli._json import json_option, print_json, print_json_line
+from juststorage.cli._json import goes_on, json_option, print_json, print_json_line
 from juststorage.cli._options import ConfigSource, config_options
 from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.cli._tables import table
@@ -79,6 +79,7 @@ def create(
     Copies what the earlier backups there do not have yet. One that was interrupted is run again,
     and goes on where it was. Until it ends no collector removes what it needs.
     """
+    goes_on(ctx)
     report = _run(_create, source.load(), directory, jobs, quiet=as_json)
     if as_json:
         print_json(report)
@@ -210,6 +211,7 @@ def restore(
     taken from. One that was interrupted is run again, and goes on where it was. Blobs that are
     placed already, and whole, stay as they are; those that the backup does not know stay too.
     """
+    goes_on(ctx)
     report = _run(
         _restore,
         source.load(),

@@ -39,10 +39,12 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool, as_json: bool
     """Check the configuration without serving it.
 
     Reads the options of every selected backend, secret files included. A table that belongs to no
-    known backend is an error here; a server only warns.
+    known backend is an error here; a server only warns. Makes no store: without a configuration,
+    --open wants one that is there.
     """
     from juststorage.errors import Misconfigured
-    from juststorage.runtime import logging_to_stderr
+    from juststorage.runtime import logging_to_stderr, require_data_dir
+    from juststorage.runtime._data_dir import missing_data_dir
     from juststorage.runtime._plan import make_plan, selection_problems, unknown_tables
 
     config = source.load()
@@ -51,13 +53,19 @@ def check(ctx: click.Context, source: ConfigSource, opening: bool, as_json: bool
     if problems := [*selection_problems(config, host), *unknown_tables(config, host)]:
         raise Misconfigured(*problems)
     plan = make_plan(config, host)
-    for warning in host.warnings:
+    if opening:
+        # What it made itself would be empty, and right, and not what was meant.
+        require_data_dir(config)
+    warnings = list(host.warnings)
+    if (missing := missing_data_dir(config)) is not None:
+        warnings.append(missing)
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     with logging_to_stderr(config.log):
         parts = anyio.run(_readiness, config) if opening else None
     backends = [_backend(choice) for choice in plan.choices()]
     if as_json:
-        print_json({"backends": backends, "parts": parts, "warnings": host.warnings})
+        print_json({"backends": backends, "parts": parts, "warnings": warnings})
     elif parts is not None:
         for part in parts:
             state = f"degraded: {part.detail}" if part.degraded else part.detail

@@ -18,7 +18,9 @@ from juststorage.errors import JustStorageError, Misconfigured
 __all__ = [
     "ask_for_json",
     "fail",
+    "fail_interrupted",
     "fail_usage",
+    "goes_on",
     "json_option",
     "print_json",
     "print_json_line",
@@ -29,6 +31,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 _ASKED: Final = "juststorage.json"
 _SO_FAR: Final = "juststorage.so_far"
+_GOES_ON: Final = "juststorage.goes_on"
 
 
 def json_option(help: str = "Print JSON.") -> Callable[[CommandT], CommandT]:  # noqa: A002
@@ -69,6 +72,11 @@ def so_far(ctx: click.Context, **members: Any) -> None:
     ctx.meta[_SO_FAR] = members
 
 
+def goes_on(ctx: click.Context) -> None:
+    """Have an interruption say that the same command goes on from where this one was."""
+    ctx.meta[_GOES_ON] = True
+
+
 def fail(ctx: click.Context, error: JustStorageError) -> None:
     """Tell of a failure: a line for people, and a document where JSON was asked for.
 
@@ -79,6 +87,15 @@ def fail(ctx: click.Context, error: JustStorageError) -> None:
     problems = tuple(" ".join(problem.split()) for problem in problems)
     tell(ctx, error.code, problems, as_json=bool(ctx.meta.get(_ASKED)))
     _print_error(ctx, error.code, problems)
+
+
+def fail_interrupted(ctx: click.Context) -> None:
+    """Tell of Ctrl-C, as of any other failure."""
+    problem = "interrupted"
+    if ctx.meta.get(_GOES_ON):
+        problem += "; the same command goes on"
+    click.echo(f"juststorage: {problem}", err=True)
+    _print_error(ctx, "interrupted", (problem,))
 
 
 def fail_usage(ctx: click.Context, error: click.UsageError) -> None:

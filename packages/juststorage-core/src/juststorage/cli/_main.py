@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from juststorage import __version__
-from juststorage.cli._json import ask_for_json, fail, fail_usage
+from juststorage.cli._json import ask_for_json, fail, fail_interrupted, fail_usage
 from juststorage.cli._refusals import note_service
 from juststorage.errors import JustStorageError, Misconfigured
 
@@ -51,8 +51,11 @@ Examples:
 
 \b
 Exit codes: 0 done; 1 done, and something is wrong, or it failed;
-2 wrong usage or configuration (one line says what).
+2 wrong usage or configuration (one line says what); 130 interrupted by Ctrl-C.
 """
+
+_INTERRUPTED = 128 + 2
+"""As a shell says it of a command that SIGINT ended."""
 
 
 class _Commands(click.Group):
@@ -118,6 +121,9 @@ class _Commands(click.Group):
         except click.UsageError as error:
             fail_usage(ctx, error)
             raise
+        except KeyboardInterrupt:
+            fail_interrupted(ctx)
+            ctx.exit(_INTERRUPTED)
 
     def _plugin_commands(self, ctx: click.Context, *, lenient: bool) -> Mapping[str, Any]:
         try:

@@ -26,6 +26,8 @@ def command() -> None:
 def up(source: ConfigSource, as_json: bool) -> None:
     """Go to this release's schema. Safe from several places at once, and when there already.
 
+    Says which store it changed: give it the same --config and --data-dir as the service.
+
     Without a configuration it makes the data directory, as `serve` would.
     """
     from juststorage.runtime import logging_to_stderr, make_data_dir, make_migrator
@@ -37,7 +39,7 @@ def up(source: ConfigSource, as_json: bool) -> None:
     before = _status(migrator)
     with logging_to_stderr(config.log):
         migrator.up()
-    _say(before, migrator.status(), as_json)
+    _say(migrator, before, as_json)
 
 
 @command.command(epilog=f"\b\nExample:\n  juststorage migrate down 0001 --yes\n\n{_EXIT_CODES}")
@@ -58,7 +60,7 @@ def down(source: ConfigSource, revision: str, yes: bool, as_json: bool) -> None:
         raise Misconfigured(f"{_loss(before.current, revision)}; back up, then repeat with --yes")
     with logging_to_stderr(source.load().log):
         migrator.down(revision)
-    _say(before, migrator.status(), as_json)
+    _say(migrator, before, as_json)
 
 
 @command.command(
@@ -70,10 +72,12 @@ def down(source: ConfigSource, revision: str, yes: bool, as_json: bool) -> None:
 @click.pass_context
 def status(ctx: click.Context, source: ConfigSource, as_json: bool) -> None:
     """Show where the schema stands."""
-    found = _status(_migrator(source))
+    migrator = _migrator(source)
+    found = _status(migrator)
     if as_json:
-        print_json(found)
+        print_json({"store": migrator.place(), **msgspec.to_builtins(found)})
     else:
+        click.echo(f"store: {migrator.place()}")
         click.echo(f"current: {found.current or 'none'}, this release: {found.head}")
         for revision in found.pending:
             click.echo(f"to do: {revision}")
@@ -122,10 +126,13 @@ def _loss(current: str | None, revision: str) -> str:
     return f"going back from {current} to {revision} may lose what {revision} has no place for"
 
 
-def _say(before: MigrationStatus, after: MigrationStatus, as_json: bool) -> None:
+def _say(migrator: Migrator, before: MigrationStatus, as_json: bool) -> None:
+    place, after = migrator.place(), migrator.status()
     if as_json:
-        print_json({"before": before.current, **msgspec.to_builtins(after)})
+        told = {"store": place, "before": before.current}
+        print_json({**told, **msgspec.to_builtins(after)})
     elif before.current == after.current:
-        click.echo(f"nothing to do: the schema is {after.current or 'none'}")
+        click.echo(f"{place}: nothing to do, the schema is {after.current or 'none'}")
     else:
-        click.echo(f"{before.current or 'none'} -> {after.current or 'none'}")
+        # The place: without a configuration, or with another than was meant, it is a surprise.
+        click.echo(f"{place}: {before.current or 'none'} -> {after.current or 'none'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -43,10 +44,27 @@ class Config(TopLevel, frozen=True, kw_only=True):
         embedded_default: Nothing was configured, so the embedded backends were taken. A server says
             so in its first line.
         file: The file that was read, if any.
+        data_dir_option: The directory that the program named over file and environment, if any.
     """
 
     embedded_default: bool = False
     file: Path | None = None
+    data_dir_option: Path | None = None
+
+    def command(self, words: str) -> str:
+        """A command line on this very configuration, for people to run.
+
+        It names the file, also where a variable did: a variable need not be set where it is run.
+
+        Args:
+            words: Of the command, such as `juststorage migrate up`.
+        """
+        options: list[str] = []
+        if self.file is not None:
+            options += ["--config", str(self.file)]
+        if self.data_dir_option is not None:
+            options += ["--data-dir", str(self.data_dir_option)]
+        return " ".join([words, *map(shlex.quote, options)])
 
     @classmethod
     def load(
@@ -95,6 +113,9 @@ class Config(TopLevel, frozen=True, kw_only=True):
         overrides = overrides or {}
         selecting = selecting or any(name in overrides for name in _SELECTING)
         config, others = cls._examined(merged(tree, overrides), file=file, embedded=not selecting)
+        if "data_dir" in overrides:
+            named = Path(str(overrides["data_dir"]))
+            config = msgspec.structs.replace(config, data_dir_option=named)
         return config, problems + others
 
     @staticmethod

@@ -7,7 +7,7 @@ texts follow from it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from msgspec import Meta, Struct, field
 
@@ -248,12 +248,16 @@ class GCSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0
 
 
+DATA_DIR: Final = Path("juststorage-data")
+"""Where nothing names one: below the present directory."""
+
+
 class TopLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration, by section."""
 
     data_dir: Annotated[
         Path, Meta(description="The service's own directory; defaults of paths lie in it")
-    ] = Path("juststorage-data")
+    ] = DATA_DIR
     allow_ephemeral: Annotated[
         bool, Meta(description="Let `serve` run on backends that forget everything when it ends")
     ] = False

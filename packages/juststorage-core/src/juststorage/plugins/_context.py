@@ -62,6 +62,8 @@ class OpenContext:
             `AuditRepository` says.
         gauge: Show a number among the service's metrics.
         inspect: Only look: bring no schema up to date, and wait for nothing that is away.
+        migrate: The command that brings this store's schema up to date: with the options that lead
+            to its configuration, for a message to name.
         tracer: Makes spans, for a `Gatherer` and for calls to other services; None where tracing is
             off. The calls of the ports have their spans already.
     """
@@ -77,4 +79,5 @@ class OpenContext:
     audit: bool = False
     gauge: Gauge = _unseen
     inspect: bool = False
+    migrate: str = "juststorage migrate up"
     tracer: Tracer | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -35,6 +35,10 @@ class NoOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The options of a backend that has none."""
 
 
+def _no_problems(options: Any) -> Iterable[str]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend(Generic[OptionsT, ServiceT_co]):
     """One choice for one kind of service.
@@ -47,6 +51,9 @@ class Backend(Generic[OptionsT, ServiceT_co]):
             in `Annotated[..., msgspec.Meta(description=...)]`.
         open: An async context manager factory. What it yields is the service; leaving it closes
             the service. Import what is heavy inside it.
+        problems: What is wrong with options whose types are right, such as a URL of another scheme:
+            a sentence for each, which begins with the option's name and a colon and never repeats
+            a secret. Opens nothing and asks nobody: `juststorage config check` tells of it, too.
     """
 
     kind: ClassVar[str]
@@ -55,6 +62,7 @@ class Backend(Generic[OptionsT, ServiceT_co]):
     summary: str
     options: type[OptionsT]
     open: Callable[[OptionsT, OpenContext], AbstractAsyncContextManager[ServiceT_co]]
+    problems: Callable[[OptionsT], Iterable[str]] = _no_problems
 
 
 class BlobCapabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +119,10 @@ class MigrationStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Migrator(ABC):
     """Changes the schema of one configured metadata store. Sync: used by the command line only."""
 
+    def place(self) -> str:
+        """What the store is and where, for people: never a user or a password of it."""
+        return "the metadata store"
+
     @abstractmethod
     def status(self) -> MigrationStatus:
         """Where the schema stands."""
@@ -132,9 +144,9 @@ class Migrator(ABC):
 class MetadataStoreBackend(Backend[OptionsT, MetadataStore]):
     """A source of truth; configured as `[metadata]`.
 
-    `open` refuses a schema that is outdated or newer, with the command to run; `migrator` makes
-    what runs that command. None for stores without a schema. `durable` False (memory) makes `serve`
-    refuse it unless `allow_ephemeral` is set.
+    `open` refuses a schema that is outdated or newer, with the command to run, which is
+    `OpenContext.migrate`; `migrator` makes what runs that command. None for stores without a
+    schema. `durable` False (memory) makes `serve` refuse it unless `allow_ephemeral` is set.
     """
 
     kind: ClassVar[str] = "metadata_store"

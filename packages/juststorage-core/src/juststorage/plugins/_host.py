@@ -266,11 +266,12 @@ class PluginHost:
         """The selected backend's options from its table of configuration.
 
         Raises:
-            Misconfigured: As `bind`; or the plugin's options cannot be read at all.
+            Misconfigured: As `bind`; or its backend finds them wrong; or they cannot be read.
         """
         options: type[msgspec.Struct] = offer.item.options
         try:
-            return bind(options, table, place=place)
+            bound = bind(options, table, place=place)
+            problems = [f"{place}.{problem}" for problem in offer.item.problems(bound)]
         except Misconfigured:
             raise
         except Exception as error:
@@ -278,3 +279,6 @@ class PluginHost:
                 f"{place}: the options of plugin {offer.record.name} of {offer.record.origin}"
                 f" cannot be read: {one_line(error)}"
             ) from error
+        if problems:
+            raise Misconfigured(*problems)
+        return bound

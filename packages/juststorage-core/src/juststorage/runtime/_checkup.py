@@ -23,7 +23,7 @@ from juststorage.plugins import OpenContext
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import BlobStore, Clock, MetadataStore, Space
 from juststorage.runtime._clock import SystemClock
-from juststorage.runtime._data_dir import require_data_dir
+from juststorage.runtime._data_dir import missing_data_dir, require_data_dir
 from juststorage.runtime._looks import GRACE_S, Checked, Look, all_in_time
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
@@ -154,6 +154,15 @@ async def _look_at_data_dir(config: Config, look: Look) -> None:
     if config.data_dir.is_dir():
         room = shutil.disk_usage(config.data_dir)
         look.tell(check_space("data_dir", Space(total_bytes=room.total, free_bytes=room.free)))
+    elif (missing := missing_data_dir(config)) is not None:
+        look.tell(
+            Checked(
+                check="data_dir",
+                state="warning",
+                found=missing.removeprefix("data_dir: "),
+                to_do="mount its volume, make it, or take the setting out",
+            )
+        )
 
 
 def _looks_at_backends(config: Config, plan: Plan, clock: Clock) -> list[Look]:
@@ -179,7 +188,8 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock, look: Look
                         check="metadata",
                         state="failed",
                         found=f"the {hold.name} has not ended: objects or bytes are missing",
-                        to_do="run `juststorage backup restore` again, with the same backup",
+                        to_do=f"run `{config.command('juststorage backup restore')}` again,"
+                        " with the same backup",
                     )
                 )
         try:
@@ -335,6 +345,7 @@ async def _opened(config: Config, choice: Choice, clock: Clock, **more: Any) -> 
         logger=logging.getLogger(f"juststorage.{choice.instance}"),
         background=_unneeded,
         data_dir=config.data_dir.absolute(),
+        migrate=config.command("juststorage migrate up"),
         create=False,
         inspect=True,
         **more,

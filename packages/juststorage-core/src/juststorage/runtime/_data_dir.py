@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from juststorage.config import Config
+from juststorage.config._sections import DATA_DIR
 from juststorage.errors import Misconfigured
 
 __all__ = ["make_data_dir", "require_data_dir"]
@@ -72,6 +73,17 @@ def _sync_again(parent: Path, sync: Callable[[Path], None]) -> None:
     """Whoever made it may have died before its sync. A parent of others' is theirs to sync."""
     with contextlib.suppress(PermissionError):
         sync(parent)
+
+
+def missing_data_dir(config: Config) -> str | None:
+    """What is to be said of a data directory that was named and is not there; else None.
+
+    A backend that keeps something there refuses it by itself. Where none does, as with PostgreSQL
+    and volumes elsewhere, it is most likely a slip, or a volume that was not mounted.
+    """
+    if config.embedded_default or config.data_dir == DATA_DIR or config.data_dir.is_dir():
+        return None
+    return f"data_dir: there is no directory {str(config.data_dir.absolute())!r}"
 
 
 def require_data_dir(config: Config) -> None:

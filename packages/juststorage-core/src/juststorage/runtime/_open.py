@@ -12,7 +12,7 @@ from juststorage.errors import Misconfigured
 from juststorage.metrics import Sheet
 from juststorage.plugins._host import PluginHost
 from juststorage.ports import Clock
-from juststorage.runtime._data_dir import make_data_dir, require_data_dir
+from juststorage.runtime._data_dir import make_data_dir, missing_data_dir, require_data_dir
 from juststorage.runtime._opening import opening
 from juststorage.runtime._plan import Plan, make_plan, unknown_tables
 from juststorage.runtime._runtime import Runtime
@@ -97,6 +97,7 @@ async def open_runtime(
         require_data_dir(config)
     elif config.embedded_default:
         make_data_dir(config.data_dir)
+    is_service = collect or sheet is not None
     async with (
         open_tracer(config.tracing) as tracer,
         opening(
@@ -110,7 +111,10 @@ async def open_runtime(
         ) as opened,
     ):
         runtime = await opened.runtime(plan)
-        if collect or sheet is not None:
+        if is_service and (missing := missing_data_dir(config)) is not None:
+            # Only now: a backend that keeps something there has refused it, and said so itself.
+            _log.warning(missing)
+        if is_service:
             opened.follow(runtime)
         if collect:
             opened.collect(runtime)

@@ -201,6 +201,7 @@ class Opening:
             logger=logger,
             background=supervisor,
             data_dir=self._config.data_dir.absolute(),
+            migrate=self._config.command("juststorage migrate up"),
             storage_class=storage_class,
             metadata=metadata,
             create=self._create,

@@ -49,6 +49,8 @@ class ReadOnlyMode:
         self._metadata = metadata
         self._clock = clock
         self._fails = False
+        self._began_by: str | None = None
+        """Why the instance stands still from its start on, until that has been told."""
 
     @property
     def on(self) -> bool:
@@ -67,6 +69,8 @@ class ReadOnlyMode:
         kept = await self._metadata.read_only() or ReadOnlySwitch()
         self._sheet.set_common(_TURNS, kept.turns)
         self._sheet.set_common(_STATE, configured or kept.on)
+        if configured or kept.on:
+            self._began_by = "server.read_only" if configured else "the switch that the store keeps"
 
     async def turn(self, *, on: bool) -> bool:
         """Turn it: here at once, whatever the store says to it, and everywhere by way of the store.
@@ -89,7 +93,18 @@ class ReadOnlyMode:
         return True
 
     async def follow_forever(self) -> NoReturn:
-        """Look at the switch again and again; of several workers one does, whoever comes first."""
+        """Look at the switch again and again; of several workers one does, whoever comes first.
+
+        Begins by telling that the instance stands still, where it does. Not told by `begin`, which
+        commands pass as well that open the store for a moment, many of them only to read.
+        """
+        if self._began_by is not None:
+            _log.warning(
+                "read-only mode is on from the start, by %s: objects do not change until"
+                ' POST /v1/admin/read-only {"read_only": false}',
+                self._began_by,
+            )
+            self._began_by = None
         while True:
             await self._clock.sleep(_TICK_S)
             if self._clock.monotonic() < self._sheet.common(_DUE, "read_only"):

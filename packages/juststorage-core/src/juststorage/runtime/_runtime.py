@@ -142,7 +142,8 @@ class Runtime:
         """
         for hold in await self.metadata.backups.holds():
             if hold.expires_at is None:
+                restore = self.config.command("juststorage backup restore")
                 raise Misconfigured(
                     f"the {hold.name} has not ended, so objects or their bytes are missing:"
-                    " run `juststorage backup restore` again"
+                    f" run `{restore}` again, with the same backup"
                 )

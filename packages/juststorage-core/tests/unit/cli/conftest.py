@@ -16,7 +16,7 @@ from juststorage.cli import _main as cli
 Run = Callable[..., Result]
 
 MEMORY = """
-data_dir = "/nowhere"
+data_dir = "/"
 [metadata]
 backend = "memory"
 [blobs.hot]

@@ -19,6 +19,18 @@ Run = Callable[..., Result]
 
 
 class TestConfig:
+    def test_a_data_directory_that_is_not_there(self, run: Run, file: str, tmp_path: Path) -> None:
+        """It is told of where it was named, though nothing may be kept in it."""
+        nowhere = tmp_path / "no where"
+        for more in ((), ("--open",)):
+            words = ("config", "check", "--config", file, *more)
+            told = run(*words, JUSTSTORAGE__DATA_DIR=str(nowhere))
+            warning = f"warning: data_dir: there is no directory '{nowhere}'"
+            assert (told.exit_code, told.stderr.splitlines()) == (0, [warning])
+            assert run(*words, JUSTSTORAGE__DATA_DIR=str(tmp_path)).stderr == ""
+            assert run(*words).stderr == ""
+            assert not nowhere.exists()
+
     def test_check_of_a_right_configuration_lists_what_is_used(self, run: Run, file: str) -> None:
         """Every instance is named with its backend and distribution."""
         result = run("config", "check", "--config", file)

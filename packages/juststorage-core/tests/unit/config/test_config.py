@@ -287,7 +287,7 @@ class TestRefusals:
         with pytest.raises(Misconfigured, match=r"unknown option|no name of an option"):
             Config.from_mapping(tree)
 
-    @pytest.mark.parametrize("name", ["embedded_default", "file"])
+    @pytest.mark.parametrize("name", ["embedded_default", "file", "data_dir_option"])
     def test_what_a_config_says_about_itself_is_no_setting(self, name: str) -> None:
         """Nobody can claim to be the embedded default."""
         with pytest.raises(Misconfigured, match=rf"^{name}: unknown option"):
@@ -383,6 +383,16 @@ def test_sections_are_all_there() -> None:
         ).blobs.cold.chosen
         == ()
     )
+
+
+def test_a_command_line_on_the_same_configuration(tmp_path: Path) -> None:
+    """Names file and directory as they were given, ready to be pasted; else it has no options."""
+    file = tmp_path / "a b.toml"
+    file.write_text('metadata.backend = "m"\nblobs.hot.backend = "m"\n')
+    plain = Config.load(environment={})
+    assert plain.command("juststorage serve") == "juststorage serve"
+    both = Config.load(environment={"JUSTSTORAGE_CONFIG": str(file)}, overrides={"data_dir": "d"})
+    assert both.command("juststorage fsck") == f"juststorage fsck --config '{file}' --data-dir d"
 
 
 def test_public_names_are_what_the_package_exports() -> None:

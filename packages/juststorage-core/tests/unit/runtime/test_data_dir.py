@@ -113,6 +113,22 @@ class TestRequire:
             )
         )
 
+    @pytest.mark.parametrize("exists", [False, True])
+    async def test_a_service_says_where_one_is_missing(
+        self,
+        story: Any,
+        config: dict[str, Any],
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        exists: bool,
+    ) -> None:
+        """A warning at the start, also where no backend keeps anything there."""
+        data_dir = tmp_path if exists else tmp_path / "none"
+        named = {**config, "data_dir": str(data_dir)}
+        async with open_runtime(named, plugins=[story], discover=False, collect=True):
+            told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+        assert told == ([] if exists else [f"data_dir: there is no directory '{data_dir}'"])
+
     async def test_open_runtime_hands_it_on(self, story: Any, config: dict[str, Any]) -> None:
         """Every backend is told whether it may make a store; by default it may."""
         async with open_runtime(config, plugins=[story], discover=False):

@@ -130,6 +130,29 @@ async def test_the_option_is_how_an_instance_starts(machines: Machines) -> None:
         assert (one.read_only, other.read_only) == (False, False)
 
 
+@pytest.mark.parametrize("by", ["server.read_only", "the switch"])
+async def test_who_starts_so_says_so(
+    machines: Machines, caplog: pytest.LogCaptureFixture, by: str
+) -> None:
+    """A warning with the reason, from one of an instance's workers; nothing where it is off."""
+
+    def told() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+
+    configured = by == "server.read_only"
+    table = Table(SERVICE_FAMILIES, workers=2)
+    sections = {"server": {"read_only": configured}}
+    async with machines.start():
+        assert told() == []
+    await machines.store.turn_read_only(on=not configured)
+    async with (
+        machines.start(table=table, **sections),
+        machines.start(table=table, worker=1, **sections),
+    ):
+        [line] = told()
+    assert line.startswith(f"read-only mode is on from the start, by {by}")
+
+
 async def test_a_store_that_cannot_be_asked(
     machines: Machines, caplog: pytest.LogCaptureFixture
 ) -> None:
