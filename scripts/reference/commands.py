@@ -26,9 +26,9 @@ and `import`, take its address and a key.
 With `--json` standard output is one document, or one a line for lists; `serve` and `gc worker`,
 which run on, log JSON lines. What fails is told there as well, in one line, which is the last:
 `{"error": {"code", "detail", "problems"}}`, where `code` is one of the
-[problems](http.md#problems) of the HTTP interface, `misconfigured`, `wrong_usage`, `file_trouble`
-or `untrusted`, and `problems` has a sentence for each thing that is wrong. A command that had done
-a part by then says so in other members of that document. The exit code is
+[problems](http.md#problems) of the HTTP interface, `misconfigured`, `wrong_usage`, `file_trouble`,
+`backup_unreadable` or `untrusted`, and `problems` has a sentence for each thing that is wrong. A
+command that had done a part by then says so in other members of that document. The exit code is
 the same with and without, and so is the sentence on standard error."""
 _SECTION = re.compile(r"^(?P<title>Examples?|Exit codes):(?P<text>.*)", re.DOTALL)
 

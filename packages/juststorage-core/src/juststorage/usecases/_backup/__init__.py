@@ -1,11 +1,12 @@
 """Backups: a state and the blobs that it names, in blob stores of their own; docs/backup.md.
 
-`_format` is what is written, `_target` where, `_transfer` how bytes get from one store to another;
-the three others are what is done.
+`_format` is what is written, `_target` where, `_manifests` which of them there are, `_transfer` how
+bytes get from one store to another; the three others are what is done.
 """
 
 from juststorage.usecases._backup._create import BackupReport, CreateBackup
 from juststorage.usecases._backup._format import FORMAT_VERSION, Manifest
+from juststorage.usecases._backup._manifests import Manifests, UnreadableManifest
 from juststorage.usecases._backup._restore import RestoreBackup, RestoreReport
 from juststorage.usecases._backup._target import (
     BackupTarget,
@@ -25,10 +26,12 @@ __all__ = [
     "Damage",
     "FixedPlaces",
     "Manifest",
+    "Manifests",
     "Place",
     "Places",
     "RestoreBackup",
     "RestoreReport",
+    "UnreadableManifest",
     "VerifyBackup",
     "Watcher",
     "upload_id_of",

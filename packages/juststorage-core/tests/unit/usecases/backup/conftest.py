@@ -131,7 +131,14 @@ class Vault:
         )
         return [damage async for damage in verifying.run(await self.newest())]
 
-    async def restore(self, service: Service, **options: Any) -> RestoreReport:
+    def manifest_of(self, backup_id: str, service: Service) -> tuple[ContentHash, bytes]:
+        """What a manifest is named by, and its bytes."""
+        (data,) = [data for data in self.manifests._placed.values() if backup_id.encode() in data]
+        return service.hasher.hash(data), data
+
+    async def restore(
+        self, service: Service, *, backup_id: str | None = None, **options: Any
+    ) -> RestoreReport:
         restoring = RestoreBackup(
             service.metadata,
             service.blobs,
@@ -142,7 +149,7 @@ class Vault:
             jobs=2,
             **options,
         )
-        return await restoring.run(await self.newest())
+        return await restoring.run(await self.target.manifest(backup_id))
 
     async def damage(self, data: bytes, service: Service, becomes: bytes) -> None:
         """Give contents of the backup other bytes."""

@@ -68,7 +68,7 @@ async def test_a_full_target(service: Any, vault: Any) -> None:
     with pytest.raises(StorageFull):
         await vault.create(service)
     assert await service.metadata.backups.holds() == []
-    assert await vault.target.manifests() == ([], [])
+    assert (await vault.target.manifests()).readable == []
 
 
 async def test_nothing_that_is_needed_is_collected(service: Any, vault: Any) -> None:
@@ -111,7 +111,7 @@ async def test_a_hold_that_runs_out(service: Any, vault: Any) -> None:
     vault.contents = vault.at(inner, "open", lose)
     with pytest.raises(Unavailable, match="ran out"):
         await vault.create(service)
-    assert await vault.target.manifests() == ([], [])
+    assert (await vault.target.manifests()).readable == []
     vault.contents = inner
     report = await vault.create(service)
     assert report.copied == 0  # it went on where they were
@@ -222,7 +222,7 @@ async def test_what_a_backup_finds_survives_a_power_cut(service: Any, vault: Any
     vault.contents.is_broken = True
     with pytest.raises(Unavailable, match="a sync failed"):
         await vault.create(service)
-    assert len((await vault.target.manifests())[0]) == 1
+    assert len((await vault.target.manifests()).readable) == 1
     vault.contents.is_broken = False
     report = await vault.create(service)
     assert report.found == 3

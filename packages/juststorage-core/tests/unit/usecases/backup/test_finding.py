@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
 
 from juststorage.domain import ContentHash, StoredObject
-from juststorage.errors import Corrupt, Invalid, JustStorageError, NotFound
+from juststorage.errors import (
+    BackupUnreadable,
+    Corrupt,
+    Invalid,
+    JustStorageError,
+    NotFound,
+    Unavailable,
+)
 
 
 async def test_which_backup(service: Any, vault: Any) -> None:
@@ -27,17 +35,16 @@ async def test_no_backup_at_all(service: Any, vault: Any) -> None:
     with pytest.raises(NotFound, match="no backup here"):
         await vault.newest()
     await vault.manifests.put(StoredObject, service.hasher.hash(b"x"), b"x")
-    with pytest.raises(Corrupt, match="no backup can be read"):
+    with pytest.raises(BackupUnreadable, match="no backup can be read"):
         await vault.newest()
 
 
 async def test_a_cut_manifest_is_no_backup(service: Any, vault: Any) -> None:
-    """It is named, the older backup is the newest one then, and restores."""
+    """It is named; which one is the newest is unknown, so the older one has to be asked for."""
     await vault.fill(service)
     first = await vault.create(service)
     second = await vault.create(service)
-    (data,) = [data for data in vault.manifests._placed.values() if second.id.encode() in data]
-    content_hash = service.hasher.hash(data)
+    content_hash, data = vault.manifest_of(second.id, service)
     for broken in (
         data[:-10],
         data[:-70],
@@ -46,14 +53,79 @@ async def test_a_cut_manifest_is_no_backup(service: Any, vault: Any) -> None:
         data.replace(b"2", b"3", 1),
     ):
         await vault.manifests.put(StoredObject, content_hash, broken)
-        found, (wrong,) = await vault.target.manifests()
-        assert [each.id for each in found] == [first.id]
-        assert "manifest is damaged" in wrong
+        there = await vault.target.manifests()
+        (wrong,) = there.unreadable
+        assert [each.id for each in there.readable] == [first.id]
+        assert "manifest is damaged" in str(wrong) and wrong.is_damaged
         with pytest.raises(NotFound, match="1 cannot be read"):
-            await vault.target.manifest(second.id)
-    assert (await vault.newest()).id == first.id
+            there.choose(second.id)
+        with pytest.raises(BackupUnreadable, match=r"a manifest here cannot be read.*--id"):
+            there.choose(None)
     async with vault.empty(service) as other:
-        assert (await vault.restore(other)).ended
+        assert (await vault.restore(other, backup_id=first.id)).ended
+
+
+async def test_many_manifests_that_cannot_be_read(service: Any, vault: Any) -> None:
+    """One of them may be the newest; they are counted, and the first is named."""
+    for _ in range(3):
+        await vault.create(service)
+    for place in sorted(vault.manifests._placed)[1:]:
+        vault.manifests._placed[place] = b"X"
+    with pytest.raises(BackupUnreadable, match=r"2 manifests here .*--discard-damaged"):
+        await vault.newest()
+
+
+async def test_damaged_manifests_are_discarded(service: Any, vault: Any) -> None:
+    """The others are left; what there is now can be listed, and its newest one chosen."""
+    first = await vault.create(service)
+    second = await vault.create(service)
+    content_hash, data = vault.manifest_of(second.id, service)
+    await vault.manifests.put(StoredObject, content_hash, data[:-1])
+    there = await vault.target.manifests()
+    left = await vault.target.discard_manifests(there)
+    assert (left.unreadable, left.choose(None).id) == ([], first.id)
+    assert await vault.target.manifests() == left
+
+
+async def test_manifests_that_may_be_whole_are_not_discarded(service: Any, vault: Any) -> None:
+    """One of a later release, and one that the store does not give now."""
+    first = await vault.create(service)
+    second = await vault.create(service)
+    content_hash, data = vault.manifest_of(second.id, service)
+    text = data.split(b"\n")[0].replace(b'"version":1', b'"version":2')
+    later = b"%b\n%b\n" % (text, hashlib.sha256(text).hexdigest().encode())
+    await vault.manifests.put(StoredObject, content_hash, later)
+    left = await vault.target.discard_manifests(await vault.target.manifests())
+    (wrong,) = left.unreadable
+    assert "format 2" in wrong.detail and not wrong.is_damaged
+    with pytest.raises(BackupUnreadable) as refused:
+        left.choose(None)
+    assert "--discard-damaged" not in refused.value.detail
+    assert left.choose(first.id).id == first.id
+
+    async def away() -> None:
+        raise Unavailable("the disk does not answer")
+
+    inner = vault.manifests
+    vault.manifests = vault.at(inner, "open", away)
+    there = await vault.target.manifests()
+    assert [each.is_damaged for each in there.unreadable] == [False, False]
+    assert await vault.target.discard_manifests(there) == there
+    vault.manifests = inner
+    assert len((await vault.target.manifests()).readable) == 1
+
+
+async def test_a_manifest_that_goes_while_all_are_read(service: Any, vault: Any) -> None:
+    """Somebody else has discarded it: it is no longer there, and no trouble either."""
+    await vault.create(service)
+    inner = vault.manifests
+
+    async def discard() -> None:
+        await inner.remove(list(inner._placed))
+
+    vault.manifests = vault.at(inner, "open", discard)
+    there = await vault.target.manifests()
+    assert (there.readable, there.unreadable) == ([], [])
 
 
 @pytest.mark.parametrize("becomes", [b"smelL", b"smal", b""])
