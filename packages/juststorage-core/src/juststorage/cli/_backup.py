@@ -189,7 +189,12 @@ def verify(
 )
 @_place
 @_jobs
-@click.option("--id", "backup_id", help="Which one, or how its id begins; else the newest.")
+@click.option(
+    "--id",
+    "backup_id",
+    help="Which one, or how its id begins; else the one whose restore was interrupted, or the"
+    " newest.",
+)
 @click.option(
     "--accept-missing",
     is_flag=True,
@@ -309,13 +314,15 @@ async def _restore(
     async with open_backup_place(config, directory) as place:
         await place.target.learn()
         there = await place.target.manifests()
-        manifest = there.choose(backup_id)
-        _tell_unreadable(there)
+        if backup_id is not None or not there.readable:
+            there.choose(backup_id)  # what is not there is told before anything is made
         async with open_runtime(config) as runtime:
             with Progress("restore", quiet=quiet) as bar:
                 restoring = make_restore(
                     runtime, place, bar, jobs=jobs, accept_missing=accept_missing
                 )
+                manifest = await restoring.choose(there, backup_id)
+                _tell_unreadable(there)
                 return await restoring.run(manifest)
 
 

@@ -33,6 +33,7 @@ from juststorage.runtime._clock import SystemClock
 from juststorage.runtime._data_dir import require_data_dir
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
+from juststorage.usecases import unfinished_restore
 
 __all__ = ["LOOK_S", "Checked", "check_all", "check_limits", "check_settings", "check_space"]
 
@@ -177,16 +178,10 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock) -> list[Ch
                 found=f"{plan.metadata.offer.name} answers, and its schema is that of this release",
             )
         ]
-        found += [
-            Checked(
-                check="metadata",
-                state="failed",
-                found=f"the {hold.name} has not ended, so objects or their bytes are missing",
-                to_do="run `juststorage backup restore` again, with the same backup",
+        if (half := await unfinished_restore(store.backups)) is not None:
+            found.append(
+                Checked(check="metadata", state="failed", found=half.found, to_do=half.to_do)
             )
-            for hold in await store.backups.holds()
-            if hold.expires_at is None
-        ]
         try:
             await store.answers()
         except StorageFull as error:

@@ -26,6 +26,7 @@ from juststorage.runtime._leaving import Leaving
 from juststorage.runtime._plan import Plan, Selected
 from juststorage.runtime._read_only import ReadOnlyMode
 from juststorage.runtime._readiness import Part, need_space, ping_all
+from juststorage.usecases import unfinished_restore
 
 __all__ = ["Runtime"]
 
@@ -129,9 +130,6 @@ class Runtime:
             Misconfigured: There is one.
             Unavailable: The metadata store does not answer.
         """
-        for hold in await self.metadata.backups.holds():
-            if hold.expires_at is None:
-                raise Misconfigured(
-                    f"the {hold.name} has not ended, so objects or their bytes are missing:"
-                    " run `juststorage backup restore` again"
-                )
+        unfinished = await unfinished_restore(self.metadata.backups)
+        if unfinished is not None:
+            raise Misconfigured(str(unfinished))

@@ -13,9 +13,11 @@ from juststorage.usecases._backup import (
     Places,
     RestoreBackup,
     RestoreReport,
+    UnfinishedRestore,
     UnreadableManifest,
     VerifyBackup,
     Watcher,
+    unfinished_restore,
     upload_id_of,
 )
 from juststorage.usecases._change import ChangeObject
@@ -78,6 +80,7 @@ __all__ = [
     "RestoreReport",
     "ResumeUpload",
     "TicketCodec",
+    "UnfinishedRestore",
     "UnreadableManifest",
     "UploadLimits",
     "UploadObject",
@@ -86,5 +89,6 @@ __all__ = [
     "VerifiedContents",
     "VerifyBackup",
     "Watcher",
+    "unfinished_restore",
     "upload_id_of",
 ]

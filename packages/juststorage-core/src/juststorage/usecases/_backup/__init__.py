@@ -1,7 +1,8 @@
 """Backups: a state and the blobs that it names, in blob stores of their own; docs/backup.md.
 
 `_format` is what is written, `_target` where, `_manifests` which of them there are, `_transfer` how
-bytes get from one store to another; the three others are what is done.
+bytes get from one store to another, `_unfinished` what is to be said of half a restore; the three
+others are what is done.
 """
 
 from juststorage.usecases._backup._create import BackupReport, CreateBackup
@@ -16,6 +17,7 @@ from juststorage.usecases._backup._target import (
     upload_id_of,
 )
 from juststorage.usecases._backup._transfer import Watcher
+from juststorage.usecases._backup._unfinished import UnfinishedRestore, unfinished_restore
 from juststorage.usecases._backup._verify import Damage, VerifyBackup
 
 __all__ = [
@@ -31,8 +33,10 @@ __all__ = [
     "Places",
     "RestoreBackup",
     "RestoreReport",
+    "UnfinishedRestore",
     "UnreadableManifest",
     "VerifyBackup",
     "Watcher",
+    "unfinished_restore",
     "upload_id_of",
 ]

@@ -149,7 +149,8 @@ class Vault:
             jobs=2,
             **options,
         )
-        return await restoring.run(await self.target.manifest(backup_id))
+        there = await self.target.manifests()
+        return await restoring.run(await restoring.choose(there, backup_id))
 
     async def damage(self, data: bytes, service: Service, becomes: bytes) -> None:
         """Give contents of the backup other bytes."""

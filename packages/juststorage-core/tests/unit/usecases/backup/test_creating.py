@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from juststorage.domain import StorageClass
-from juststorage.errors import BlobMissing, StorageFull, Unavailable
+from juststorage.errors import BlobMissing, InvalidState, StorageFull, Unavailable
 
 LARGE = bytes(range(256)) * 4096
 
@@ -228,3 +228,36 @@ async def test_what_a_backup_finds_survives_a_power_cut(service: Any, vault: Any
     assert report.found == 3
     assert await vault.contents.power_cut() <= 1, "at most the state of the first one"
     assert await vault.verify(service) == []
+
+
+# -- a restore that has not ended -----------------------------------------------------------------
+
+
+async def test_half_of_a_state_is_not_backed_up(service: Any, vault: Any) -> None:
+    """It would be taken for the newest backup; nothing is written before the restore has ended."""
+    await vault.fill(service)
+    first = await vault.create(service)
+    async with vault.empty(service) as other:
+        await other.metadata.backups.begin_restore(f"restore {first.id}")
+        before = len(vault.contents._placed)
+        with pytest.raises(InvalidState, match=f"restore --id {first.id}"):
+            await vault.create(other)
+        assert len(vault.contents._placed) == before
+        assert (await vault.newest()).id == first.id
+        assert (await vault.restore(other)).ended
+        assert (await vault.create(other)).records["objects"] == 5
+
+
+async def test_a_restore_that_begins_beside_a_backup(service: Any, vault: Any) -> None:
+    """What was read may be half of a state: it does not become a backup."""
+    snapshot = service.metadata.backups.snapshot
+
+    async def begun() -> Any:
+        await service.metadata.backups.begin_restore("restore other")
+        return await snapshot()
+
+    service.metadata.backups.snapshot = begun
+    with pytest.raises(InvalidState, match="restore --id other"):
+        await vault.create(service)
+    assert (await vault.target.manifests()).readable == []
+    assert [each.name for each in await service.metadata.backups.holds()] == ["restore other"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from juststorage.domain import ObjectId, StorageClass
-from juststorage.errors import InvalidState, Misconfigured, Unavailable
+from juststorage.domain import ObjectId, StorageClass, StoredObject
+from juststorage.errors import BackupUnreadable, InvalidState, Misconfigured, NotFound, Unavailable
 from juststorage.testing import make_api_key
 
 LARGE = bytes(range(256)) * 4096
@@ -186,3 +186,41 @@ async def test_what_a_restore_finds_survives_a_power_cut(service: Any, vault: An
         assert (report.found, report.ended) == (4, True)
         assert await hot.power_cut() == 0
         assert await vault.contents_of(other, objects) == [b"small", b"small", b"small", b"", LARGE]
+
+
+async def test_a_restore_goes_on_with_what_it_began(service: Any, vault: Any) -> None:
+    """Though there is a newer backup by now; another one is refused, with what to do."""
+    objects = await vault.fill(service)
+    first = await vault.create(service)
+    second = await vault.create(service)
+    async with vault.empty(service) as other:
+        await other.metadata.backups.begin_restore(f"restore {first.id}")
+        with pytest.raises(InvalidState, match=f"restore --id {first.id}"):
+            await vault.restore(other, backup_id=second.id)
+        report = await vault.restore(other)
+        assert (report.id, report.continued, report.ended) == (first.id, True, True)
+        assert await vault.contents_of(other, objects) == [b"small", b"small", b"small", b"", LARGE]
+
+
+async def test_a_restore_whose_backup_is_elsewhere(service: Any, vault: Any) -> None:
+    """The newest one that is here is not taken in its place."""
+    await vault.create(service)
+    async with vault.empty(service) as other:
+        await other.metadata.backups.begin_restore("restore 0190")
+        with pytest.raises(NotFound, match=r"backup 0190 has begun.*there is no backup 0190 here"):
+            await vault.restore(other)
+
+
+async def test_another_one_damaged_does_not_matter_to_what_was_begun(
+    service: Any, vault: Any
+) -> None:
+    """It is known which backup is meant."""
+    first = await vault.create(service)
+    content_hash, data = vault.manifest_of((await vault.create(service)).id, service)
+    await vault.manifests.put(StoredObject, content_hash, data[:-1])
+    async with vault.empty(service) as other:
+        with pytest.raises(BackupUnreadable):
+            await vault.restore(other)
+        assert await other.metadata.backups.holds() == []
+        await other.metadata.backups.begin_restore(f"restore {first.id}")
+        assert (await vault.restore(other)).ended
