@@ -73,3 +73,14 @@ async def test_one_is_removed_as_the_page_says(deploy: Any, backups: Path) -> No
     ]
     assert listed == [older]
     assert older in first.done("backup", "verify", str(backups))
+
+
+async def test_the_service_s_own_directory_is_no_place(deploy: Any) -> None:
+    """What takes the service's files would take its backups; nothing is made there."""
+    first = deploy("first")
+    await first.fill({"a": b"a"})
+    own = first.directory / "juststorage-data"
+    before = sorted(own.iterdir())
+    ran = first.run("backup", "create", "juststorage-data")
+    assert ran.returncode == 2 and "the service's own directory" in ran.stderr, ran
+    assert sorted(own.iterdir()) == before

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from juststorage.cli._backup import _counted
 from juststorage.cli._main import juststorage
+from juststorage.errors import Misconfigured
 from juststorage.usecases import (
     BackupReport,
     BackupTarget,
@@ -177,6 +178,35 @@ def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('backup.contents.backend = "memory"\n', ""))
     result = run("create")
     assert result.exit_code == 2 and "backup.contents.backend is not set" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "directory"),
+    [("d", "d"), ("d", "d/x/../x"), ("d", "link"), ("d/contents", "d"), ("d/manifests/x", "d")],
+)
+def test_the_service_s_own_directory_is_no_place(
+    run: Any, tmp_path: Path, data_dir: str, directory: str
+) -> None:
+    """Nor what is in it, nor one whose parts would be in its place; and nothing is made."""
+    (tmp_path / "d" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("d")
+    file = tmp_path / "juststorage.toml"
+    file.write_text(file.read_text().replace(f'"{tmp_path}"', f'"{tmp_path / data_dir}"'))
+    result = run("create", str(tmp_path / directory), "--json")
+    assert result.exit_code == 2 and "a directory of their own" in result.stderr
+    assert json.loads(result.stdout)["error"]["code"] == "misconfigured"
+    assert [each.name for each in (tmp_path / "d").iterdir()] == ["x"]
+
+
+def test_a_volume_that_is_mounted_below_is_a_place(tmp_path: Path) -> None:
+    """It is another filesystem: what happens to the one does not happen to the other."""
+    from juststorage.runtime._backing_up import require_apart
+
+    with pytest.raises(Misconfigured):
+        require_apart(tmp_path / "b", tmp_path, device_of=lambda path: 1)
+    require_apart(tmp_path / "b", tmp_path, device_of=lambda path: len(path.parts))
+    with pytest.raises(Misconfigured):
+        require_apart(tmp_path, tmp_path, device_of=lambda path: len(path.parts))
 
 
 def test_how_many_there_are() -> None:
