@@ -347,6 +347,18 @@ async def test_a_class_that_is_not_configured_is_no_clean_audit(store: Store) ->
         [found async for found in audit.findings()]
 
 
+async def test_half_a_restore_is_told_first_and_not_repaired(store: Store) -> None:
+    """What its counts lack is still to come; once it has ended, they are right by themselves."""
+    store.sql("INSERT INTO holds (name, since) VALUES ('restore 0190', 0)")
+    store.sql("UPDATE blobs SET ref_count = ref_count + 1")
+    first, *others = await store.audit(repair=True)
+    assert (first.invariant, first.subject, first.repaired) == ("restore", "0190", False)
+    assert "run `juststorage backup restore --id 0190` again" in first.detail
+    assert [(each.invariant, each.repaired) for each in others] == [("I3", False)] * 2
+    store.sql("DELETE FROM holds; UPDATE blobs SET ref_count = ref_count - 1")
+    assert await store.audit() == []
+
+
 async def test_more_staged_bytes_than_a_page(store: Store) -> None:
     """Live uploads, however many, hide nothing that is dead; all of it is found."""
     runtime = store.runtime

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 __all__ = [
     "BackendError",
+    "BackupUnreadable",
     "BlobMissing",
     "Conflict",
     "Corrupt",
@@ -257,6 +258,12 @@ class BlobMissing(Corrupt):
     """A committed object's bytes are at neither their final place nor in the trash."""
 
     code = "blob_missing"
+
+
+class BackupUnreadable(Corrupt):
+    """Which backup is meant cannot be told, because a manifest beside it cannot be read."""
+
+    code = "backup_unreadable"
 
 
 class UnsupportedOperation(JustStorageError):

@@ -40,7 +40,7 @@ FAMILIES: dict[type[JustStorageError], set[str]] = {
     },
     errors.Unavailable: {"read_only", "unavailable"},
     errors.StorageFull: {"storage_full"},
-    errors.Corrupt: {"internal", "blob_missing"},
+    errors.Corrupt: {"internal", "blob_missing", "backup_unreadable"},
     errors.UnsupportedOperation: {"unsupported_operation"},
     errors.Misconfigured: {"misconfigured"},
     errors.PluginError: {"internal"},

@@ -18,7 +18,7 @@ from juststorage.cli._options import ConfigSource, config_options
 from juststorage.cli._progress import Progress, readable_bytes
 from juststorage.cli._tables import table
 from juststorage.config import Audit, Config
-from juststorage.usecases import BackupReport, Damage, Manifest, RestoreReport
+from juststorage.usecases import BackupReport, Damage, Manifest, Manifests, RestoreReport
 from juststorage.usecases._backup._format import MISSING_NAMED_MAX
 
 __all__ = ["command"]
@@ -95,7 +95,7 @@ def create(
 @command.command(
     name="list",
     epilog=f"{_PLACE}\n\n\b\nExample:\n  juststorage backup list /mnt/backup\n\n"
-    "\b\nExit codes: 0 listed; 1 a manifest is damaged; 2 wrong usage or configuration.",
+    "\b\nExit codes: 0 listed; 1 a manifest cannot be read; 2 wrong usage or configuration.",
 )
 @_place
 @click.pass_context
@@ -103,9 +103,9 @@ def list_(
     ctx: click.Context, *, source: ConfigSource, directory: Path | None, as_json: bool
 ) -> None:
     """List the backups, the oldest first."""
-    found, wrong = _run(_list, source.load(), directory)
+    there = _run(_list, source.load(), directory)
     if as_json:
-        for manifest in found:
+        for manifest in there.readable:
             print_json_line(_summary(manifest))
     else:
         rows = [
@@ -116,12 +116,11 @@ def list_(
                 readable_bytes(sum(each.blob_bytes.values())),
                 str(len(each.missing)) if each.missing else "",
             ]
-            for each in found
+            for each in there.readable
         ]
         click.echo(table(["ID", "TAKEN AT", "OBJECTS", "BLOBS", "DAMAGED"], rows))
-    for problem in wrong:
-        click.echo(f"juststorage: {problem}", err=True)
-    ctx.exit(1 if wrong else 0)
+    _tell_unreadable(there)
+    ctx.exit(1 if there.unreadable else 0)
 
 
 @command.command(
@@ -151,7 +150,10 @@ def verify(
     quick: bool,
     discard_damaged: bool,
 ) -> None:
-    """Read a backup whole, and compare every hash. Needs no service and no database."""
+    """Read a backup whole, and compare every hash. Needs no service and no database.
+
+    Fails without --id where a manifest cannot be read, because it may be that of the newest one.
+    """
 
     def tell(damage: Damage) -> None:
         if as_json:
@@ -188,7 +190,12 @@ def verify(
 )
 @_place
 @_jobs
-@click.option("--id", "backup_id", help="Which one, or how its id begins; else the newest.")
+@click.option(
+    "--id",
+    "backup_id",
+    help="Which one, or how its id begins; else the one whose restore was interrupted, or the"
+    " newest.",
+)
 @click.option(
     "--accept-missing",
     is_flag=True,
@@ -210,6 +217,8 @@ def restore(
     Whatever the metadata store and the blob stores are: they need not be those that the backup was
     taken from. One that was interrupted is run again, and goes on where it was. Blobs that are
     placed already, and whole, stay as they are; those that the backup does not know stay too.
+
+    Fails without --id where a manifest cannot be read, because it may be that of the newest one.
     """
     goes_on(ctx)
     report = _run(
@@ -249,7 +258,7 @@ async def _create(
             return await make_backup(runtime, place, bar, jobs=jobs).run()
 
 
-async def _list(config: Config, directory: Path | None) -> tuple[list[Manifest], list[str]]:
+async def _list(config: Config, directory: Path | None) -> Manifests:
     from juststorage.runtime import open_backup_place
 
     async with open_backup_place(config, directory) as place:
@@ -272,7 +281,16 @@ async def _verify(
     damages = 0
     async with open_backup_place(config, directory) as place:
         await place.target.learn()
-        manifest = await place.target.manifest(backup_id)
+        there = await place.target.manifests()
+        if discard:
+            left = await place.target.discard_manifests(there)
+            for each in there.unreadable:
+                if each not in left.unreadable:
+                    damages += 1
+                    tell(Damage(subject=each.locator, detail=each.detail, discarded=True))
+            there = left
+        manifest = there.choose(backup_id)
+        _tell_unreadable(there)
         with Progress("verify", quiet=quiet) as bar:
             verifying = make_verification(place, bar, jobs=jobs, quick=quick, discard=discard)
             async for damage in verifying.run(manifest):
@@ -296,12 +314,16 @@ async def _restore(
     config = msgspec.structs.replace(config, audit=Audit(table=False))
     async with open_backup_place(config, directory) as place:
         await place.target.learn()
-        manifest = await place.target.manifest(backup_id)
+        there = await place.target.manifests()
+        if backup_id is not None or not there.readable:
+            there.choose(backup_id)  # what is not there is told before anything is made
         async with open_runtime(config) as runtime:
             with Progress("restore", quiet=quiet) as bar:
                 restoring = make_restore(
                     runtime, place, bar, jobs=jobs, accept_missing=accept_missing
                 )
+                manifest = await restoring.choose(there, backup_id)
+                _tell_unreadable(there)
                 return await restoring.run(manifest)
 
 
@@ -335,6 +357,11 @@ def _tell_missing(what: str, report: BackupReport | RestoreReport) -> None:
         click.echo(f"juststorage: {what}: {problem}", err=True)
     if report.missing_count > MISSING_NAMED_MAX:
         click.echo(f"juststorage: {what}: {report.missing_count} in all", err=True)
+
+
+def _tell_unreadable(there: Manifests) -> None:
+    for each in there.unreadable:
+        click.echo(f"juststorage: a manifest cannot be read: {each}", err=True)
 
 
 def _counted(records: dict[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,8 @@ async def open_backup_place(
             one that is missing is usually a volume that was not mounted.
 
     Raises:
-        Misconfigured: There is no such directory, or no store is configured.
+        Misconfigured: There is no such directory, no store is configured, or backups would begin to
+            lie in the service's own directory.
         NotFound: There are no backups in the directory.
     """
     host = make_host(config)
@@ -92,6 +93,8 @@ def _choices(
     config: Config, host: PluginHost, directory: Path | None, *, create: bool
 ) -> dict[str, Choice]:
     if directory is not None:
+        if create and directory.is_dir():
+            require_apart(directory.resolve(), config.data_dir.resolve())
         return _in_directory(host, directory, create=create)
     sections = {_CONTENTS: config.backup.contents, _MANIFESTS: config.backup.manifests}
     missing = [place for place, section in sections.items() if not section.chosen]
@@ -104,6 +107,32 @@ def _choices(
         place: choose(host, place, section, section.chosen[0])
         for place, section in sections.items()
     }
+
+
+def _device_of(path: Path) -> int:
+    return path.stat().st_dev
+
+
+def require_apart(
+    directory: Path, data_dir: Path, *, device_of: Callable[[Path], int] = _device_of
+) -> None:
+    """Refuse backups in the directory that they are of: whatever takes the one takes both.
+
+    Args:
+        directory: Of the backups, absolute and without links.
+        data_dir: Of the service, likewise.
+        device_of: Tells filesystems apart: one that is mounted below the service's is a place.
+
+    Raises:
+        Misconfigured: Backups would lie in the service's directory, or it in theirs.
+    """
+    parts = [directory / place.partition(".")[2] for place in _CLASSES]
+    is_within = data_dir in directory.parents and device_of(directory) == device_of(data_dir)
+    if directory == data_dir or is_within or any(data_dir.is_relative_to(part) for part in parts):
+        raise Misconfigured(
+            f"backups in {directory} would lie in the service's own directory, {data_dir}, or it in"
+            " theirs: name a directory of their own, best on another volume"
+        )
 
 
 def _in_directory(host: PluginHost, directory: Path, *, create: bool) -> dict[str, Choice]:

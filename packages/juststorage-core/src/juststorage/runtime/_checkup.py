@@ -27,6 +27,7 @@ from juststorage.runtime._data_dir import missing_data_dir, require_data_dir
 from juststorage.runtime._looks import GRACE_S, Checked, Look, all_in_time
 from juststorage.runtime._open import make_host
 from juststorage.runtime._plan import Choice, Plan, make_plan, unknown_tables
+from juststorage.usecases import unfinished_restore
 from juststorage.usecases._unknown import read_sample, too_many, unknown_in
 
 __all__ = [
@@ -181,17 +182,9 @@ async def _look_at_metadata(config: Config, plan: Plan, clock: Clock, look: Look
         await store.ping()
         answers = f"{plan.metadata.offer.name} answers, and its schema is that of this release"
         look.tell(Checked(check="metadata", state="ok", found=answers))
-        for hold in await store.backups.holds():
-            if hold.expires_at is None:
-                look.tell(
-                    Checked(
-                        check="metadata",
-                        state="failed",
-                        found=f"the {hold.name} has not ended: objects or bytes are missing",
-                        to_do=f"run `{config.command('juststorage backup restore')}` again,"
-                        " with the same backup",
-                    )
-                )
+        if (half := await unfinished_restore(store.backups)) is not None:
+            again = f"run `{config.command(half.command)}` again"
+            look.tell(Checked(check="metadata", state="failed", found=half.found, to_do=again))
         try:
             await store.answers()
         except StorageFull as error:

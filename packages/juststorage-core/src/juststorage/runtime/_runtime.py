@@ -27,6 +27,7 @@ from juststorage.runtime._monitor import left_alone
 from juststorage.runtime._plan import Plan, Selected
 from juststorage.runtime._read_only import ReadOnlyMode
 from juststorage.runtime._readiness import Part, need_space, ping_all
+from juststorage.usecases import unfinished_restore
 
 __all__ = ["Runtime"]
 
@@ -140,10 +141,7 @@ class Runtime:
             Misconfigured: There is one.
             Unavailable: The metadata store does not answer.
         """
-        for hold in await self.metadata.backups.holds():
-            if hold.expires_at is None:
-                restore = self.config.command("juststorage backup restore")
-                raise Misconfigured(
-                    f"the {hold.name} has not ended, so objects or their bytes are missing:"
-                    f" run `{restore}` again, with the same backup"
-                )
+        unfinished = await unfinished_restore(self.metadata.backups)
+        if unfinished is not None:
+            again = self.config.command(unfinished.command)
+            raise Misconfigured(f"{unfinished.found}: run `{again}` again")

@@ -17,6 +17,8 @@ row on, and only what is still wrong, with the row unchanged, is a finding.
 - I6: no WRITING object has a lease that is long over. Repair reaps it.
 - I7: a key is held by one object. Not repaired: a person must choose.
 - I12: what is counted for a tenant is what it has (`_audit_usage`). Repair counts anew.
+
+Half a restore is told first, and then nothing is repaired: most of what is found comes of it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from juststorage.domain import (
     Blob,
@@ -46,6 +49,7 @@ from juststorage.ports import (
 )
 from juststorage.usecases._audit_bytes import BytesAudit
 from juststorage.usecases._audit_usage import audit_usage
+from juststorage.usecases._backup import unfinished_restore
 from juststorage.usecases._finding import AFFECTED_MAX, Affected, AuditLimits, Finding
 from juststorage.usecases._unknown import Walk, read_sample
 
@@ -71,11 +75,12 @@ class AuditStore:
         clock: Clock,
         limits: AuditLimits,
     ) -> None:
+        self._backups = metadata.backups
         self._objects = metadata.objects
         self._rows = metadata.blobs
         self._usage = metadata.usage
         self._stores = blobs
-        self._limits = limits
+        self._limits = self._asked = limits
         self._bytes = BytesAudit(blobs, hashers, clock, bytes_s=limits.deep_bytes_s)
 
     async def findings(self) -> AsyncIterator[Finding]:
@@ -85,6 +90,16 @@ class AuditStore:
             Unavailable: A part does not answer, so that the audit cannot go on.
             Misconfigured: There are blobs of a class that is not configured here.
         """
+        unfinished = await unfinished_restore(self._backups)
+        # Counts come back before their objects: to repair them then would undo the restore.
+        repair = self._asked.repair and unfinished is None
+        self._limits = replace(self._asked, repair=repair)
+        if unfinished is not None:
+            yield Finding(
+                invariant="restore",
+                subject=unfinished.backup_id,
+                detail=f"{unfinished}; until then nothing is repaired, and the rest may come of it",
+            )
         async for finding in self._audit_objects():
             yield finding
         async for finding in self._audit_blobs():

@@ -47,8 +47,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One breach of one invariant.
 
     Args:
-        invariant: `I1` to `I7`, or `I12`.
-        subject: What it is about: an object id, a blob, a locator, an upload id.
+        invariant: `I1` to `I7`, or `I12`; `restore` for one that has not ended.
+        subject: What it is about: an object id, a blob, a locator, an upload id, a backup id.
         detail: What is wrong, in one sentence.
         repaired: Whether this audit mended it.
         affected: Objects that suffer from it, `AFFECTED_MAX` at most.

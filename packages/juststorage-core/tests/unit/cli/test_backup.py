@@ -11,7 +11,16 @@ from click.testing import CliRunner, Result
 
 from juststorage.cli._backup import _counted
 from juststorage.cli._main import juststorage
-from juststorage.usecases import BackupReport, BackupTarget, Damage, RestoreBackup, VerifyBackup
+from juststorage.errors import Misconfigured
+from juststorage.usecases import (
+    BackupReport,
+    BackupTarget,
+    Damage,
+    Manifests,
+    RestoreBackup,
+    UnreadableManifest,
+    VerifyBackup,
+)
 
 
 @pytest.fixture
@@ -39,8 +48,8 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     async def put(self: BackupTarget, manifest: Any) -> None:
         manifests.append(manifest)
 
-    async def listed(self: BackupTarget) -> tuple[list[Any], list[str]]:
-        return list(manifests), []
+    async def listed(self: BackupTarget) -> Manifests:
+        return Manifests(list(manifests), [])
 
     monkeypatch.setattr(BackupTarget, "put_manifest", put)
     monkeypatch.setattr(BackupTarget, "manifests", listed)
@@ -141,15 +150,32 @@ def test_what_was_not_backed_up_is_told(run: Any, monkeypatch: pytest.MonkeyPatc
     assert (result.exit_code, result.stderr) == (1, "juststorage: not backed up: hot/x\n")
 
 
-def test_damaged_manifests_are_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside those that can be read."""
+def test_damaged_manifests_are_told(
+    run: Any, kept: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside those that can be read; which is the newest is unknown, so one has to be named."""
+    run("create")
+    damaged = UnreadableManifest(locator="aa/bb", detail="it is cut short", is_damaged=True)
 
-    async def listed(self: BackupTarget) -> tuple[list[Any], list[str]]:
-        return [], ["aa/bb: the manifest is damaged or cut short"]
+    async def listed(self: BackupTarget) -> Manifests:
+        return Manifests(list(kept), [damaged])
 
     monkeypatch.setattr(BackupTarget, "manifests", listed)
+    told = "juststorage: a manifest cannot be read: aa/bb: it is cut short\n"
     result = run("list")
-    assert result.exit_code == 1 and "manifest is damaged" in result.stderr
+    assert (result.exit_code, result.stderr) == (1, told)
+    for command in ("verify", "restore"):
+        result = run(command, "--json")
+        assert (result.exit_code, "name the backup" in result.stderr) == (1, True)
+        assert json.loads(result.stdout)["error"]["code"] == "backup_unreadable"
+        result = run(command, "--id", kept[0].id)
+        assert (result.exit_code, result.stderr) == (0, told)
+    result = run("verify", "--discard-damaged")
+    assert result.stdout.splitlines() == [
+        "aa/bb: it is cut short (discarded)",
+        f"backup {kept[0].id}: 1 damaged",
+    ]
+    assert (result.exit_code, result.stderr) == (1, "")
 
 
 def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
@@ -162,6 +188,35 @@ def test_places_that_are_none(run: Any, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('backup.contents.backend = "memory"\n', ""))
     result = run("create")
     assert result.exit_code == 2 and "backup.contents.backend is not set" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "directory"),
+    [("d", "d"), ("d", "d/x/../x"), ("d", "link"), ("d/contents", "d"), ("d/manifests/x", "d")],
+)
+def test_the_service_s_own_directory_is_no_place(
+    run: Any, tmp_path: Path, data_dir: str, directory: str
+) -> None:
+    """Nor what is in it, nor one whose parts would be in its place; and nothing is made."""
+    (tmp_path / "d" / "x").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("d")
+    file = tmp_path / "juststorage.toml"
+    file.write_text(file.read_text().replace(f'"{tmp_path}"', f'"{tmp_path / data_dir}"'))
+    result = run("create", str(tmp_path / directory), "--json")
+    assert result.exit_code == 2 and "a directory of their own" in result.stderr
+    assert json.loads(result.stdout)["error"]["code"] == "misconfigured"
+    assert [each.name for each in (tmp_path / "d").iterdir()] == ["x"]
+
+
+def test_a_volume_that_is_mounted_below_is_a_place(tmp_path: Path) -> None:
+    """It is another filesystem: what happens to the one does not happen to the other."""
+    from juststorage.runtime._backing_up import require_apart
+
+    with pytest.raises(Misconfigured):
+        require_apart(tmp_path / "b", tmp_path, device_of=lambda path: 1)
+    require_apart(tmp_path / "b", tmp_path, device_of=lambda path: len(path.parts))
+    with pytest.raises(Misconfigured):
+        require_apart(tmp_path, tmp_path, device_of=lambda path: len(path.parts))
 
 
 def test_how_many_there_are() -> None:

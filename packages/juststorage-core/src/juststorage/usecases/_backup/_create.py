@@ -1,6 +1,6 @@
 """CreateBackup: the state first, then the blobs that it names.
 
-In this order, next to a service in use:
+In this order, next to a service in use (and never of one that is only half restored):
 
 1. **Hold.** From now on no collector claims a blob that loses its last reference. The hold runs for
    minutes and is renewed all the time, so one that belongs to a dead process ends by itself.
@@ -31,6 +31,7 @@ from juststorage.domain import ContentHash, Locator, ObjectId, StorageClass
 from juststorage.errors import (
     BlobMissing,
     Corrupt,
+    InvalidState,
     JustStorageError,
     NotFound,
     Unavailable,
@@ -46,6 +47,7 @@ from juststorage.usecases._backup._format import (
 )
 from juststorage.usecases._backup._target import BackupTarget, Place, upload_id_of
 from juststorage.usecases._backup._transfer import Transfer, Watcher, each_at_once
+from juststorage.usecases._backup._unfinished import unfinished_restore
 
 __all__ = ["BackupReport", "CreateBackup"]
 
@@ -119,14 +121,18 @@ class CreateBackup:
                 still: what was still to be copied may have been collected. Run it again; it goes on
                 where it was.
             StorageFull: The target is full.
+            InvalidState: A restore has begun here and not ended: there is no state to back up.
 
         Cancellation: lets go of the hold; what was copied stays, and the next run finds it.
         """
+        await self._refuse_half_restored()
         await self._target.learn()
         await self._target.tidy()
         backup_id = str(ObjectId.new())
         async with self._held(f"backup {backup_id}") as name:
             taken_at, segments = await self._keep_state()
+            # Again: one may have begun since, and what was read be half of what it puts back.
+            await self._refuse_half_restored()
             records: Counter[str] = Counter()
             for ref in segments:
                 records.update(ref.records)
@@ -153,6 +159,11 @@ class CreateBackup:
                 )
             )
         return report
+
+    async def _refuse_half_restored(self) -> None:
+        begun = await unfinished_restore(self._backups)
+        if begun is not None:
+            raise InvalidState(str(begun))
 
     # -- the hold -----------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ __all__ = [
     "decode_manifest",
     "decode_segment",
     "encode_manifest",
+    "is_as_written",
     "sha256_of",
 ]
 
@@ -301,15 +302,21 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return b"%b\n%b\n" % (text, hashlib.sha256(text).hexdigest().encode())
 
 
+def is_as_written(data: bytes) -> bool:
+    """Whether these bytes are those that were written as a manifest, by whatever release."""
+    text, _, check = data.partition(b"\n")
+    return check == b"%b\n" % hashlib.sha256(text).hexdigest().encode()
+
+
 def decode_manifest(data: bytes) -> Manifest:
     """The manifest in these bytes.
 
     Raises:
         Corrupt: It is damaged or cut short; or of a release that this one does not know.
     """
-    text, _, check = data.partition(b"\n")
-    if check != b"%b\n" % hashlib.sha256(text).hexdigest().encode():
+    if not is_as_written(data):
         raise Corrupt("the manifest is damaged or cut short")
+    text = data.partition(b"\n")[0]
     try:
         _require(_decode_head(text), _MANIFEST)
         return _decode_manifest(text)

@@ -26,14 +26,20 @@ from juststorage.domain import Blob, Locator, ObjectId, StorageClass
 from juststorage.errors import (
     BlobMissing,
     Corrupt,
+    InvalidState,
     Misconfigured,
     NotFound,
     UnsupportedOperation,
 )
 from juststorage.ports import BlobStore, Clock, Hasher, MetadataStore, Record, SavedBlob
 from juststorage.usecases._backup._format import MISSING_NAMED_MAX, Manifest, decode_segment
+from juststorage.usecases._backup._manifests import Manifests
 from juststorage.usecases._backup._target import BackupTarget
 from juststorage.usecases._backup._transfer import Transfer, Watcher, each_at_once
+from juststorage.usecases._backup._unfinished import (
+    restore_hold,
+    unfinished_restore,
+)
 
 __all__ = ["RestoreBackup", "RestoreReport"]
 
@@ -94,11 +100,28 @@ class RestoreBackup:
         self._accept_missing = accept_missing
         self._transfer = Transfer(hashers, clock, watcher.moved)
 
+    async def choose(self, there: Manifests, backup_id: str | None) -> Manifest:
+        """Which backup to put back: without an id, the one that has begun here, else the newest.
+
+        Raises:
+            NotFound: There is no such backup; or not the one that has begun here.
+            Invalid, BackupUnreadable: As from `Manifests.choose`.
+        """
+        if backup_id is not None or (begun := await unfinished_restore(self._backups)) is None:
+            return there.choose(backup_id)
+        try:
+            return there.choose(begun.backup_id)
+        except NotFound as error:
+            raise NotFound(
+                f"a restore of the backup {begun.backup_id} has begun and not ended, and"
+                f" {error.detail}; name the place where it is, or begin anew with an empty database"
+            ) from error
+
     async def run(self, manifest: Manifest) -> RestoreReport:
         """Put it back.
 
         Raises:
-            InvalidState: There are objects here, or another restore has begun.
+            InvalidState: There are objects here, or a restore of another backup has begun.
             Misconfigured: The state has blobs of a class that is not configured here.
             Corrupt: A segment of the backup is damaged: then the state is not complete, and nothing
                 was changed.
@@ -106,6 +129,7 @@ class RestoreBackup:
 
         Cancellation: between any two steps; run it again.
         """
+        await self._refuse_another(manifest)
         for storage_class in manifest.blobs:
             if StorageClass(storage_class) not in self._stores:
                 raise Misconfigured(
@@ -114,7 +138,7 @@ class RestoreBackup:
                 )
         for ref in manifest.segments:
             await self._target.segment(ref)
-        continued = await self._backups.begin_restore(f"restore {manifest.id}")
+        continued = await self._backups.begin_restore(restore_hold(manifest.id))
         report = RestoreReport(
             id=manifest.id, continued=continued, records=manifest.records, missing=[]
         )
@@ -127,9 +151,17 @@ class RestoreBackup:
             if others := [record for record in page if not isinstance(record, SavedBlob)]:
                 await self._backups.restore(others)
         if not report.missing_count or self._accept_missing:
-            await self._backups.end_restore(f"restore {manifest.id}")
+            await self._backups.end_restore(restore_hold(manifest.id))
             report.ended = True
         return report
+
+    async def _refuse_another(self, manifest: Manifest) -> None:
+        begun = await unfinished_restore(self._backups)
+        if begun is not None and begun.backup_id != manifest.id:
+            raise InvalidState(
+                f"{begun}; to restore the backup {manifest.id} instead, begin anew"
+                " with an empty database"
+            )
 
     async def _pages(self, manifest: Manifest) -> AsyncIterator[Sequence[Record]]:
         for ref in manifest.segments:

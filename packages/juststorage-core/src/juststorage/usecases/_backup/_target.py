@@ -16,15 +16,17 @@ from uuid import UUID
 import msgspec
 
 from juststorage.domain import ContentHash, Locator, ObjectId
-from juststorage.errors import Corrupt, Invalid, JustStorageError, NotFound
+from juststorage.errors import Corrupt, JustStorageError, NotFound
 from juststorage.ports import BlobReader, BlobStore
 from juststorage.usecases._backup._format import (
     Manifest,
     SegmentRef,
     decode_manifest,
     encode_manifest,
+    is_as_written,
     sha256_of,
 )
+from juststorage.usecases._backup._manifests import Manifests, UnreadableManifest
 
 __all__ = ["BackupTarget", "FixedPlaces", "Place", "Places", "upload_id_of"]
 
@@ -170,42 +172,47 @@ class BackupTarget:
         data = encode_manifest(manifest)
         await self._manifests.put(ObjectId(manifest.id), sha256_of(data), data)
 
-    async def manifests(self) -> tuple[list[Manifest], list[str]]:
-        """All backups, the oldest first; and what is wrong with those that cannot be read."""
-        found: list[Manifest] = []
-        wrong: list[str] = []
+    async def manifests(self) -> Manifests:
+        """All backups, and what is wrong with those that cannot be read."""
+        readable: list[Manifest] = []
+        unreadable: list[UnreadableManifest] = []
         after: Locator | None = None
         while page := await self._manifests.scan(after=after, limit=1000):
             after = page[-1].locator
             for placed in page:
-                try:
-                    found.append(decode_manifest(await self._whole(placed.locator)))
-                except JustStorageError as error:
-                    wrong.append(f"{placed.locator}: {error.detail}")
-        return sorted(found, key=lambda each: (each.taken_at, each.id)), wrong
+                found = await self._read(placed.locator)
+                if isinstance(found, Manifest):
+                    readable.append(found)
+                elif found is not None:
+                    unreadable.append(found)
+        readable.sort(key=lambda each: (each.taken_at, each.id))
+        return Manifests(readable, unreadable)
 
     async def manifest(self, backup_id: str | None) -> Manifest:
-        """A backup by its id, or by how that begins; the newest one where there is none.
+        """One of them; see `Manifests.choose`."""
+        return (await self.manifests()).choose(backup_id)
 
-        Raises:
-            NotFound: There is no such backup.
-            Invalid: Several have ids that begin like this.
-            Corrupt: There is none that can be read, and one that cannot.
+    async def discard_manifests(self, there: Manifests) -> Manifests:
+        """Remove manifests that are damaged, so that they hide no newest backup; what is left.
+
+        Those that may be whole, and are of a later release or in a store that is away, stay.
         """
-        found, wrong = await self.manifests()
-        if backup_id is None:
-            if not found and wrong:
-                raise Corrupt(f"no backup can be read here; {wrong[0]}")
-            if not found:
-                raise NotFound("there is no backup here")
-            return found[-1]
-        matching = [each for each in found if each.id.startswith(backup_id)]
-        if not matching:
-            hint = f"; {len(wrong)} cannot be read" if wrong else ""
-            raise NotFound(f"there is no backup {backup_id} here{hint}")
-        if len(matching) > 1:
-            raise Invalid(f"{len(matching)} backups have ids that begin with {backup_id}")
-        return matching[0]
+        damaged = [each.locator for each in there.unreadable if each.is_damaged]
+        for failure in (await self._manifests.remove(damaged)).values():
+            raise failure
+        return Manifests(there.readable, [each for each in there.unreadable if not each.is_damaged])
+
+    async def _read(self, locator: Locator) -> Manifest | UnreadableManifest | None:
+        """The manifest there; None where it has gone since it was listed."""
+        is_damaged = False
+        try:
+            data = await self._whole(locator)
+            is_damaged = not is_as_written(data)
+            return decode_manifest(data)
+        except NotFound:
+            return None
+        except JustStorageError as error:
+            return UnreadableManifest(locator=locator, detail=error.detail, is_damaged=is_damaged)
 
     async def _whole(self, locator: Locator) -> bytes:
         async with await self._manifests.open(locator) as reader:
