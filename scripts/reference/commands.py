@@ -27,9 +27,10 @@ With `--json` standard output is one document, or one a line for lists; `serve` 
 which run on, log JSON lines. What fails is told there as well, in one line, which is the last:
 `{"error": {"code", "detail", "problems"}}`, where `code` is one of the
 [problems](http.md#problems) of the HTTP interface, `misconfigured`, `wrong_usage`, `file_trouble`,
-`not_repeatable`, `untrusted`, `backup_unreadable`, `incomplete` or `interrupted`, and `problems` has
-a sentence for each thing that is wrong. A command that had done a part by then says so in other
-members of that document. The exit code is the same with and without, and so is the sentence on standard error.
+`not_repeatable`, `untrusted`, `backup_unreadable`, `incomplete` or `interrupted`, and `problems`
+has a sentence for each thing that is wrong. A command that had done a part by then says so in other
+members of that document. The exit code is the same with and without, and so is the sentence on
+standard error.
 
 Ctrl-C ends every command with exit code 130, and with a sentence that says whether the same command
 goes on from there. `serve` and `gc worker` take it as SIGTERM: they end in order, with 0."""
