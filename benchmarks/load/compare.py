@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,9 +90,9 @@ def _compare_checkouts(arguments: argparse.Namespace) -> None:
             rates.sort()
             costs.sort()
             print(
-                f"| {kind} | {rates[len(rates) // 2]:.3f} | {rates[0]:.3f} .. {rates[-1]:.3f}"
+                f"| {kind} | {statistics.median(rates):.3f} | {rates[0]:.3f} .. {rates[-1]:.3f}"
                 f" | {sum(rate > 1 for rate in rates)} of {len(rates)}"
-                f" | {costs[len(costs) // 2]:.3f}, {costs[0]:.3f} .. {costs[-1]:.3f} |",
+                f" | {statistics.median(costs):.3f}, {costs[0]:.3f} .. {costs[-1]:.3f} |",
                 flush=True,
             )
 

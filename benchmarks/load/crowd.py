@@ -74,14 +74,16 @@ def among_collections(
             env=server.environment,
             stdout=subprocess.DEVNULL,
         )
-        while process.poll() is None and database.garbage() == before:
-            time.sleep(_LOOK_S)  # it starts
-        began, found = time.monotonic(), database.garbage()
-        yield
-        removed_per_s.append((found - database.garbage()) / (time.monotonic() - began))
-        code = process.poll()
-        process.terminate()
-        process.wait()
+        try:
+            while process.poll() is None and database.garbage() == before:
+                time.sleep(_LOOK_S)  # it starts
+            began, found = time.monotonic(), database.garbage()
+            yield
+            removed_per_s.append((found - database.garbage()) / (time.monotonic() - began))
+            code = process.poll()
+        finally:
+            process.terminate()
+            process.wait()
         if code == 0:
             print("the collector had done all before the end", file=sys.stderr)
         elif code is not None:
@@ -183,6 +185,8 @@ def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(head)
+            begun = connection.recv(_READ_BYTES)
+            assert begun.startswith(b"HTTP/1.1 200"), begun
             ready.register(connection, selectors.EVENT_READ)
             connections.append(connection)
         until = time.monotonic() + seconds

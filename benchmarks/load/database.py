@@ -60,6 +60,9 @@ FROM numbered JOIN held USING (place)
 _HASHED = "SET enable_nestloop = off"
 """The planner takes what is made up for one row, and would read all rows again for each."""
 
+_SETTLED = ("VACUUM ANALYZE", "CHECKPOINT")
+"""What is measured next does not pay for it."""
+
 _COUNT = """
 UPDATE blobs SET ref_count = held FROM (
     SELECT blob_hash, count(*) AS held FROM objects WHERE blob_hash IS NOT NULL GROUP BY blob_hash
@@ -106,7 +109,7 @@ class Database:
         small = f"NOT {_MADE_UP} AND size_bytes = {SMALL_BYTES}"
         which = small if sharing else _GARBAGE
         objects = _OBJECTS.format(mark=secrets.token_hex(4), count=count, which=which)
-        run_sql(self.url, _HASHED, *statements, objects, _COUNT, "VACUUM ANALYZE")
+        run_sql(self.url, _HASHED, *statements, objects, _COUNT, *_SETTLED)
 
     def add_garbage(self, root: Path, count: int) -> None:
         """Add blobs that nothing refers to, as files of 4 KiB below the root of the hot store."""

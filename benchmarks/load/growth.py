@@ -132,11 +132,12 @@ def _with_objects(effort: Effort, most: int, rig: _Rig) -> list[Series]:
         if missing > 0:
             rig.database.add(missing, sharing=True)
         rig.database.write_ids(rig.ids, 10_000, stored=True)
+        stored = rig.database.objects()
         with rig.server() as server:
             server.forget_peak()
             for name, rate in _rates(server, rig.ids, effort).items():
-                points.setdefault(name, []).append((count, rate.per_s))
-            memory.append((count, server.rss_mib("VmHWM")))
+                points.setdefault(name, []).append((stored, rate.per_s))
+            memory.append((stored, server.rss_mib("VmHWM")))
     along = "stored objects"
     rates = [Series(name, "/s", along, found) for name, found in points.items()]
     return [*rates, Series("RSS of a worker under small requests", "MiB", along, memory)]

@@ -39,8 +39,10 @@ def answer_times(
             asked[connection.fileno()] = time.perf_counter()
             connection.sendall(random.choice(targets))
         until = time.perf_counter() + seconds
-        while (now := time.perf_counter()) < until:
-            for key, _ in ready.select(timeout=1):
+        while time.perf_counter() < until:
+            answered = ready.select(timeout=1)
+            now = time.perf_counter()
+            for key, _ in answered:
                 connection = connections[key.fd]
                 # One piece: the server sends a head with one call.
                 errors += not connection.recv(_ANSWER_BYTES_MAX).startswith(b"HTTP/1.1 200")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["cpu_s", "family", "forget_peak", "rss_mib"]
@@ -17,17 +18,19 @@ def family(pid: int) -> list[int]:
     while queue:
         pid = queue.pop()
         found.append(pid)
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            queue += [int(child) for child in (task / "children").read_text().split()]
+        with suppress(OSError):  # it has ended meanwhile
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                queue += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 
 def cpu_s(pid: int) -> float:
-    """Processor seconds of a family so far, user and system."""
+    """Processor seconds of a family so far, user and system; of those that have ended, too."""
     total = 0
     for member in family(pid):
-        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
+        with suppress(OSError):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            total += sum(int(field) for field in fields[11:15])
     return total / _TICKS
 
 
@@ -35,8 +38,9 @@ def rss_mib(pid: int, what: str = "VmRSS") -> float:
     """Resident memory of its largest member now (VmRSS), or at its peak (VmHWM), MiB."""
     sizes = []
     for member in family(pid):
-        status = Path(f"/proc/{member}/status").read_text()
-        sizes += [int(kib) for kib in re.findall(rf"{what}:\s+(\d+) kB", status)]
+        with suppress(OSError):
+            status = Path(f"/proc/{member}/status").read_text()
+            sizes += [int(kib) for kib in re.findall(rf"{what}:\s+(\d+) kB", status)]
     return max(sizes) / 1024
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import statistics
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -27,6 +28,17 @@ class Row(NamedTuple):
     limit: float = 0.0
     limit_name: str = ""
     note: str = ""
+    limits: list[float] = []  # noqa: RUF012 - nobody changes it
+    """Those of each turn, in the order of the figures, where they were taken in turns."""
+
+    @property
+    def ratio(self) -> float:
+        """Of the figure to the limit; of all turns the middle one, where there were turns."""
+        if self.limits:
+            return statistics.median(
+                figure / limit for figure, limit in zip(self.figures, self.limits, strict=True)
+            )
+        return self.median / self.limit
 
     @property
     def median(self) -> float:
@@ -114,7 +126,7 @@ def line(row: Row) -> str:
     """One row as a line of Markdown."""
     spread = f"{number(min(row.figures))} .. {number(max(row.figures))}"
     limit = f"{number(row.limit)} {row.limit_name}" if row.limit else ""
-    ratio = f"{row.median / row.limit:.2f}" if row.limit else ""
+    ratio = f"{row.ratio:.3g}" if row.limit else ""
     return (
         f"| {row.name} | {number(row.median)} {row.unit} | {spread} | {limit} | {ratio} "
         f"| {row.note} |"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.load import crowd, large, peer, small
 from benchmarks.load.database import Database
 from benchmarks.load.peer import Peer
 from benchmarks.load.report import Row
 from benchmarks.load.server import Server
-from benchmarks.load.yardsticks import Yardsticks
+from benchmarks.load.yardsticks import Yardstick, Yardsticks
 
 __all__ = ["FULL", "SHORT", "Effort", "Rig", "crowds", "larges", "smalls"]
 
@@ -74,14 +75,18 @@ _DELETES_PER_S = 15_000
 _SETTLED_S = 0.5
 """A file that has changed just now is hashed each time that it is sent: docs/adr/0026."""
 _HOTTEST = {"get", "stored", "new"}
+_AS_GET = {"head", "unchanged"}
+"""What may cost no more than a download."""
 
 
 def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
     """Small requests of every kind."""
     server, database, ids, against, other = rig
+    get = partial(small.rate, server, "get", seconds=effort.seconds, ids=ids)
+    gets = Yardstick("GET 4 KiB", "/s", lambda: get().per_s)
     for kind in _SMALL:
         doomed = ids.with_name("doomed")
-        yardstick = against.of[kind.what]
+        yardstick = gets if kind.what in _AS_GET else against.of[kind.what]
         rates, limits, others = [], [], []
         for number in range(effort.runs + 1):
             seconds = effort.seconds if number else 1
@@ -89,15 +94,21 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
                 count = round(seconds * _DELETES_PER_S)
                 database.add(count, sharing=False)
                 database.write_ids(doomed, count, stored=False)
-            rate = small.rate(
-                server,
-                kind.what,
-                seconds=seconds,
-                clients=kind.clients,
-                ids=doomed if kind.what == "delete" else ids,
-                database=database,
-            )
-            theirs = other and other.rate(kind.what, seconds=seconds, clients=kind.clients)
+            turn: list[Callable[[], Any]] = [
+                partial(
+                    small.rate,
+                    server,
+                    kind.what,
+                    seconds=seconds,
+                    clients=kind.clients,
+                    ids=doomed if kind.what == "delete" else ids,
+                    database=database,
+                )
+            ]
+            if other:
+                turn.append(partial(other.rate, kind.what, seconds=seconds, clients=kind.clients))
+            rate, *rest = _in_order(turn, number)
+            theirs = rest[0] if rest else None
             if not number:
                 continue  # warm-up, of both
             rates.append(rate)
@@ -106,12 +117,11 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
                 others.append(theirs)
             for one in against.others.get(kind.what, ()):
                 one.take()
-        limit = statistics.median(limits)
-        yield _row(kind.name, rates, (limit, yardstick.name), kind.must)
+        yield _row(kind.name, rates, (limits, yardstick.name), kind.must)
         if kind.what in _HOTTEST:
             yield _cost_row(kind, rates)
         if others:
-            ours = sorted(rates)[len(rates) // 2].per_s
+            ours = [rate.per_s for rate in rates]
             yield _row(f"{kind.name}: {peer.NAME}", others, (ours, "ours"), "a peer")
 
 
@@ -121,7 +131,7 @@ def _cost_row(kind: _Small, rates: list[small.Rate]) -> Row:
     return Row(f"{kind.name}, CPU for 1,000", costs, "s", note="service and database")
 
 
-def _row(name: str, rates: list[small.Rate], limit: tuple[float, str], must: str) -> Row:
+def _row(name: str, rates: list[small.Rate], limit: tuple[list[float], str], must: str) -> Row:
     errors = sum(rate.errors for rate in rates)
     middle = sorted(rates)[len(rates) // 2]
     note = (
@@ -131,7 +141,9 @@ def _row(name: str, rates: list[small.Rate], limit: tuple[float, str], must: str
     )
     if errors:
         note = f"VOID: {errors} errors"
-    return Row(name, [rate.per_s for rate in rates], "/s", *limit, note)
+    limits, what = limit
+    figures = [rate.per_s for rate in rates]
+    return Row(name, figures, "/s", statistics.median(limits), what, note, limits)
 
 
 def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row]:
@@ -142,15 +154,20 @@ def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
         mib = f"{clients} x {size // MIB} MiB"
         up, disk, theirs_up = [], [], []
         names: list[str] = []
-        for _ in range(effort.runs):
-            up.append(large.upload(server, source, clients=clients))
+        written: list[str] = []
+        for number in range(effort.runs):
+            ours = partial(large.upload, server, source, clients=clients)
+            turn = (
+                [ours] if other is None else [ours, partial(other.upload, source, clients=clients)]
+            )
+            moved, *rest = _in_order(turn, number)
+            up.append(moved)
             disk.append(against.disk.take())
-            if other:
-                other.forget(names)
-                mb_s, names = other.upload(source, clients=clients)
+            for mb_s, names in rest:
                 theirs_up.append(mb_s)
+                written += names
         must = "must: >= 0.9 of it"
-        yield _moved(f"PUT {mib}", up, statistics.median(disk), against.disk.name, must)
+        yield _moved(f"PUT {mib}", up, disk, against.disk.name, must)
         if theirs_up:
             yield _theirs(f"PUT {mib}", theirs_up, up)
         time.sleep(_SETTLED_S)
@@ -165,14 +182,22 @@ def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
             theirs_down.append(mb_s)
             if yardstick:
                 sent.append(yardstick.take())
-        limit, name = (statistics.median(sent), "nginx sendfile") if sent else (0.0, "")
-        yield _moved(f"GET {mib}", down, limit, name, "must: >= 0.75 of it")
+        yield _moved(f"GET {mib}", down, sent, "nginx sendfile", "must: >= 0.75 of it")
         if other:
             yield _theirs(f"GET {mib}", theirs_down, down)
-            other.forget(names)
+            other.forget(written)
 
 
-def _moved(name: str, moved: list[large.Transfer], limit: float, limit_name: str, must: str) -> Row:
+def _in_order(turn: list[Callable[[], Any]], number: int) -> list[Any]:
+    """Measure all, every other time the last one first: what one leaves, the next one pays for."""
+    order = turn if number % 2 else turn[::-1]
+    results = [measure() for measure in order]
+    return results if number % 2 else results[::-1]
+
+
+def _moved(
+    name: str, moved: list[large.Transfer], limits: list[float], limit_name: str, must: str
+) -> Row:
     middle = sorted(moved)[len(moved) // 2]
     busy = (middle.cpu_s + middle.client_cpu_s) / middle.spent_s
     note = (
@@ -180,12 +205,14 @@ def _moved(name: str, moved: list[large.Transfer], limit: float, limit_name: str
         f" processors busy, {middle.stolen:.1%} of all stolen;"
         f" RSS +{max(one.rss_growth_mib for one in moved):.0f} MiB"
     )
-    return Row(name, [one.mb_s for one in moved], "MB/s", limit, limit_name, note)
+    limit = statistics.median(limits) if limits else 0.0
+    return Row(name, [one.mb_s for one in moved], "MB/s", limit, limit_name, note, limits)
 
 
 def _theirs(name: str, figures: list[float], ours: list[large.Transfer]) -> Row:
-    middle = statistics.median(one.mb_s for one in ours)
-    return Row(f"{name}: {peer.NAME}", figures, "MB/s", middle, "ours", "a peer")
+    limits = [one.mb_s for one in ours]
+    middle = statistics.median(limits)
+    return Row(f"{name}: {peer.NAME}", figures, "MB/s", middle, "ours", "a peer", limits)
 
 
 def crowds(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row]:

@@ -142,10 +142,10 @@ def running_yardsticks(
         send: dict[int, Yardstick] = {}
         port = stack.enter_context(running_nginx(folder / "nginx"))
         if port is not None:
-            large.source(folder / "nginx/files", size)
-            (folder / "nginx/files/source").chmod(0o644)
             for clients in _SENT_TO:
-                measure = partial(_sent_mb_s, port, clients, size)
+                names = _files(folder / "nginx/files", clients, size)
+                measure = partial(_sent_mb_s, port, names, size // clients)
+                measure()  # warm-up
                 send[clients] = Yardstick(f"nginx sendfile, {clients} client(s)", "MB/s", measure)
             found += send.values()
         others = {
@@ -155,7 +155,16 @@ def running_yardsticks(
         yield Yardsticks(found, of, Slower(write, sha), send, others)
 
 
-def _sent_mb_s(port: int, clients: int, size: int) -> float:
-    """The better one of two: the first may find the file out of memory."""
-    head = b"GET /source HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
-    return max(large.fetch_mb_s(port, [head] * clients, size) for _ in range(2))
+def _files(folder: Path, clients: int, size: int) -> list[str]:
+    """A file for each client, of `size` bytes together; their names."""
+    names = []
+    for number in range(clients):
+        path = large.source(folder, size // clients).rename(folder / f"{clients}-{number}")
+        path.chmod(0o644)
+        names.append(path.name)
+    return names
+
+
+def _sent_mb_s(port: int, names: list[str], size: int) -> float:
+    ask = "GET /{} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n"
+    return large.fetch_mb_s(port, [ask.format(name).encode() for name in names], size)
