@@ -181,9 +181,9 @@ MUTATIONS = [
     ),
     Mutation(
         "generations of live uploads stay",
-        f"{_CORE}/_sweep.py",
-        "if upload_id not in alive and locator not in used",
-        "if locator not in used",
+        f"{_CORE}/_unknown.py",
+        "for locator, upload_id in generations.items() if upload_id in alive",
+        "for locator in ()",
         (OBJECT_STORE, "r18 and sqlite and two_uploads"),
     ),
     # -- uploads ------------------------------------------------------------------------------
