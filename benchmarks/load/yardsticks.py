@@ -52,18 +52,14 @@ class Yardstick:
 
 
 class Slower(Yardstick):
-    """Whichever is slower of several things that go on at the same time."""
+    """Whichever is slower of several things that go on at the same time; each has a row already."""
 
     def __init__(self, *those: Yardstick) -> None:
-        super().__init__("slower of " + ", ".join(those_.name for those_ in those), "", self._least)
+        super().__init__("slower of " + ", ".join(one.name for one in those), "", self._least)
         self._those = those
 
     def _least(self) -> float:
         return min(one.take() for one in self._those)
-
-    def rows(self) -> Iterator[Row]:
-        """None: those that it is made of have theirs."""
-        return iter(())
 
 
 class Yardsticks:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +19,21 @@ def eventually() -> Callable[[Callable[[], bool], str], None]:
     """`eventually(condition, what)`: asks until it holds, and says what did not happen."""
     asks: Callable[[Callable[[], bool], str], None] = poll
     return asks
+
+
+@pytest.fixture
+def operate(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command as the operator of that machine would."""
+
+    def operated(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from juststorage.cli import main; main()", *words],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return operated

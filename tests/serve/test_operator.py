@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 DOCTOR_S = 3.0
 """What `doctor` may take; on a machine that does nothing else it takes a fraction."""
-
-
-@pytest.fixture
-def operate(tmp_path: Path) -> Any:
-    """Runs a command as the operator of that machine would."""
-
-    def operated(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from juststorage.cli import main; main()", *words],
-            cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return operated
 
 
 def test_the_doctor_beside_a_service(serve: Any, operate: Any) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +17,6 @@ QUICK = {
     "JUSTSTORAGE__GC__TRASH_RETENTION_S": "0",
 }
 """A collector with nothing to wait for."""
-
-
-@pytest.fixture
-def operate(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a command as the operator would."""
-
-    def operated(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", "from juststorage.cli import main; main()", *words],
-            cwd=tmp_path,
-            env={"PATH": "/usr/bin:/bin", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    return operated
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -305,7 +305,8 @@ class Front:
 
     async def _cut_off(self, exchange: Exchange) -> None:
         """Tell that the ending server has no more time; an answer that has begun breaks off."""
-        problem = self._problem(exchange, _no_more_time())
+        error = Unavailable("the server is stopping and had no more time for this request")
+        problem = self._problem(exchange, error)
         if not exchange.started:
             # At once, whatever the client is still sending; and it may be gone.
             with suppress(Exception):
@@ -334,10 +335,6 @@ class Front:
             exc_info=None if expected else error,
             extra={"status": status},
         )
-
-
-def _no_more_time() -> Unavailable:
-    return Unavailable("the server is stopping and had no more time for this request")
 
 
 def _changes_objects(path: bytes) -> bool:
