@@ -62,7 +62,8 @@ def test_nothing_of_a_full_volume_goes(
         environment["JUSTSTORAGE__METADATA__POSTGRES__URL"] = url
     words = ["--data-dir", "data"]
     assert operate("migrate", "up", *words, **environment).returncode == 0
-    assert operate("config", "check", "--open", *words, **environment).returncode == 0
+    done = operate("config", "check", "--open", *words, **environment)
+    assert done.returncode == 0, done.stderr
 
     done = operate("doctor", *words, "--json", **environment)
     assert done.returncode == 0, done.stdout

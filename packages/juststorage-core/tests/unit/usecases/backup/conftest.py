@@ -63,6 +63,18 @@ class At(WrappedBlobStore):
             await self._happens()
 
 
+class Cut:
+    """Fails when it is awaited for the n-th time."""
+
+    def __init__(self, turn: int) -> None:
+        self._left = turn
+
+    async def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Unavailable("cut")
+
+
 class Volatile(WrappedBlobStore):
     """A store in which what others have placed is lost in a power cut, until it is made durable."""
 
@@ -168,6 +180,11 @@ class Vault:
     def at(store: BlobStore, method: str, happens: Callable[[], Awaitable[None]]) -> At:
         """The store, where something happens before calls of this name."""
         return At(store, method, happens)
+
+    @staticmethod
+    def cut(turn: int) -> Cut:
+        """What happens: a failure at the n-th call, whichever of several stores it is to."""
+        return Cut(turn)
 
     @staticmethod
     def volatile(store: BlobStore) -> Volatile:

@@ -192,15 +192,7 @@ async def test_an_interrupted_backup_goes_on(service: Any, vault: Any, method: s
     turn = 0
     while True:
         turn += 1
-        left = turn
-
-        async def cut() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                raise Unavailable("cut")
-
-        vault.contents = vault.at(inner, method, cut)
+        vault.contents = vault.at(inner, method, vault.cut(turn))
         try:
             report = await vault.create(service)
         except Unavailable:

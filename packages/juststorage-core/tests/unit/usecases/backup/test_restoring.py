@@ -142,14 +142,7 @@ async def test_an_interrupted_restore_goes_on(service: Any, vault: Any, method: 
         inner, turn = dict(other.blobs), 0
         while True:
             turn += 1
-            left = turn
-
-            async def cut() -> None:
-                nonlocal left
-                left -= 1
-                if left == 0:
-                    raise Unavailable("cut")
-
+            cut = vault.cut(turn)
             for storage_class, store in inner.items():
                 other.blobs[storage_class] = vault.at(store, method, cut)
             try:
