@@ -65,7 +65,11 @@ def test_nothing_of_a_full_volume_goes(
     done = operate("config", "check", "--open", *words, **environment)
     assert done.returncode == 0, done.stderr
 
-    done = operate("doctor", *words, "--json", **environment)
+    # On a machine that is busy with other tests a part may not answer it in time at first.
+    for _ in range(3):
+        done = operate("doctor", *words, "--json", **environment)
+        if done.returncode == 0:
+            break
     assert done.returncode == 0, done.stdout
     known = {each["check"]: each for each in json.loads(done.stdout)}["blobs.hot/known"]
     assert known["state"] == "warning"
