@@ -25,14 +25,17 @@ def test_a_directory_of_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(_import, "_SORTED", 100)
     for number in range(3_000):
         (tmp_path / f"{number:04}").touch()
-    tracemalloc.start()
-    try:
-        count = sum(1 for _ in _files(tmp_path))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert count == 3_000
-    assert peak < 3_000 * 200
+
+    def peak_bytes() -> int:
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in _files(tmp_path)) == 3_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # What a thread that another test has left allocates meanwhile counts, too.
+    assert min(peak_bytes() for _ in range(3)) < 3_000 * 200
     assert {each.name for each in _files(tmp_path)} == {f"{each:04}" for each in range(3_000)}
 
 
