@@ -140,7 +140,7 @@ class _Killer:
         assert member.child is not None
         code = member.child.kill()
         if code != -9:
-            raise Broken(f"a process ended by itself with code {code}: {self.servers[0].logged()}")
+            raise Broken(f"a {member.name} ended by itself with code {code}: {member.logged()}")
         self.counts["SIGKILLs of " + type(member).__name__.lower() + "s"] += 1
 
     def _worker(self, server: Service) -> None:
@@ -270,11 +270,13 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
         config = write_config(
             folder / "torture.toml", config_of(store, server={"drain_delay_s": 0})
         )
-        log = folder / "torture.log"
-        servers = [Service(nursery, config, log, workers=n) for n in WORKERS]
+        servers = [
+            Service(nursery, config, folder / f"server-{place}.log", workers=n)
+            for place, n in enumerate(WORKERS)
+        ]
         collected = _Collected([free_port() for _ in range(COLLECTORS)])
         collectors = [
-            Collector(nursery, _collector_config(store, folder, port), log)
+            Collector(nursery, _collector_config(store, folder, port), folder / f"{port}.log")
             for port in collected.ports
         ]
         with run.not_counted():

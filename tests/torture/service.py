@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import signal
 import socket
 import sqlite3
@@ -197,12 +198,20 @@ def write_config(path: Path, config: Mapping[str, Any]) -> Path:
     return path
 
 
+_PORTS_FROM = 10_000
+
+
 def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free now, and that the kernel gives nobody who connects.
+
+    Else a client may have it while a server that was killed is away, and be the one that knocks.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(_PORTS_FROM, first)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def exchange(
