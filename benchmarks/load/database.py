@@ -145,6 +145,10 @@ class Database:
             f" ORDER BY random() LIMIT {count}"
         )
 
+    def version(self) -> str:
+        """Of the server."""
+        return self._ask("SHOW server_version")[0]
+
     def garbage(self) -> int:
         """How many blobs of `add_garbage` are left."""
         return int(self._ask(f"SELECT count(*)::text FROM blobs WHERE {_GARBAGE}")[0])

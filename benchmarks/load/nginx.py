@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["running_nginx"]
+__all__ = ["nginx_program", "running_nginx"]
 
 _CONFIG = """\
 {user}daemon off;
@@ -34,10 +34,15 @@ http {{
 """
 
 
+def nginx_program() -> str | None:
+    """Where it is, if it is."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 @contextmanager
 def running_nginx(folder: Path) -> Iterator[int | None]:
     """The port of an nginx that serves `folder`/files, or None where there is no nginx."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    program = nginx_program()
     if program is None:
         yield None
         return

@@ -28,7 +28,7 @@ from obstore.store import S3Store
 from benchmarks.load import large, processes, small
 from juststorage_objectstore.testing import S3Server
 
-__all__ = ["NAME", "Peer", "running_peer"]
+__all__ = ["NAME", "Peer", "peer_program", "running_peer"]
 
 NAME = "MinIO"
 _STORED = 1000
@@ -63,8 +63,10 @@ class Peer:
         )
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(self._put, range(_STORED)))
+        names = [f"stored/{n}" for n in range(_STORED)]
         self._requests = {
-            "get": ("GET", self._written("GET", [f"stored/{n}" for n in range(_STORED)])),
+            "get": ("GET", self._written("GET", names)),
+            "stored": ("PUT", self._written("PUT", names)),
         }
 
     def _put(self, number: int) -> None:
@@ -124,10 +126,15 @@ class Peer:
         obstore.delete(self._store, names)
 
 
+def peer_program() -> str | None:
+    """Where it is, if it is."""
+    return shutil.which("minio") or shutil.which("minio", path=str(Path.home() / "go/bin"))
+
+
 @contextmanager
 def running_peer(folder: Path) -> Iterator[Peer | None]:
     """One with its data in `folder`, which must not exist; None where it is not installed."""
-    program = shutil.which("minio") or shutil.which("minio", path=str(Path.home() / "go/bin"))
+    program = peer_program()
     if program is None:
         yield None
         return

@@ -87,6 +87,10 @@ class Report:
             }
         )
 
+    def note(self, name: str, fact: str) -> None:
+        """Add a fact about what it was taken on."""
+        self._machine[name] = fact
+
     def add(self, section: str, row: Row) -> None:
         """Add a row to a section."""
         self._sections.setdefault(section, []).append(row)

@@ -16,7 +16,7 @@ from benchmarks.load.report import Row
 from benchmarks.load.server import Server
 from benchmarks.load.yardsticks import Yardstick, Yardsticks
 
-__all__ = ["FULL", "SHORT", "Effort", "Rig", "crowds", "larges", "smalls"]
+__all__ = ["FULL", "SHORT", "Effort", "Rig", "crowds", "in_order", "larges", "smalls"]
 
 MIB = 2**20
 
@@ -107,7 +107,7 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
             ]
             if other:
                 turn.append(partial(other.rate, kind.what, seconds=seconds, clients=kind.clients))
-            rate, *rest = _in_order(turn, number)
+            rate, *rest = in_order(turn, number)
             theirs = rest[0] if rest else None
             if not number:
                 continue  # warm-up, of both
@@ -160,7 +160,7 @@ def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
             turn = (
                 [ours] if other is None else [ours, partial(other.upload, source, clients=clients)]
             )
-            moved, *rest = _in_order(turn, number)
+            moved, *rest = in_order(turn, number)
             up.append(moved)
             disk.append(against.disk.take())
             for mb_s, names in rest:
@@ -188,7 +188,7 @@ def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
             other.forget(written)
 
 
-def _in_order(turn: list[Callable[[], Any]], number: int) -> list[Any]:
+def in_order(turn: list[Callable[[], Any]], number: int) -> list[Any]:
     """Measure all, every other time the last one first: what one leaves, the next one pays for."""
     order = turn if number % 2 else turn[::-1]
     results = [measure() for measure in order]

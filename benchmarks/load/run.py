@@ -14,6 +14,7 @@ from benchmarks.load.database import running_database
 from benchmarks.load.peer import running_peer
 from benchmarks.load.report import HEADING, Report, Row, line
 from benchmarks.load.server import Server
+from benchmarks.load.versions import versions
 from benchmarks.load.yardsticks import running_yardsticks
 
 __all__ = ["main"]
@@ -42,11 +43,14 @@ def main() -> None:
     effort = rows.SHORT if arguments.short else rows.FULL
     parts = arguments.only or _PARTS
     report = Report.begin()
+    for name, version in versions().items():
+        report.note(name, version)
     with tempfile.TemporaryDirectory(prefix="juststorage-bench-") as folder:
         for workers in arguments.workers or [1, 2]:
             told = f"{workers} worker" + ("s" if workers > 1 else "")
             if {"small", "large", "crowd"} & set(parts):
-                _tell(report, told, _measured(Path(folder) / str(workers), effort, workers, parts))
+                measured = _measured(Path(folder) / str(workers), effort, workers, parts, report)
+                _tell(report, told, measured)
         if "start" in parts:
             _tell(report, "start", starts.measure(Path(folder) / "start", effort.runs))
         if "scale" in parts:
@@ -80,12 +84,15 @@ def _tell(report: Report, section: str, measured: Iterator[Row]) -> None:
     print(flush=True)
 
 
-def _measured(folder: Path, effort: rows.Effort, workers: int, parts: list[str]) -> Iterator[Row]:
+def _measured(
+    folder: Path, effort: rows.Effort, workers: int, parts: list[str], report: Report
+) -> Iterator[Row]:
     """Each row as soon as it is known: an hour that is cut short has told what it found."""
     folder.mkdir()
     ids = folder / "ids"
     with ExitStack() as stack:
         database = stack.enter_context(running_database())
+        report.note("PostgreSQL", database.version())
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=large.memory())))
         against = stack.enter_context(
             running_yardsticks(

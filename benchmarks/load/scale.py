@@ -1,4 +1,4 @@
-"""What a request costs among few objects and among many: lists, and a look-up by key."""
+"""What a request costs among few objects and among many: small ones, lists, a look-up by key."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.load import small
 from benchmarks.load.database import Database, running_database
 from benchmarks.load.report import Row
-from benchmarks.load.rows import Effort
+from benchmarks.load.rows import Effort, in_order
 from benchmarks.load.server import Server
 
 __all__ = ["measure"]
@@ -25,10 +26,11 @@ _FILLED = 1000
 _KEYS = 1000
 _DEEP_PAGE = 1000
 _LIST = "/v1/objects?namespace=bench&tenant_id=bench&limit=100"
+_RATES = {"get": "GET 4 KiB", "new": "PUT 4 KiB, new"}
 
 
 def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
-    """p50 of one client, turn and turn about, each service with a database of its own.
+    """Turn and turn about, each service with a database of its own: rates, and p50 of one client.
 
     Args:
         folder: For both; must not exist.
@@ -38,6 +40,7 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
     folder.mkdir()
     with ExitStack() as stack:
         few_, many_ = (_filled(stack, folder / f"{n}", n) for n in (_FEW, many))
+        yield from _rates(few_, many_, many, effort)
         deep = min(_DEEP_PAGE, many // 100 - 1)
         many_.walk_to(deep)
         for name, ask, other in (
@@ -64,11 +67,19 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
 class _Side:
     """A service with so many objects, and one client."""
 
-    def __init__(self, server: Server, database: Database) -> None:
+    def __init__(self, server: Server, database: Database, ids: Path) -> None:
         self._server = server
+        self._database = database
+        self._ids = ids
         self._connection = http.client.HTTPConnection("127.0.0.1", server.port)
         self._keys = database.keys(_KEYS)
         self._deep = _LIST
+
+    def rate(self, what: str, seconds: float) -> small.Rate:
+        """Of one kind of small request, from many clients."""
+        return small.rate(
+            self._server, what, seconds=seconds, ids=self._ids, database=self._database
+        )
 
     def _ask(self, target: str) -> bytes:
         self._connection.request("GET", target, headers={"X-API-Key": self._server.key})
@@ -96,6 +107,31 @@ class _Side:
             self._deep = f"{_LIST}&cursor={quote(json.loads(body)['next_cursor'])}"
 
 
+def _rates(few: _Side, many: _Side, count: int, effort: Effort) -> Iterator[Row]:
+    """As many different objects are asked for of both, and as many are added."""
+    for what, name in _RATES.items():
+        for side in (few, many):
+            side.rate(what, 1)  # warm-up
+        turns = [
+            in_order([partial(side.rate, what, effort.seconds) for side in (few, many)], number)
+            for number in range(effort.runs)
+        ]
+        before, after = zip(*turns, strict=True)
+        errors = sum(rate.errors for turn in turns for rate in turn)
+        void = f"; VOID: {errors} errors" if errors else ""
+        middle = sorted(after)[len(after) // 2]
+        yield Row(
+            f"{name}, of {count:,}",
+            [rate.per_s for rate in after],
+            "/s",
+            statistics.median(rate.per_s for rate in before),
+            f"of {_FEW:,}",
+            f"must: flat; CPU s per 1,000: service {middle.cpu_s_per_1000:.3f}, database"
+            f" {middle.database_cpu_s_per_1000:.3f}{void}",
+            [rate.per_s for rate in before],
+        )
+
+
 def _p50_ms(side: _Side, ask: Callable[[_Side], None], seconds: float) -> float:
     took = []
     until = time.perf_counter() + seconds
@@ -110,6 +146,8 @@ def _filled(stack: ExitStack, folder: Path, count: int) -> _Side:
     database = stack.enter_context(running_database())
     environment = database.environment()
     server = stack.enter_context(Server(folder / "data", workers=1, environment=environment))
-    small.fill(server, _FILLED, folder / "ids")
+    ids = folder / "ids"
+    small.fill(server, _FILLED, ids)
     database.add(count - _FILLED, sharing=True)
-    return _Side(server, database)
+    database.write_ids(ids, _FEW, stored=True)
+    return _Side(server, database, ids)
