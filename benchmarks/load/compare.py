@@ -6,19 +6,28 @@ import argparse
 import json
 import statistics
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.load import small
+from benchmarks.load import large, small
 from benchmarks.load.database import Database, running_database
 from benchmarks.load.report import number
 from benchmarks.load.server import Server
 
 __all__ = ["main"]
 
-_KINDS = ("get", "stored", "new", "list", "pages", "unchanged", "head")
+_SMALL = ("get", "stored", "new", "list", "pages", "unchanged", "head")
+_UP = {"upload": 1, "uploads": 4}
+"""Clients that send large bodies at once."""
+_DOWN = {"download": 1, "downloads": 4}
+_KINDS = (*_SMALL, *_UP, *_DOWN)
 _FILLED = 1000
+_LARGE_BYTES = 256 * 1024 * 1024
+"""Of large bodies, all clients together."""
+_SETTLED_S = 4
+"""A file that has changed just now is hashed each time that it is sent: docs/adr/0026."""
 
 
 def main() -> None:
@@ -66,27 +75,29 @@ def _compare_checkouts(arguments: argparse.Namespace) -> None:
     kinds = arguments.only or _KINDS
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="juststorage-bench-")))
+        memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=large.memory())))
+        sources = {}
+        if set(kinds) - set(_SMALL):
+            for clients in (1, 4):
+                (memory / str(clients)).mkdir()
+                sources[clients] = large.source(memory / str(clients), _LARGE_BYTES // clients)
         sides = [
-            _side(stack, folder / name, checkout, arguments)
+            _side(stack, folder / name, checkout, arguments, sources)
             for name, checkout in (("a", arguments.a), ("b", arguments.b))
         ]
         print("| request | rate B / A, median | spread | B faster | processor time B / A |")
         print("|---|---|---|---|---|", flush=True)
         for kind in kinds:
-            for server, database, ids in sides:
-                small.rate(server, kind, seconds=1, ids=ids, database=database)  # warm-up
+            for side in sides:
+                side.prepare(kind)
             rates, costs = [], []
             for pair in range(arguments.pairs):
-                taken = {}
-                for side in (0, 1) if pair % 2 == 0 else (1, 0):
-                    server, database, ids = sides[side]
-                    taken[side] = small.rate(
-                        server, kind, seconds=arguments.seconds, ids=ids, database=database
-                    )
-                    if taken[side].errors:
-                        raise SystemExit(f"void: {taken[side].errors} errors of {'AB'[side]}")
-                rates.append(taken[1].per_s / taken[0].per_s)
-                costs.append(_cost(taken[1]) / _cost(taken[0]))
+                taken = {
+                    place: sides[place].take(kind, arguments.seconds)
+                    for place in ((0, 1) if pair % 2 == 0 else (1, 0))
+                }
+                rates.append(taken[1].rate / taken[0].rate)
+                costs.append(taken[1].cost / taken[0].cost)
             rates.sort()
             costs.sort()
             print(
@@ -97,13 +108,74 @@ def _compare_checkouts(arguments: argparse.Namespace) -> None:
             )
 
 
-def _cost(rate: small.Rate) -> float:
-    return rate.cpu_s_per_1000 + rate.database_cpu_s_per_1000
+class _Taken(NamedTuple):
+    """One measurement."""
+
+    rate: float
+    """Requests a second, or MB/s of large bodies."""
+    cost: float
+    """Processor seconds of service and database for a thousand of them, or for these bodies."""
+
+
+class _Side:
+    """A checkout's server.
+
+    Args:
+        name: For messages.
+        server: It.
+        database: Its PostgreSQL, where it has one.
+        ids: Of small objects that can be downloaded.
+        sources: What so many clients send, each of them the whole file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        server: Server,
+        database: Database | None,
+        ids: Path,
+        sources: dict[int, Path],
+    ) -> None:
+        self._name = name
+        self._server = server
+        self._database = database
+        self._ids = ids
+        self._sources = sources
+        self._objects: list[str] = []
+
+    def prepare(self, kind: str) -> None:
+        """Store what is downloaded, and take one that does not count."""
+        if kind in _DOWN:
+            self._objects = self._uploaded(_DOWN[kind]).object_ids
+            time.sleep(_SETTLED_S)
+        self.take(kind, 1)
+
+    def take(self, kind: str, seconds: float) -> _Taken:
+        """Measure; for so long where it is about small requests."""
+        if kind in _UP:
+            moved = self._uploaded(_UP[kind])
+            return _Taken(moved.mb_s, moved.cpu_s)
+        if kind in _DOWN:
+            moved = large.download(self._server, self._objects, _LARGE_BYTES // _DOWN[kind])
+            return _Taken(moved.mb_s, moved.cpu_s)
+        rate = small.rate(
+            self._server, kind, seconds=seconds, ids=self._ids, database=self._database
+        )
+        if rate.errors:
+            raise SystemExit(f"void: {rate.errors} errors of {self._name}")
+        return _Taken(rate.per_s, rate.cpu_s_per_1000 + rate.database_cpu_s_per_1000)
+
+    def _uploaded(self, clients: int) -> large.Transfer:
+        return large.upload(self._server, self._sources[clients], clients=clients)
 
 
 def _side(
-    stack: ExitStack, folder: Path, checkout: Path, arguments: argparse.Namespace
-) -> tuple[Server, Database | None, Path]:
+    stack: ExitStack,
+    folder: Path,
+    checkout: Path,
+    arguments: argparse.Namespace,
+    sources: dict[int, Path],
+) -> _Side:
     command = checkout.absolute() / ".venv/bin/juststorage"
     if not command.exists():
         raise SystemExit(f"{checkout} is not set up: run its scripts/setup")
@@ -119,7 +191,7 @@ def _side(
     )
     ids = folder / "ids"
     small.fill(server, _FILLED, ids)
-    return server, database, ids
+    return _Side(folder.name.upper(), server, database, ids, sources)
 
 
 if __name__ == "__main__":
