@@ -39,7 +39,7 @@ from tests.torture.service import (
     write_config,
 )
 
-__all__ = ["run"]
+__all__ = ["is_alive", "run"]
 
 CLIENTS = 10
 CONTENTS = 12
@@ -178,7 +178,7 @@ class _Killer:
         for pid in pids if workers else ():
             _kill_pid(pid)
         deadline = time.monotonic() + ORPHANS_S
-        while any(map(_is_alive, pids)):
+        while any(map(is_alive, pids)):
             if time.monotonic() > deadline:
                 raise Broken(f"workers outlive their server: {server.logged()}")
             time.sleep(0.005)
@@ -228,13 +228,19 @@ def _have_all_started(server: Service) -> bool:
     return len(seen) == server.workers
 
 
-def _is_alive(pid: int) -> bool:
-    """Whether it runs; one that is dead and that nobody has asked after does not."""
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that is dead and that nobody has asked after does not.
+
+    Each of its threads has to be dead: until the last one is, all of them have its sockets.
+    """
+    return any(_state(thread) not in "ZX" for thread in Path("/proc").glob(f"{pid}/task/*/stat"))
+
+
+def _state(stat: Path) -> str:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return stat.read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
+        return "X"
 
 
 def _kill_pid(pid: int) -> None:
