@@ -6,7 +6,8 @@
   COMMIT: every outcome is told, or 503, and then looked up: committed or absent for good, never
   there twice. No transaction and no slot of the pool is left over.
 - The proxy lets every answer take up to two seconds, while sixteen clients share a pool of four
-  connections, and lets all connections fall silent without a word: it works again in time.
+  connections, which are all in use then, and lets all connections fall silent without a word: it
+  works again in time.
 - The synchronous standby is promoted while clients work: everything acknowledged is on it.
 - The database is restored to an earlier time: what it names is there again, from the trash.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +61,8 @@ SPELLS = 20
 
 _STATEMENT_TIMEOUT_S = 3
 POOL_SIZE = 4
+_POOL_GAUGES = ("juststorage_backend_connections_in_use", "juststorage_backend_waiting")
+_EXHAUSTED = "spells in which all of the pool was in use, and requests waited"
 _DEEDS = tuple(deed for deed in ACTS if not issubclass(deed, Collect) and deed is not Fsck)
 
 
@@ -268,7 +272,7 @@ def _bad_line(run: Run, server: LocalServer, store: Store, counts: Counts, secon
                     if run.is_complete and counts["spells of slow answers"] >= SPELLS:
                         break
                     proxy.answers_after_s = run.chance.choice((0.05, 0.5, 2.0))
-                    time.sleep(4)
+                    counts[_EXHAUSTED] += _is_exhausted_within(services[0], 4)
                     proxy.answers_after_s = 0
                     counts["spells of slow answers"] += 1
                     proxy.silence()
@@ -279,8 +283,28 @@ def _bad_line(run: Run, server: LocalServer, store: Store, counts: Counts, secon
                         break
             if slowest_s > RECOVERED_S:
                 raise Broken(f"it took {slowest_s:.1f} s until it worked on new connections")
+            if run.is_complete and not run.is_stopped and not counts[_EXHAUSTED]:
+                raise Broken("slow answers never took all connections of the pool")
             _end(store, services, crowd, counts)
     counts["milliseconds of the slowest recovery from silence"] = int(slowest_s * 1000)
+
+
+def _is_exhausted_within(service: Service, seconds: float) -> bool:
+    """Whether all connections are in use and requests wait, at any look; takes all of the time."""
+    until, found = time.monotonic() + seconds, False
+    while (left_s := until - time.monotonic()) > 0:
+        time.sleep(min(left_s, 0.2))
+        answer = service.call("GET", "/metrics", timeout=5)
+        if answer is not None and answer[0] == 200:
+            in_use, waiting = (_gauge(answer[1].decode(), name) for name in _POOL_GAUGES)
+            found = found or (in_use >= POOL_SIZE and waiting > 0)
+    return found
+
+
+def _gauge(metrics: str, name: str) -> float:
+    found = re.search(rf'^{name}{{backend="metadata"}} (\S+)$', metrics, re.MULTILINE)
+    assert found is not None, metrics
+    return float(found[1])
 
 
 # -- another database -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from tests.torture.acts import OBJECTS, SMALL
 from tests.torture.auditor import settle
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
-from tests.torture.mob import crowd, good_ms, processes
+from tests.torture.mob import SLOWLY_SERVED, crowd, good_ms, processes
 from tests.torture.service import POOL_SIZE, Store
 
 __all__ = ["run"]
@@ -110,6 +110,8 @@ def _attack(made: Rig, run: Run, store: str, scale: float) -> None:
         # A smaller crowd goes before the time of all of it is over.
         if scale == 1 and seen[told] != staying[kind]:
             raise Broken(f"of {staying[kind]} clients that {kind}, cut off were {seen[told]}")
+    if scale == 1 and seen[SLOWLY_SERVED] != staying["read_slowly"]:
+        raise Broken(f"of {staying['read_slowly']} slow readers {seen[SLOWLY_SERVED]} were served")
     p99_alone, p99 = _p99(alone), _p99(crowded)
     counts[f"p99 of a good client alone on {store}, ms"] = round(p99_alone)
     counts[f"p99 of a good client in the crowd on {store}, ms"] = round(p99)

@@ -25,7 +25,11 @@ from tests.torture.experiment import Counts
 from tests.torture.journal import Broken
 from tests.torture.service import API_KEY
 
-__all__ = ["crowd", "good_ms", "processes"]
+__all__ = ["SLOWLY_SERVED", "crowd", "good_ms", "processes"]
+
+SLOWLY_SERVED = "slow readers that were served"
+_SLOWLY_READ_BYTES = 8 * 1024
+"""More than a head, and less than any of them has read when all go."""
 
 _NICENESS = 15
 
@@ -237,8 +241,14 @@ class _Mob:
         """A large download, a little at a time."""
         reader, writer = await self.open(receive=4096)
         writer.write(_head("GET", self.large))
+        received = 0
         try:
-            while await reader.read(1024):  # noqa: ASYNC110 - it waits for nothing
+            while part := await reader.read(1024):
+                if not received and not part.startswith(b"HTTP/1.1 200 "):
+                    raise Broken(f"a slow reader is answered {part[:200]!r}")
+                if received < _SLOWLY_READ_BYTES <= received + len(part):
+                    self.counts[SLOWLY_SERVED] += 1
+                received += len(part)
                 await asyncio.sleep(0.2)
         except OSError:
             self.counts["slow readers that were cut off"] += 1
