@@ -1,6 +1,6 @@
 """Whether the duration of an upload tells that another tenant has the same bytes.
 
-    .venv/bin/python -m benchmarks.neighbours [--trials N]
+    .venv/bin/python -m benchmarks.neighbours [--trials N] [--equal-time]
 
 Half of the bodies are what another tenant has stored, the others nobody has, in random order, one
 after the other over one connection to the real server (SQLite, local files). The AUC is how often
@@ -71,12 +71,15 @@ def main() -> None:
     """Measure each size, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS)
-    trials = parser.parse_args().trials
+    parser.add_argument("--equal-time", action="store_true", help="with uploads.equal_time")
+    arguments = parser.parse_args()
+    trials = arguments.trials
+    environment = {"JUSTSTORAGE__UPLOADS__EQUAL_TIME": str(arguments.equal_time).lower()}
     print(f"| body | known, median | new, median | AUC of {trials:,} trials (limit {LIMIT}) |")
     print("|---|---|---|---|")
     with (
         tempfile.TemporaryDirectory(prefix="juststorage-neighbours-") as folder,
-        Server(Path(folder) / "data", workers=1) as server,
+        Server(Path(folder) / "data", workers=1, environment=environment) as server,
     ):
         uploads = Uploads(server)
         for name, size in SIZES.items():

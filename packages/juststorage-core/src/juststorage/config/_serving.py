@@ -93,6 +93,13 @@ class Uploads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Retention,
         Meta(description="Time that the answer to a request with an Idempotency-Key is kept"),
     ] = 86_400.0
+    equal_time: Annotated[
+        bool,
+        Meta(
+            description="Answer a body whose bytes are stored already no sooner than a new one, so"
+            " that the duration of an upload tells no tenant what another one has"
+        ),
+    ] = False
 
 
 class Downloads(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -77,6 +77,7 @@ class UseCases:
                 algorithm=runtime.hasher.algorithm,
                 clock=runtime.clock,
                 limits=_upload_limits(runtime.config.uploads),
+                equal_time=runtime.config.uploads.equal_time,
             ),
             resume=ResumeUpload(
                 metadata,
@@ -87,6 +88,7 @@ class UseCases:
                 limits=_upload_limits(runtime.config.uploads),
                 resumable_for_s=runtime.config.uploads.resumable_for_s,
                 codec=TicketCodec(await metadata.secret("cursor")),
+                equal_time=runtime.config.uploads.equal_time,
             ),
             download=download,
             find=FindObject(metadata),

@@ -11,6 +11,7 @@ from juststorage.domain import ContentHash, IdempotencyKey, Locator
 from juststorage.errors import Corrupt, InvalidState, Unavailable
 from juststorage.ports import (
     BlobStore,
+    Clock,
     Committed,
     Content,
     Lease,
@@ -18,6 +19,7 @@ from juststorage.ports import (
     Reservation,
     ResumableBlob,
 )
+from juststorage.usecases._equal_time import EqualTime
 from juststorage.usecases._upload_steps import UploadSteps
 from juststorage.usecases._upload_ticket import UploadTicket
 
@@ -34,13 +36,25 @@ class LastSteps:
         metadata: Where objects are recorded.
         steps: What uploads of all kinds do alike.
         kept_for_s: Seconds that the outcome is told, whatever becomes of the object.
+        clock: Tells how long new content takes.
+        equal_time: Whether stored content takes as long.
     """
 
-    def __init__(self, metadata: MetadataStore, steps: UploadSteps, *, kept_for_s: float) -> None:
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        steps: UploadSteps,
+        *,
+        kept_for_s: float,
+        clock: Clock,
+        equal_time: bool = False,
+    ) -> None:
         self._objects = metadata.objects
         self._answers = metadata.idempotency
         self._steps = steps
         self._kept_for_s = kept_for_s
+        self._clock = clock
+        self._time = EqualTime(clock) if equal_time else None
 
     async def run(
         self,
@@ -58,6 +72,7 @@ class LastSteps:
 
         Cancellation: it runs to its end.
         """
+        began = self._clock.monotonic()
         with anyio.CancelScope(shield=True):
             reserved = await self._reserve(ticket.lease, Content(content_hash, ticket.size_bytes))
             locator = reserved.locator
@@ -65,7 +80,9 @@ class LastSteps:
                 async with self._steps.lost_lease_first(ticket.lease):
                     locator = await store.place(resumed, content_hash)
             committed = await self._commit(ticket, locator)
-        return committed  # noqa: RET504 - a shielded scope never swallows; mypy cannot know
+        if self._time is not None:
+            await self._time.even(store, ticket.size_bytes, reserved, since=began)
+        return committed
 
     async def outcome(self, ticket: UploadTicket) -> Committed | None:
         """What was committed: as it was then, or is now if that is too long ago. None for nothing.

@@ -92,6 +92,7 @@ class ResumeUpload:
         resumable_for_s: The lease from then on: seconds that it may rest. For as long it is told
             how it ended, once it was committed.
         codec: Signs tickets.
+        equal_time: Whether content that is stored already takes as long as new content.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class ResumeUpload:
         limits: UploadLimits,
         resumable_for_s: float,
         codec: TicketCodec,
+        equal_time: bool = False,
     ) -> None:
         self._objects = metadata.objects
         self._algorithm = algorithm
@@ -114,7 +116,9 @@ class ResumeUpload:
         self._steps = UploadSteps(
             metadata, blobs, hashers, algorithm=algorithm, limits=self._limits
         )
-        self._last = LastSteps(metadata, self._steps, kept_for_s=resumable_for_s)
+        self._last = LastSteps(
+            metadata, self._steps, kept_for_s=resumable_for_s, clock=clock, equal_time=equal_time
+        )
         self._codec = codec
         self._running = RunningDigests()
 

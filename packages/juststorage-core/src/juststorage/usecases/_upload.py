@@ -33,8 +33,10 @@ from juststorage.ports import (
     Content,
     Hasher,
     MetadataStore,
+    Reservation,
     UploadIntent,
 )
+from juststorage.usecases._equal_time import EqualTime
 from juststorage.usecases._idempotent import FirstAnswers, Nowhere
 from juststorage.usecases._receive import Digests, UploadLimits, receive
 from juststorage.usecases._upload_steps import UploadSteps, has_room
@@ -50,6 +52,9 @@ class UploadObject:
 
     Cost of a small body of new content: two transactions, one file sync, one or two directory
     syncs, two thread hops. Of content that is stored already: one transaction.
+
+    With `equal_time` content that is stored already takes as long as new content, and is refused
+    like it where there is no room: neither tells what others have.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class UploadObject:
         algorithm: str,
         clock: Clock,
         limits: UploadLimits,
+        equal_time: bool = False,
     ) -> None:
         self._objects = metadata.objects
         self._rows = metadata.blobs
@@ -69,6 +75,8 @@ class UploadObject:
         self._clock = clock
         self._limits = limits
         self._steps = UploadSteps(metadata, blobs, hashers, algorithm=algorithm, limits=limits)
+        self._whole_time = EqualTime(clock) if equal_time else None
+        self._stream_time = EqualTime(clock) if equal_time else None
         self._full: set[StorageClass] = set()
         """Where there was no room for the last small body of new content."""
 
@@ -154,6 +162,7 @@ class UploadObject:
                 )
                 content = Content(digests.finish(self._algorithm), size)
                 await staged.finish()
+                began = self._clock.monotonic()
                 with anyio.CancelScope(shield=True):
                     reserved = await self._objects.reserve(lease, content)
                     locator = reserved.locator
@@ -164,6 +173,8 @@ class UploadObject:
         except BaseException:
             await self._steps.abort(lease)
             raise
+        if self._stream_time is not None:
+            await self._stream_time.even(store, content.size_bytes, reserved, since=began)
         return committed
 
     async def _same(
@@ -198,23 +209,38 @@ class UploadObject:
         self, store: BlobStore, intent: UploadIntent, content: Content, data: bytes
     ) -> Committed:
         storage_class = intent.new.storage_class
-        if storage_class in self._full:
+        if self._whole_time is not None:
+            # A refusal of new content alone would tell as well.
+            await self._steps.check_room(store, content.size_bytes)
+        elif storage_class in self._full:
             await self._check_full(store, storage_class, content)
+        began = self._clock.monotonic()
         try:
             reserved = await self._objects.begin_reserved(
                 intent, content, lease_s=self._limits.lease_s
             )
         except Unavailable:
             return await self._steps.look_up(intent)
-        if isinstance(reserved, Committed):
-            return reserved
+        committed = (
+            reserved
+            if isinstance(reserved, Committed)
+            else await self._place_whole(store, reserved, content, data)
+        )
+        if self._whole_time is not None:
+            await self._whole_time.even(store, content.size_bytes, reserved, since=began)
+        return committed
+
+    async def _place_whole(
+        self, store: BlobStore, reserved: Reservation, content: Content, data: bytes
+    ) -> Committed:
+        lease = reserved.lease
         try:
             locator = reserved.locator
             if locator is None:
-                locator = await store.put(intent.new.id, content.content_hash, data)
-            return await self._steps.commit(reserved.lease, locator)
+                locator = await store.put(lease.object.id, content.content_hash, data)
+            return await self._steps.commit(lease, locator)
         except BaseException as error:
             if isinstance(error, StorageFull):
-                self._full.add(storage_class)
-            await self._steps.abort(reserved.lease)
+                self._full.add(lease.object.storage_class)
+            await self._steps.abort(lease)
             raise

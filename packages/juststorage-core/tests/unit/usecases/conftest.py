@@ -61,7 +61,7 @@ class Service:
     def hashers(self) -> dict[str, Hasher]:
         return {self.hasher.algorithm: self.hasher}
 
-    def upload(self) -> UploadObject:
+    def upload(self, **options: Any) -> UploadObject:
         return UploadObject(
             self.metadata,
             self.blobs,
@@ -69,6 +69,7 @@ class Service:
             algorithm="sha256",
             clock=self.clock,
             limits=self.limits,
+            **options,
         )
 
     def download(self, **options: Any) -> DownloadObject:
