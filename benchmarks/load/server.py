@@ -101,6 +101,11 @@ class Server(AbstractContextManager["Server"]):
         return named or (self.data_dir / "admin.key").read_text().strip()
 
     @property
+    def workers(self) -> int:
+        """How many it was told to have."""
+        return self._workers
+
+    @property
     def pid(self) -> int:
         """The process that all others of it were started by."""
         return self._process.pid
