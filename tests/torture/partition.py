@@ -310,14 +310,14 @@ class _Deployment:
             all_slots_free(service)
 
     def _under_way(self) -> str:
-        requests = sum(lines.bucket.under_way for lines in self.lines.values())
+        requests = [line for lines in self.lines.values() for line in lines.bucket.under_way]
         statements = self.store.count(
             "pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
             " AND pid <> pg_backend_pid()"
         )
         if not requests and not statements:
             return ""
-        return f"{requests} requests to the bucket and {statements} statements or transactions"
+        return f"requests to the bucket {requests}, and {statements} statements or transactions"
 
     def _agree(self, duels: Duels) -> None:
         """Both replicas say the same of everything, and it is what was acknowledged."""

@@ -60,7 +60,7 @@ def test_what_nobody_waits_for_any_more_is_still_under_way(store: tuple[str, lis
         client.request("DELETE", "/bucket/key")
         assert line.held.wait(_SOON_S)
         client.close()
-        assert (line.under_way, heard) == (1, [])
+        assert (line.under_way, heard) == (["DELETE /bucket/key"], [])
         line.heal()
         until = time.monotonic() + _SOON_S
         while line.under_way:

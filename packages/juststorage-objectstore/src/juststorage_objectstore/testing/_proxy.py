@@ -48,9 +48,9 @@ class FaultyProxy:
     """Passes on what no rule is for. Made by `faulty_proxy`; may be told at any time.
 
     `seen` has a line for each request, such as `PUT /bucket/key`, and `fields` its header
-    fields, by lower-case names. `under_way` is how many have come and are not done with, whether
-    or not their clients still wait. `faults` is how many have failed as they were told to; a body
-    that is shorter than what `cut_answer` lets through has not.
+    fields, by lower-case names. `under_way` has the lines of those that have come and are not done
+    with, whether or not their clients still wait. `faults` is how many have failed as they were
+    told to; a body that is shorter than what `cut_answer` lets through has not.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -61,7 +61,7 @@ class FaultyProxy:
         self.seen: list[str] = []
         self.fields: list[dict[str, str]] = []
         self.held = threading.Event()
-        self.under_way = 0
+        self.under_way: list[str] = []
         self.faults = 0
         self.endpoint = ""
 
@@ -146,15 +146,16 @@ class FaultyProxy:
         return None
 
     @contextmanager
-    def passing(self) -> Iterator[None]:
+    def passing(self, request: _Request) -> Iterator[None]:
         """One more is under way, as long as the block lasts."""
+        line = f"{request.method} {request.path}"
         with self._lock:
-            self.under_way += 1
+            self.under_way.append(line)
         try:
             yield
         finally:
             with self._lock:
-                self.under_way -= 1
+                self.under_way.remove(line)
 
     def count_fault(self) -> None:
         """One more has failed."""
@@ -182,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
         request = _Request(self.command, self.path, self.headers.items(), body)
-        with self.proxy.passing():
+        with self.proxy.passing(request):
             self._pass_on(request)
 
     do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815  as above
