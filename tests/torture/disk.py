@@ -57,11 +57,14 @@ def run(run: Run) -> Counts:
     }
     with rig(run, run.stores[0], **plain) as made:
         _shared_syncs(made, run, counts)  # first, and short: the others take what there is
-        for hurt in run.each((damage, misread), lambda part: part.__name__):
+        for hurt in run.each(
+            (damage, misread), lambda part: f"{part.__name__} on {made.store.kind}"
+        ):
             hurt(made, run, counts)
         _failures(made, run, counts)
     # However little time is left: it needs but seconds.
-    for fill in run.each((_really_full,), lambda _: "a small filesystem", until_left_s=-math.inf):
+    name = f"a small filesystem, {run.stores[0]}"
+    for fill in run.each((_really_full,), lambda _: name, until_left_s=-math.inf):
         fill(run, counts)
     return counts
 
@@ -138,7 +141,7 @@ def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
     steps = [(n, turn) for turn in range(SHARED if run.is_complete else 1) for n in (1, 2)]
 
     def name(step: tuple[int, int]) -> str:
-        return f"Syncfs {step[0]} of uploads that share it, turn {step[1]}"
+        return f"Syncfs {step[0]} of uploads that share it, turn {step[1]}, on {made.store.kind}"
 
     for number, _ in run.each(
         steps, name, until_left_s=0 if run.is_complete else run.seconds * 7 / 8
