@@ -9,11 +9,13 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from benchmarks.load import large, small
+from benchmarks.load.crowd import reading_slowly
 from benchmarks.load.database import Database, running_database
-from benchmarks.load.report import number
+from benchmarks.load.kept import kept_in_memory
+from benchmarks.load.report import Report, number
 from benchmarks.load.server import Server
 
 __all__ = ["main"]
@@ -22,7 +24,10 @@ _SMALL = ("get", "stored", "new", "list", "pages", "unchanged", "head")
 _UP = {"upload": 1, "uploads": 4}
 """Clients that send large bodies at once."""
 _DOWN = {"download": 1, "downloads": 4}
-_KINDS = (*_SMALL, *_UP, *_DOWN)
+_READERS = {"beside": 200}
+"""Uploads of new small bodies while so many clients have just begun to read a large one, slowly."""
+_KINDS = (*_SMALL, *_UP, *_DOWN, *_READERS)
+_FEW_CLIENTS = {"list": 8, "pages": 8, "beside": 8}
 _FILLED = 1000
 _LARGE_BYTES = 256 * 1024 * 1024
 """Of large bodies, all clients together."""
@@ -40,6 +45,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--embedded", action="store_true", help="SQLite instead of PostgreSQL")
     parser.add_argument("--only", action="append", choices=_KINDS, help="these kinds of request")
+    parser.add_argument("--json", type=Path, help="write all pairs of checkouts to this file too")
     arguments = parser.parse_args()
     if arguments.a.is_file() and arguments.b.is_file():
         _compare_reports(json.loads(arguments.a.read_text()), json.loads(arguments.b.read_text()))
@@ -51,12 +57,19 @@ def main() -> None:
 
 def _compare_reports(a: dict[str, Any], b: dict[str, Any]) -> None:
     """Medians; what is within the spread of both is said to be the same."""
+    for fact in ("processor", "cores", "python", "PostgreSQL", "data on"):
+        here, there = (report["machine"].get(fact, "unknown") for report in (a, b))
+        if here != there:
+            print(f"Not the same {fact}: {here} and {there}. Compare ratios to limits only.\n")
     print("| figure | A | B | B / A | |\n|---|---|---|---|---|")
     for section, rows in a["sections"].items():
         others = {row["name"]: row for row in b["sections"].get(section, [])}
         for row in rows:
             other = others.get(row["name"])
             if other is None or not row["median"]:
+                continue
+            if any("VOID" in one["note"] for one in (row, other)):
+                print(f"| {section}: {row['name']} | void | | | |")
                 continue
             overlap = min(row["figures"]) <= max(other["figures"]) and min(other["figures"]) <= max(
                 row["figures"]
@@ -85,8 +98,9 @@ def _compare_checkouts(arguments: argparse.Namespace) -> None:
             _side(stack, folder / name, checkout, arguments, sources)
             for name, checkout in (("a", arguments.a), ("b", arguments.b))
         ]
-        print("| request | rate B / A, median | spread | B faster | processor time B / A |")
-        print("|---|---|---|---|---|", flush=True)
+        found: dict[str, list[dict[str, _Taken]]] = {}
+        print("| request | rate B / A, median | spread | B faster | processor time B / A | p99 |")
+        print("|---|---|---|---|---|---|", flush=True)
         for kind in kinds:
             for side in sides:
                 side.prepare(kind)
@@ -98,14 +112,30 @@ def _compare_checkouts(arguments: argparse.Namespace) -> None:
                 }
                 rates.append(taken[1].rate / taken[0].rate)
                 costs.append(taken[1].cost / taken[0].cost)
+                found.setdefault(kind, []).append({"a": taken[0], "b": taken[1]})
             rates.sort()
             costs.sort()
+            late = [pair["b"].p99_ms / pair["a"].p99_ms for pair in found[kind] if pair["a"].p99_ms]
             print(
                 f"| {kind} | {statistics.median(rates):.3f} | {rates[0]:.3f} .. {rates[-1]:.3f}"
                 f" | {sum(rate > 1 for rate in rates)} of {len(rates)}"
-                f" | {statistics.median(costs):.3f}, {costs[0]:.3f} .. {costs[-1]:.3f} |",
+                f" | {statistics.median(costs):.3f}, {costs[0]:.3f} .. {costs[-1]:.3f}"
+                f" | {f'{statistics.median(late):.3f}' if late else ''} |",
                 flush=True,
             )
+            if arguments.json:
+                _write(arguments.json, found)
+
+
+def _write(path: Path, found: dict[str, list[dict[str, _Taken]]]) -> None:
+    """The measurements of each pair, beside what they were taken on."""
+    pairs = {
+        kind: [{side: taken._asdict() for side, taken in pair.items()} for pair in taken_]
+        for kind, taken_ in found.items()
+    }
+    path.write_text(
+        json.dumps({"machine": Report.begin().machine, "pairs": pairs}, indent=1) + "\n"
+    )
 
 
 class _Taken(NamedTuple):
@@ -115,6 +145,8 @@ class _Taken(NamedTuple):
     """Requests a second, or MB/s of large bodies."""
     cost: float
     """Processor seconds of service and database for a thousand of them, or for these bodies."""
+    p99_ms: float = 0.0
+    """Of small requests."""
 
 
 class _Side:
@@ -142,12 +174,27 @@ class _Side:
         self._ids = ids
         self._sources = sources
         self._objects: list[str] = []
+        self._kept = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kept.close()
 
     def prepare(self, kind: str) -> None:
         """Store what is downloaded, and take one that does not count."""
+        if kind in _READERS:
+            self._objects = self._uploaded(1).object_ids
         if kind in _DOWN:
             self._objects = self._uploaded(_DOWN[kind]).object_ids
             time.sleep(_SETTLED_S)
+            self._kept.close()
+            size = _LARGE_BYTES // _DOWN[kind]
+            data = [self._server.data_dir]
+            self._kept.enter_context(kept_in_memory(data, size=size, newest=_DOWN[kind]))
+            for _ in range(0 if self._server.workers == 1 else 4 * self._server.workers):
+                self.take(kind, 1)  # each worker hashes what it sends for the first time
         self.take(kind, 1)
 
     def take(self, kind: str, seconds: float) -> _Taken:
@@ -158,12 +205,23 @@ class _Side:
         if kind in _DOWN:
             moved = large.download(self._server, self._objects, _LARGE_BYTES // _DOWN[kind])
             return _Taken(moved.mb_s, moved.cpu_s)
-        rate = small.rate(
-            self._server, kind, seconds=seconds, ids=self._ids, database=self._database
-        )
+        with ExitStack() as stack:
+            if kind in _READERS:
+                stack.enter_context(
+                    reading_slowly(self._server, self._objects[0], readers=_READERS[kind])
+                )
+            rate = small.rate(
+                self._server,
+                "new" if kind in _READERS else kind,
+                seconds=seconds,
+                clients=_FEW_CLIENTS.get(kind, 32),
+                ids=self._ids,
+                database=self._database,
+            )
         if rate.errors:
             raise SystemExit(f"void: {rate.errors} errors of {self._name}")
-        return _Taken(rate.per_s, rate.cpu_s_per_1000 + rate.database_cpu_s_per_1000)
+        cost = rate.cpu_s_per_1000 + rate.database_cpu_s_per_1000
+        return _Taken(rate.per_s, cost, rate.p99_ms)
 
     def _uploaded(self, clients: int) -> large.Transfer:
         return large.upload(self._server, self._sources[clients], clients=clients)
@@ -191,7 +249,7 @@ def _side(
     )
     ids = folder / "ids"
     small.fill(server, _FILLED, ids)
-    return _Side(folder.name.upper(), server, database, ids, sources)
+    return stack.enter_context(_Side(folder.name.upper(), server, database, ids, sources))
 
 
 if __name__ == "__main__":

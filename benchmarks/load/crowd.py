@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,15 @@ from benchmarks.load.database import Database
 from benchmarks.load.report import Row
 from benchmarks.load.server import Server
 from benchmarks.load.stolen import watch_stolen
+from benchmarks.load.turns import in_order
 
-__all__ = ["among_collections", "among_uploads", "many_uploads", "slow_readers"]
+__all__ = [
+    "among_collections",
+    "among_uploads",
+    "many_uploads",
+    "reading_slowly",
+    "slow_readers",
+]
 
 _CLIENTS = 8
 _THOUGHT_MS = 4
@@ -139,19 +146,34 @@ def _compared(
     """Turn and turn about, so that a machine that drifts drifts for both."""
     alone, beside = [], []
     stolen = []
-    for _ in range(runs):
-        alone.append(gets.measured())
+
+    def measured_beside() -> small.Rate:
         with busy():
             time.sleep(_BEGUN_S)
             with watch_stolen() as its:
-                beside.append(gets.measured())
+                rate = gets.measured()
         stolen.append(its)
+        return rate
+
+    for number in range(runs):
+        one, other = in_order([gets.measured, measured_beside], number + 1)
+        alone.append(one)
+        beside.append(other)
     errors = sum(rate.errors for rate in (*alone, *beside))
     worst = max(stolen, key=lambda its: its.share)
     note = f"{must} times; {_middle(beside).per_s:,.0f} /s, at most {worst}"
     if errors:
         note = f"VOID: {errors} errors"
-    return Row(name, [rate.p99_ms for rate in beside], "ms", _middle(alone).p99_ms, "alone", note)
+    return Row(
+        name,
+        [rate.p99_ms for rate in beside],
+        "ms",
+        _middle(alone).p99_ms,
+        "alone",
+        note,
+        [rate.p99_ms for rate in alone],
+        {**_middle(beside)._asdict(), "stolen": worst.share},
+    )
 
 
 def _middle(rates: list[small.Rate]) -> small.Rate:
@@ -174,29 +196,47 @@ def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float
     """Peak memory over idle, of readers that take 10 KB a second of a large object."""
     server.forget_peak()
     idle = server.rss_mib()
+    with reading_slowly(server, object_id, readers=readers):
+        time.sleep(seconds)
+        grown = server.rss_mib("VmHWM") - idle
+    name = f"RSS over idle, {readers} readers at 10 KB/s"
+    return Row(name, [grown], "MiB", note="must: <= 100")
+
+
+@contextmanager
+def reading_slowly(server: Server, object_id: str, *, readers: int) -> Iterator[None]:
+    """So many clients have begun, and take 10 KB a second each as long as the block lasts."""
+    over = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        begun = threading.Event()
+        reading = thread.submit(_read_slowly, server, object_id, readers, begun, over)
+        try:
+            while not begun.wait(_LOOK_S) and not reading.done():
+                pass
+            yield
+        finally:
+            over.set()
+        reading.result()  # one that was cut off was no load
+
+
+def _read_slowly(
+    server: Server, object_id: str, readers: int, begun: threading.Event, over: threading.Event
+) -> None:
     head = (
         f"GET /v1/objects/{object_id}?tenant_id=bench HTTP/1.1\r\nHost: bench\r\n"
         f"X-API-Key: {server.key}\r\n\r\n"
     ).encode()
-    with selectors.DefaultSelector() as ready:
-        connections = []
+    with selectors.DefaultSelector() as ready, ExitStack() as stack:
         for _ in range(readers):
-            connection = socket.socket()
+            connection = stack.enter_context(socket.socket())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(head)
-            begun = connection.recv(_READ_BYTES)
-            assert begun.startswith(b"HTTP/1.1 200"), begun
+            first = connection.recv(_READ_BYTES)
+            assert first.startswith(b"HTTP/1.1 200"), first
             ready.register(connection, selectors.EVENT_READ)
-            connections.append(connection)
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        begun.set()
+        while not over.wait(_PAUSE_S):
             for key, _ in ready.select(timeout=0):
                 assert isinstance(key.fileobj, socket.socket)
                 assert key.fileobj.recv(_READ_BYTES), "the server gave up on a reader"
-            time.sleep(_PAUSE_S)
-        grown = server.rss_mib("VmHWM") - idle
-        for connection in connections:
-            connection.close()
-    name = f"RSS over idle, {readers} readers at 10 KB/s"
-    return Row(name, [grown], "MiB", note="must: <= 100")

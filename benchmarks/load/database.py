@@ -38,6 +38,9 @@ SELECT 'sha256:' || md5(n) || md5(n), 'hot', 4096, 0,
 FROM (SELECT '{mark}' || n AS n FROM generate_series(1, {count}) AS n) AS numbered
 """
 
+_SETTINGS: Final = {"shared_buffers": "1GB"}
+"""As one would run it for a million objects, whose indexes have some 700 MB, on this machine."""
+
 _MADE_UP = "substr(content_hash, 8, 32) = substr(content_hash, 40, 32)"
 """Which contents are of statements, not of uploads."""
 
@@ -145,9 +148,11 @@ class Database:
             f" ORDER BY random() LIMIT {count}"
         )
 
-    def version(self) -> str:
-        """Of the server."""
-        return self._ask("SHOW server_version")[0]
+    def facts(self) -> str:
+        """The server's version, and what makes it durable and fast."""
+        names = ("fsync", "synchronous_commit", "shared_buffers")
+        settings = ", ".join(f"{name} {self._ask(f'SHOW {name}')[0]}" for name in names)
+        return f"{self._ask('SHOW server_version')[0]}; {settings}"
 
     def garbage(self) -> int:
         """How many blobs of `add_garbage` are left."""
@@ -183,6 +188,14 @@ def server_cpu_s(server: LocalServer) -> float:
 
 
 @contextmanager
+def _roomy_server() -> Iterator[LocalServer]:
+    with own_server() as server:
+        server.stop()
+        server.start(**_SETTINGS)
+        yield server
+
+
+@contextmanager
 def running_database(command: Path | None = None) -> Iterator[Database]:
     """A database on a new server, with fsync on, gone afterwards.
 
@@ -190,7 +203,7 @@ def running_database(command: Path | None = None) -> Iterator[Database]:
         command: `juststorage` of the checkout whose schema it has; None for this one.
     """
     with (
-        own_server() as server,
+        _roomy_server() as server,
         made_database(PostgresServer(server.url(), "own", server)) as url,
     ):
         database = Database(server, url)

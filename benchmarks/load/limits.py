@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import socket
 import subprocess
@@ -12,7 +13,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-__all__ = ["bare_asgi_per_s", "interpreted_per_s", "sha256_mb_s", "syncs_per_s", "write_mb_s"]
+__all__ = [
+    "bare_asgi_per_s",
+    "interpreted_per_s",
+    "sha256_mb_s",
+    "syncs_per_s",
+    "write_directly_mb_s",
+    "write_mb_s",
+]
 
 MB = 1_000_000
 _ROUNDS = 10_000
@@ -52,6 +60,27 @@ def write_mb_s(folder: Path, size: int) -> float:
         os.fsync(file.fileno())
     spent = time.perf_counter() - started
     path.unlink()
+    return size / spent / MB
+
+
+def write_directly_mb_s(folder: Path, size: int) -> float:
+    """The same past the page cache, MB/s; 0 where the filesystem does not have that."""
+    path = folder / "direct"
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_DIRECT, 0o600)
+    except OSError:
+        return 0.0
+    try:
+        with mmap.mmap(-1, 1024 * 1024) as block:  # aligned to a page
+            block.write(os.urandom(len(block)))
+            started = time.perf_counter()
+            for _ in range(size // len(block)):
+                os.write(file, block)
+            os.fsync(file)
+            spent = time.perf_counter() - started
+    finally:
+        os.close(file)
+        path.unlink()
     return size / spent / MB
 
 

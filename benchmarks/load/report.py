@@ -30,6 +30,8 @@ class Row(NamedTuple):
     note: str = ""
     limits: list[float] = []  # noqa: RUF012 - nobody changes it
     """Those of each turn, in the order of the figures, where they were taken in turns."""
+    details: dict[str, float] = {}  # noqa: RUF012 - nobody changes it
+    """What the note says of the middle run, for programs: percentiles, processor time."""
 
     @property
     def ratio(self) -> float:
@@ -64,7 +66,7 @@ class Report:
     """
 
     def __init__(self, machine: dict[str, str]) -> None:
-        self._machine = machine
+        self.machine = machine
         self._sections: dict[str, list[Row]] = {}
         self.series: list[Series] = []
 
@@ -89,7 +91,7 @@ class Report:
 
     def note(self, name: str, fact: str) -> None:
         """Add a fact about what it was taken on."""
-        self._machine[name] = fact
+        self.machine[name] = fact
 
     def add(self, section: str, row: Row) -> None:
         """Add a row to a section."""
@@ -108,10 +110,15 @@ class Report:
             lines.append(f"| {series.name}, {series.unit} | {series.along} | {points} |")
         return "\n".join(lines) + "\n"
 
+    def write(self, path: Path | None) -> None:
+        """Write all that is known so far, if anywhere."""
+        if path is not None:
+            path.write_text(self.json() + "\n")
+
     def json(self) -> str:
         """Everything."""
         document: dict[str, Any] = {
-            "machine": self._machine,
+            "machine": self.machine,
             "sections": {
                 name: [{**row._asdict(), "median": row.median} for row in rows]
                 for name, rows in self._sections.items()

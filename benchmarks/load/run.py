@@ -14,7 +14,7 @@ from benchmarks.load.database import running_database
 from benchmarks.load.peer import running_peer
 from benchmarks.load.report import HEADING, Report, Row, line
 from benchmarks.load.server import Server
-from benchmarks.load.versions import versions
+from benchmarks.load.versions import filesystem, versions
 from benchmarks.load.yardsticks import running_yardsticks
 
 __all__ = ["main"]
@@ -46,16 +46,19 @@ def main() -> None:
     for name, version in versions().items():
         report.note(name, version)
     with tempfile.TemporaryDirectory(prefix="juststorage-bench-") as folder:
+        report.note("data on", filesystem(Path(folder)))
         for workers in arguments.workers or [1, 2]:
             told = f"{workers} worker" + ("s" if workers > 1 else "")
             if {"small", "large", "crowd"} & set(parts):
                 measured = _measured(Path(folder) / str(workers), effort, workers, parts, report)
-                _tell(report, told, measured)
+                _tell(report, told, measured, arguments.json)
         if "start" in parts:
-            _tell(report, "start", starts.measure(Path(folder) / "start", effort.runs))
+            starting = starts.measure(Path(folder) / "start", effort.runs)
+            _tell(report, "start", starting, arguments.json)
         if "scale" in parts:
             most = 20_000 if arguments.short else arguments.objects_max
-            _tell(report, "stored objects", scale.measure(Path(folder) / "scale", most, effort))
+            growing = scale.measure(Path(folder) / "scale", most, effort)
+            _tell(report, "stored objects", growing, arguments.json)
         if "growth" in parts:
             series = growth.measure(
                 Path(folder) / "growth",
@@ -70,17 +73,18 @@ def main() -> None:
 
                 draw(series, arguments.pictures)
         # Before what was stored is removed, which takes minutes.
-        if arguments.json:
-            arguments.json.write_text(report.json() + "\n")
+        report.write(arguments.json)
     if report.is_void:
         sys.exit("a request failed: what is marked as void means nothing")
 
 
-def _tell(report: Report, section: str, measured: Iterator[Row]) -> None:
+def _tell(report: Report, section: str, measured: Iterator[Row], path: Path | None) -> None:
     print(f"## {section}\n\n{HEADING}", flush=True)
     for row in measured:
         report.add(section, row)
         print(line(row), flush=True)
+        # An hour that breaks off has kept what it found.
+        report.write(path)
     print(flush=True)
 
 
@@ -92,7 +96,7 @@ def _measured(
     ids = folder / "ids"
     with ExitStack() as stack:
         database = stack.enter_context(running_database())
-        report.note("PostgreSQL", database.version())
+        report.note("PostgreSQL", database.facts())
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=large.memory())))
         against = stack.enter_context(
             running_yardsticks(

@@ -16,12 +16,14 @@ from urllib.parse import quote
 from benchmarks.load import small
 from benchmarks.load.database import Database, running_database
 from benchmarks.load.report import Row
-from benchmarks.load.rows import Effort, in_order
+from benchmarks.load.rows import Effort
 from benchmarks.load.server import Server
+from benchmarks.load.turns import in_order
 
 __all__ = ["measure"]
 
 _FEW = 10_000
+_FEWEST = 1_000
 _FILLED = 1000
 _KEYS = 1000
 _DEEP_PAGE = 1000
@@ -40,7 +42,6 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
     folder.mkdir()
     with ExitStack() as stack:
         few_, many_ = (_filled(stack, folder / f"{n}", n) for n in (_FEW, many))
-        yield from _rates(few_, many_, many, effort)
         deep = min(_DEEP_PAGE, many // 100 - 1)
         many_.walk_to(deep)
         for name, ask, other in (
@@ -48,11 +49,12 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
             ("list of 100, page 1", _Side.first_page, _Side.first_page),
             (f"list of 100, page {deep:,}", _Side.first_page, _Side.deep_page),
         ):
-            before: list[float] = []
-            after: list[float] = []
-            for _ in range(effort.runs):
-                before.append(_p50_ms(few_, ask, effort.seconds / 2))
-                after.append(_p50_ms(many_, other, effort.seconds / 2))
+            measures = [
+                partial(_p50_ms, side, asked, effort.seconds / 2)
+                for side, asked in ((few_, ask), (many_, other))
+            ]
+            turns = [in_order(measures, number + 1) for number in range(effort.runs)]
+            before, after = map(list, zip(*turns, strict=True))
             first = " (page 1)" if ask is not other else ""
             yield Row(
                 f"{name}, of {many:,}, p50",
@@ -61,7 +63,11 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
                 statistics.median(before),
                 f"of {_FEW:,}{first}",
                 "must: <= 1.3 times",
+                before,
             )
+        # Last, as they add objects.
+        fewest = _filled(stack, folder / f"{_FEWEST}", _FEWEST)
+        yield from _rates(fewest, many_, many, effort)
 
 
 class _Side:
@@ -108,12 +114,12 @@ class _Side:
 
 
 def _rates(few: _Side, many: _Side, count: int, effort: Effort) -> Iterator[Row]:
-    """As many different objects are asked for of both, and as many are added."""
+    """The same number of different objects is asked for of both, and added to both."""
     for what, name in _RATES.items():
         for side in (few, many):
             side.rate(what, 1)  # warm-up
         turns = [
-            in_order([partial(side.rate, what, effort.seconds) for side in (few, many)], number)
+            in_order([partial(side.rate, what, effort.seconds) for side in (few, many)], number + 1)
             for number in range(effort.runs)
         ]
         before, after = zip(*turns, strict=True)
@@ -125,7 +131,7 @@ def _rates(few: _Side, many: _Side, count: int, effort: Effort) -> Iterator[Row]
             [rate.per_s for rate in after],
             "/s",
             statistics.median(rate.per_s for rate in before),
-            f"of {_FEW:,}",
+            f"of {_FEWEST:,}",
             f"must: flat; CPU s per 1,000: service {middle.cpu_s_per_1000:.3f}, database"
             f" {middle.database_cpu_s_per_1000:.3f}{void}",
             [rate.per_s for rate in before],
@@ -148,6 +154,7 @@ def _filled(stack: ExitStack, folder: Path, count: int) -> _Side:
     server = stack.enter_context(Server(folder / "data", workers=1, environment=environment))
     ids = folder / "ids"
     small.fill(server, _FILLED, ids)
-    database.add(count - _FILLED, sharing=True)
-    database.write_ids(ids, _FEW, stored=True)
+    if count > _FILLED:
+        database.add(count - _FILLED, sharing=True)
+    database.write_ids(ids, _FEWEST, stored=True)
     return _Side(server, database, ids)

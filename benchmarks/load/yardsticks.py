@@ -6,7 +6,7 @@ that was measured once, at the beginning, would make ratios of two different mac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from benchmarks.load.nginx import running_nginx
 from benchmarks.load.pgbench import PgBench, has_pgbench
 from benchmarks.load.report import Row
 
-__all__ = ["Slower", "Yardstick", "Yardsticks", "running_yardsticks"]
+__all__ = ["OfSeveral", "Yardstick", "Yardsticks", "running_yardsticks"]
 
 _THREADS = (1, 8, 32)
 _COMPARED_THREADS = 8
@@ -51,15 +51,19 @@ class Yardstick:
             yield Row(f"limit: {self.name}", self._taken, self._unit)
 
 
-class Slower(Yardstick):
-    """Whichever is slower of several things that go on at the same time; each has a row already."""
+class OfSeveral(Yardstick):
+    """The slowest of several things that go on at the same time, or the fastest of several ways.
 
-    def __init__(self, *those: Yardstick) -> None:
-        super().__init__("slower of " + ", ".join(one.name for one in those), "", self._least)
-        self._those = those
+    Each of them has a row already.
+    """
 
-    def _least(self) -> float:
-        return min(one.take() for one in self._those)
+    def __init__(self, which: Callable[[Iterable[float]], float], *those: Yardstick) -> None:
+        name = "slower of " if which is min else "faster of "
+        super().__init__(
+            name + ", ".join(one.name for one in those),
+            "",
+            lambda: which([one.take() for one in those]),
+        )
 
 
 class Yardsticks:
@@ -113,6 +117,9 @@ def running_yardsticks(
     write = Yardstick(
         "one file written and synced", "MB/s", partial(limits.write_mb_s, folder, size)
     )
+    direct = Yardstick(
+        "the same past the page cache", "MB/s", partial(limits.write_directly_mb_s, folder, size)
+    )
     durable = {
         threads: Yardstick(
             f"files of 4 KiB made durable, {threads} threads",
@@ -126,7 +133,7 @@ def running_yardsticks(
     )
     of = dict.fromkeys(("get", "head", "unchanged", "list", "pages", "stored", "delete"), bare)
     of["new"] = durable[_COMPARED_THREADS]
-    found = [interpreted, sha, write, *durable.values(), bare]
+    found = [interpreted, sha, write, direct, *durable.values(), bare]
     with ExitStack() as stack:
         if has_pgbench(database.server):
             bench = PgBench(database.server, folder)
@@ -148,7 +155,9 @@ def running_yardsticks(
             "get": [bare, interpreted],
             "new": [one for threads, one in durable.items() if threads != _COMPARED_THREADS],
         }
-        yield Yardsticks(found, of, Slower(write, sha), send, others)
+        yield Yardsticks(
+            found, of, OfSeveral(min, OfSeveral(max, write, direct), sha), send, others
+        )
 
 
 def _files(folder: Path, clients: int, size: int) -> list[str]:
