@@ -36,7 +36,7 @@ from juststorage_postgres.testing import (
 from tests.lost_database.proxy import Proxy
 from tests.torture.acts import OBJECTS
 from tests.torture.auditor import settle
-from tests.torture.clients import Client, contents, working
+from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.cuts import AT_COMMIT, AT_ONE_STATEMENT, cut
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Journal
@@ -112,7 +112,14 @@ def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
     pool = contents(run.chance, 12)
     ports = [service.port for service in services]
     return [
-        Client(f"c{n}", ports, pool, random.Random(run.chance.random()), may_expire=True)
+        Client(
+            f"c{n}",
+            ports,
+            pool,
+            random.Random(run.chance.random()),
+            may_expire=True,
+            tenant=TENANTS[n % 2],
+        )
         for n in range(clients)
     ]
 
