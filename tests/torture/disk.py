@@ -1,9 +1,9 @@
 """The disk: full, broken, unreadable, damaged.
 
 - ENOSPC at the n-th call that changes a file, for every n of every act; and from there on.
-- EIO at the n-th such call, for every n; after a lost sync the volume is suspect until a restart.
-  What depends on that sync, of a file, a directory or the volume, is never acknowledged, and it is
-  not tried again on the same file: see `syncs.py`.
+- EIO at the n-th such call, for every n, and from there on; after a lost sync the volume is suspect
+  until a restart, and the service is not ready. What depends on that sync, of a file, a directory
+  or the volume, is never acknowledged, and it is not tried again on the same file: see `syncs.py`.
 - Stored bytes that are damaged, unreadable or wrong: see `damage.py`.
 - A small filesystem that really is full, where this may mount one.
 
@@ -103,7 +103,7 @@ def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
     made.points.arm(Act.FULL, NEVER)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
-    ways = ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
+    ways = ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False), (Act.BROKEN, True))
     found = [
         _Failure(deed, point, act, lasts, made.store.kind)
         for point in Point.all_of(made.points.disarm())
