@@ -349,7 +349,7 @@ class Purge(Collect):
 
 
 class Fsck(Collect):
-    """The auditor with repair, on a store with a wrong count and a missing row."""
+    """The auditor with repair, on a store with counts of references that are wrong."""
 
     def prepare(self) -> None:
         self.stored(self.bytes(SMALL))
