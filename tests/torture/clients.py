@@ -15,9 +15,15 @@ from tests.torture.journal import Answer, Broken, Entry, Journal
 from tests.torture.service import call, exchange
 from tests.torture.turns import Turns
 
-__all__ = ["Client", "contents", "working"]
+__all__ = ["TENANTS", "Client", "contents", "working"]
+
+TENANTS = ("t", "u")
+"""Of clients who share servers and contents, and nothing else."""
 
 PATIENCE_S = 60.0
+_TRESPASSES = 0.2
+"""So many of the reads are also tried, or deleted, for the other tenant."""
+
 _KEPT_MAX = 60
 """Beyond this many living objects a client deletes rather than uploads."""
 
@@ -42,6 +48,7 @@ class Client:
         may_expire: Whether an upload may be told that it has expired: the database may crash and
             forget a reservation, which nobody was promised.
         in_turns: Whether it uploads in turns as well, which a bucket does not take.
+        tenant: Whose objects it stores.
     """
 
     name: str
@@ -50,6 +57,7 @@ class Client:
     chance: random.Random
     may_expire: bool = False
     in_turns: bool = True
+    tenant: str = TENANTS[0]
     journal: Journal = field(default_factory=Journal)
     counts: Counter[str] = field(default_factory=Counter)
     problem: BaseException | None = None
@@ -86,7 +94,9 @@ class Client:
 
     def _upload(self) -> None:
         data = self.chance.choice(self.pool)
-        answer = self._call("POST", f"/v1/objects?namespace={self.name}&tenant_id=t", data)
+        answer = self._call(
+            "POST", f"/v1/objects?namespace={self.name}&tenant_id={self.tenant}", data
+        )
         if answer is not None and answer[0] == 201:
             self.journal.uploaded(answer[1], data)
         self._count("upload", answer, {201})
@@ -94,7 +104,7 @@ class Client:
     def _upload_in_turns(self) -> None:
         """As far as it comes: nobody comes back to those that are left."""
         data = self.chance.choice(self.pool)
-        query = f"namespace={self.name}&tenant_id=t"
+        query = f"namespace={self.name}&tenant_id={self.tenant}"
         turns = Turns(data, query, self._exchange, may_expire=self.may_expire)
         for _ in range(self.chance.randrange(1, 12)):
             answer = turns.step()
@@ -113,14 +123,14 @@ class Client:
         key = f"key-{self.chance.randrange(3)}"
         data = self.chance.choice(self.pool)
         self.journal.replacing(key)
-        answer = self._call("PUT", f"/v1/objects/by-key/{self.name}/t/{key}", data)
+        answer = self._call("PUT", f"/v1/objects/by-key/{self.name}/{self.tenant}/{key}", data)
         if answer is not None and answer[0] in {200, 201}:
             self.journal.replaced(answer[1], data, key)
         self._count("replace", answer, {200, 201})
 
     def _delete(self, entry: Entry) -> None:
         entry.deleted = None
-        answer = self._call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
+        answer = self._call("DELETE", self._target(entry.id))
         if answer is not None and answer[0] == 204:
             entry.deleted = True
         elif answer is not None and answer[0] == 404:
@@ -130,7 +140,7 @@ class Client:
     def _move(self, entry: Entry) -> None:
         answer = self._call(
             "PATCH",
-            f"/v1/objects/{entry.id}?tenant_id=t",
+            self._target(entry.id),
             b'{"storage_class": "%s"}' % self.chance.choice([b"hot", b"cold"]),
             **{"Content-Type": "application/merge-patch+json"},
         )
@@ -140,6 +150,18 @@ class Client:
         answer = self._ask(entry.id)
         self.journal.judge(entry, answer)
         self._count("read", answer, {200, 404})
+        if self.chance.random() < _TRESPASSES:
+            self._trespass(entry)
+
+    def _trespass(self, entry: Entry) -> None:
+        """For the other tenant nothing is there; that nothing was deleted later reads tell."""
+        [other] = set(TENANTS) - {self.tenant}
+        method = self.chance.choice(["GET", "DELETE"])
+        answer = self._call(method, self._target(entry.id, other))
+        if answer is not None and answer[0] not in {404, 503}:
+            raise Broken(f"{method} of another tenant's {entry.id} answers {answer[0]}")
+        told = "none told" if answer is None or answer[0] == 503 else "told 404"
+        self.counts[f"requests for another tenant's object, {told}"] += 1
 
     # -- how ----------------------------------------------------------------------------------
 
@@ -147,12 +169,15 @@ class Client:
         """Read an object, patiently."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self._call("GET", f"/v1/objects/{object_id}?tenant_id=t")
+            answer = self._call("GET", self._target(object_id))
             if answer is not None and answer[0] != 503:
                 return answer
             if time.monotonic() > deadline:
                 raise Broken(f"no server answers for {PATIENCE_S:g} s: {answer}")
             time.sleep(0.02)
+
+    def _target(self, object_id: str, tenant: str = "") -> str:
+        return f"/v1/objects/{object_id}?tenant_id={tenant or self.tenant}"
 
     def _call(
         self, method: str, target: str, body: bytes | None = None, **headers: str

@@ -65,8 +65,10 @@ def _die(made: Rig, doing: Deed, at: Point) -> bool:
         made.service.start()
     if died:
         doing.recover()
+        doing.may_wait = True
         if doing.chance.random() < 0.5 and not doing.act():  # a client tries again at once
             raise Broken(f"it does not work right afterwards: {made.logged()}")
+        doing.may_wait = False  # from here on all leases have ended
     settle(made.store, journal=made.journal, service=made.service)
     if not doing.act():
         raise Broken(f"it does not work afterwards: {made.logged()}")

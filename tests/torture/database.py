@@ -2,13 +2,15 @@
 
 - PostgreSQL is stopped as by a crash and started again, over and over, under clients: nothing that
   was acknowledged is lost, nothing but 503 is answered, and it works again within 5 s.
-- A proxy cuts a connection at a random answer, or request, of random acts, every other time at a
-  COMMIT: every outcome is told, or 503, and then looked up: committed or absent for good, never
-  there twice. No transaction and no slot of the pool is left over.
+- A proxy cuts a connection at a random answer, or request, of random acts, at a COMMIT, or after
+  the one statement by which most uploads and single deletions commit: see `cuts.py`. Every outcome
+  is told, or 503, and then looked up: committed or absent for good, never there twice. No
+  transaction and no slot of the pool is left over.
 - The proxy lets every answer take up to two seconds, while sixteen clients share a pool of four
   connections, which are all in use then, and lets all connections fall silent without a word: it
   works again in time.
-- The synchronous standby is promoted while clients work: everything acknowledged is on it.
+- The synchronous standby is promoted while clients work: everything acknowledged is on it, and
+  servers that are started on it work within 5 s.
 - The database is restored to an earlier time: what it names is there again, from the trash.
 """
 
@@ -23,9 +25,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import anyio
-import asyncpg  # type: ignore[import-untyped]
-
 from juststorage_postgres.testing import (
     LocalServer,
     PostgresServer,
@@ -35,35 +34,33 @@ from juststorage_postgres.testing import (
     run_sql,
 )
 from tests.lost_database.proxy import Proxy
-from tests.torture.acts import (
-    ACTS,
-    OBJECTS,
-    Collect,
-    Deed,
-    Fsck,
-)
+from tests.torture.acts import OBJECTS
 from tests.torture.auditor import settle
-from tests.torture.clients import Client, contents, working
+from tests.torture.clients import TENANTS, Client, contents, working
+from tests.torture.cuts import AT_COMMIT, AT_ONE_STATEMENT, cut
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Journal
 from tests.torture.nursery import Nursery
-from tests.torture.outcomes import Outcomes
+from tests.torture.outcomes import Outcomes, nothing_hangs
 from tests.torture.points import Points
 from tests.torture.service import Service, Store, config_of, write_config
 
 __all__ = ["run"]
 
 RECOVERED_S = 5.0
-CUTS_IN_COMMIT = 500
+CUTS = {AT_COMMIT: 500, AT_ONE_STATEMENT: 200}
 RESTARTS, RESTART_EVERY_S = 30, 10
 SPELLS = 20
 """How much a complete pass does."""
+
+_RECOVERY_MAX_S = 60.0
+_IN_SYNC_MAX_S = 30.0
+"""After these nobody waits any longer."""
 
 _STATEMENT_TIMEOUT_S = 3
 POOL_SIZE = 4
 _POOL_GAUGES = ("juststorage_backend_connections_in_use", "juststorage_backend_waiting")
 _EXHAUSTED = "spells in which all of the pool was in use, and requests waited"
-_DEEDS = tuple(deed for deed in ACTS if not issubclass(deed, Collect) and deed is not Fsck)
 
 
 def run(run: Run) -> Counts:
@@ -115,7 +112,14 @@ def _crowd(run: Run, services: list[Service], clients: int) -> list[Client]:
     pool = contents(run.chance, 12)
     ports = [service.port for service in services]
     return [
-        Client(f"c{n}", ports, pool, random.Random(run.chance.random()), may_expire=True)
+        Client(
+            f"c{n}",
+            ports,
+            pool,
+            random.Random(run.chance.random()),
+            may_expire=True,
+            tenant=TENANTS[n % 2],
+        )
         for n in range(clients)
     ]
 
@@ -147,7 +151,11 @@ def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> No
 
 
 def _recovery_s(service: Service) -> float:
-    """Seconds until an upload succeeds."""
+    """Seconds until an upload succeeds.
+
+    Raises:
+        Broken: None does within a minute, or one is answered with neither success nor 503.
+    """
     began = time.monotonic()
     while True:
         answer = service.call("POST", OBJECTS, b"is it well?", timeout=30)
@@ -155,6 +163,8 @@ def _recovery_s(service: Service) -> float:
             return time.monotonic() - began
         if answer is not None and answer[0] != 503:
             raise Broken(f"while the database comes back: {answer}")
+        if time.monotonic() - began > _RECOVERY_MAX_S:
+            raise Broken(f"it does not work again within {_RECOVERY_MAX_S:g} s: {answer}")
         time.sleep(0.02)
 
 
@@ -167,29 +177,9 @@ def _end(store: Store, services: list[Service], crowd: list[Client], counts: Cou
     settle(store)
     for client in crowd:
         client.check_all()
-    _nothing_hangs(store)
+    nothing_hangs(store)
     for service in services:
         service.stop()
-
-
-def _nothing_hangs(store: Store) -> None:
-    async def hanging() -> int:
-        connection = await asyncpg.connect(store.url)
-        try:
-            return int(
-                await connection.fetchval(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND state LIKE 'idle in transaction%'"
-                )
-            )
-        finally:
-            await connection.close()
-
-    deadline = time.monotonic() + 5
-    while anyio.run(hanging):
-        if time.monotonic() > deadline:
-            raise Broken("a transaction hangs")
-        time.sleep(0.05)
 
 
 # -- cuts -----------------------------------------------------------------------------------------
@@ -206,10 +196,9 @@ def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: 
             outcomes = Outcomes(made, counts)
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and not run.is_stopped:
-                if run.is_complete and counts["connections cut at a COMMIT"] >= CUTS_IN_COMMIT:
+                if run.is_complete and all(counts[at] >= most for at, most in CUTS.items()):
                     break
-                deed = run.chance.choice(_DEEDS)
-                _cut(run, outcomes, proxy, deed, counts)
+                cut(run, outcomes, proxy)
                 run.tell("cuts")
                 if counts["connections cut"] % 25 == 0:
                     settle(store, journal=made.journal, service=service)
@@ -217,38 +206,8 @@ def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: 
                     del made.journal.entries[:-60]
             settle(store, journal=made.journal, service=service)
             outcomes.check()
-            _nothing_hangs(store)
+            nothing_hangs(store)
             service.stop()
-
-
-def _cut(run: Run, outcomes: Outcomes, proxy: Proxy, deed: type[Deed], counts: Counts) -> None:
-    doing = deed(outcomes.made, run.chance)
-    doing.prepare()
-    outcomes.before(doing)
-    when = run.chance.choice(("before", "after"))
-    marker = run.chance.choice((b"", b"COMMIT\0"))
-    proxy.cut(when, answers_to_pass=0 if marker else run.chance.randrange(4), marker=marker)
-    # 404: a delete whose answer was lost, tried again behind the scenes of this very request.
-    doing.refusals = (404, 409, 503)
-    try:
-        done = doing.act()
-        refused = doing.refused
-        is_cut = proxy.has_cut
-        proxy.cut("before", marker=b"never in any message")
-        if not done and refused is None:
-            raise Broken("no answer from a server that runs")
-        outcomes.after(doing, done=done)
-    except Broken as broken:
-        raise Broken(f"{deed.__name__}, cut {when}: {broken}") from broken
-    if not is_cut:
-        counts["acts that were over before the cut"] += 1
-        return
-    counts["connections cut"] += 1
-    if marker:
-        lost = "the COMMIT" if when == "before" else "its answer"
-        counts["connections cut at a COMMIT"] += 1
-        counts[f"connections cut at a COMMIT, {lost} lost"] += 1
-    counts["acts that endured a cut" if done else f"acts told {refused} at a cut"] += 1
 
 
 # -- a bad line -----------------------------------------------------------------------------------
@@ -320,6 +279,7 @@ def _failover(run: Run, counts: Counts) -> None:
                 "SELECT pg_reload_conf()",
             )
             store = Store("postgres", _folder(run, "failover"), url)
+            _wait_in_sync(store)
             with _services(run, store, 2) as services:
                 crowd = _crowd(run, services, 6)
                 with working(crowd):
@@ -331,11 +291,31 @@ def _failover(run: Run, counts: Counts) -> None:
                     moved = replace(store, url=url.replace(str(primary.root), str(standby.root)))
                     written = config_of(moved, options={"connect_timeout_s": 1})
                     write_config(store.folder / "torture.toml", written)
+                    began = time.monotonic()
                     for service in services:
-                        service.start()
+                        service.start(wait=False)
+                    for service in services:
+                        _recovery_s(service)
+                    took_s = time.monotonic() - began
                     time.sleep(1)
+                if took_s > RECOVERED_S:
+                    raise Broken(f"it took {took_s:.1f} s until it worked on the standby")
                 _end(moved, services, crowd, counts)
     counts["failovers to a synchronous standby"] += 1
+    counts["milliseconds of the slowest recovery after a failover"] = int(took_s * 1000)
+
+
+def _wait_in_sync(store: Store) -> None:
+    """Until the standby is one: whatever is committed before that may not be on it.
+
+    Raises:
+        Broken: It never is.
+    """
+    deadline = time.monotonic() + _IN_SYNC_MAX_S
+    while not store.count("pg_stat_replication WHERE sync_state = 'sync'"):
+        if time.monotonic() > deadline:
+            raise Broken(f"the standby is not synchronous within {_IN_SYNC_MAX_S:g} s")
+        time.sleep(0.02)
 
 
 def _restore(run: Run, server: LocalServer, store: Store, counts: Counts) -> None:

@@ -1,9 +1,9 @@
 """The disk: full, broken, unreadable, damaged.
 
 - ENOSPC at the n-th call that changes a file, for every n of every act; and from there on.
-- EIO at the n-th such call, for every n; after a lost sync the volume is suspect until a restart.
-  What depends on that sync, of a file, a directory or the volume, is never acknowledged, and it is
-  not tried again on the same file: see `syncs.py`.
+- EIO at the n-th such call, for every n, and from there on; after a lost sync the volume is suspect
+  until a restart, and the service is not ready. What depends on that sync, of a file, a directory
+  or the volume, is never acknowledged, and it is not tried again on the same file: see `syncs.py`.
 - Stored bytes that are damaged, unreadable or wrong: see `damage.py`.
 - A small filesystem that really is full, where this may mount one.
 
@@ -103,7 +103,7 @@ def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
     made.points.arm(Act.FULL, NEVER)
     if not doing.act():
         raise Broken(f"{deed.__name__} fails undisturbed: {made.logged()}")
-    ways = ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False))
+    ways = ((Act.FULL, False), (Act.FULL, True), (Act.BROKEN, False), (Act.BROKEN, True))
     found = [
         _Failure(deed, point, act, lasts, made.store.kind)
         for point in Point.all_of(made.points.disarm())
@@ -130,7 +130,13 @@ def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str:
     is_lost = reached and failure.act is Act.BROKEN and failure.at.text in _SYNCS
     if is_lost and ended_well:
         raise Broken("a sync failed, and what needed it was acknowledged")
-    _afterwards(made, doing, may_need_restart=failure.act is Act.BROKEN)
+    _afterwards(
+        made,
+        doing,
+        may_need_restart=failure.act is Act.BROKEN,
+        # A command that lost one has ended, and took what it knew of the volume along.
+        is_suspect=is_lost and not doing.is_command,
+    )
     if is_lost:
         return f"at {failure.at.text} refused"
     return "not reached" if not reached else "refused" if not ended_well else "endured"
@@ -153,7 +159,8 @@ def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
         with ThreadPoolExecutor(len(bodies)) as threads:
             answers = list(threads.map(lambda body: upload(made, body, 503), bodies))
         passed = Point.all_of(made.points.disarm())
-        if (lost := Point(_SYNCFS, number)) in passed:
+        is_lost = (lost := Point(_SYNCFS, number)) in passed
+        if is_lost:
             refused = answers.count(None)
             before = passed[: passed.index(lost)]
             apart = sum(point.text == "fsync a directory" for point in before)
@@ -162,14 +169,26 @@ def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
             counts[_REFUSED_TOGETHER] += refused
         doing = Upload(made, run.chance)
         doing.prepare()
-        _afterwards(made, doing, may_need_restart=True)
+        _afterwards(made, doing, may_need_restart=True, is_suspect=is_lost)
     if run.is_complete and not run.only and not counts[_REFUSED_TOGETHER]:
         raise Broken("no sync that failed was one that uploads share")
 
 
-def _afterwards(made: Rig, doing: Deed, *, may_need_restart: bool) -> None:
+def _afterwards(
+    made: Rig, doing: Deed, *, may_need_restart: bool, is_suspect: bool = False
+) -> None:
+    """The disk is well again: look at everything, and do it again.
+
+    Args:
+        made: Where.
+        doing: What failed.
+        may_need_restart: Whether the service may not be ready before it is started again.
+        is_suspect: Whether it must not be: it lost a sync.
+    """
     if again := repeated(made.points.path):
         raise Broken(f"a sync that failed was tried again: {again}")
+    if is_suspect and made.service.is_ready():
+        raise Broken("the service lost a sync, and is ready before its restart")
     if may_need_restart and not made.service.is_ready():
         made.service.stop()
         made.service.start()

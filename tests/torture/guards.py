@@ -4,7 +4,8 @@ Usage: scripts/mutations --torture [--minutes N] [WORD...]
 
 The source is changed in a copy of the packages, as for the races, and the experiment runs the
 copy until it finds something broken: within ten minutes, or nothing missed the guard. Before that
-each experiment runs a minute on a copy in which nothing is missing, and must find nothing.
+each experiment runs a minute on a copy in which nothing is missing, and must end well: one that
+could not even begin would find nothing either.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.races.guards import _PLACE_RESERVE, _RESERVE_PLACE, Mutation
 from tests.races.mutations import ROOT, copy_packages, mutate
 
-__all__ = ["GUARDS", "main"]
+__all__ = ["GUARDS", "Attack", "attack", "main"]
 
 _CORE = "juststorage-core/src/juststorage/usecases"
 _POSTGRES = "juststorage-postgres/src/juststorage_postgres"
@@ -143,8 +145,19 @@ GUARDS = [
 """Each with the experiment that has to notice, in the place of the tests."""
 
 
-def attack(copy: Path, experiment: str, minutes: float) -> tuple[float, str]:
-    """Run the experiment against the copy: how long it took, and what it found or nothing."""
+class Attack(NamedTuple):
+    """What came of an experiment."""
+
+    seconds: float
+    found: str
+    """What is broken, or nothing."""
+
+    error: str
+    """How it ended, where that is in no good order and with nothing found."""
+
+
+def attack(copy: Path, experiment: str, minutes: float) -> Attack:
+    """Run the experiment against the copy."""
     places = os.pathsep.join(str(source) for source in sorted(copy.glob("*/src")))
     began = time.monotonic()
     attacking = subprocess.Popen(
@@ -165,9 +178,12 @@ def attack(copy: Path, experiment: str, minutes: float) -> tuple[float, str]:
         # Without a guard the source may do anything, and never end. Its servers go with it.
         os.killpg(attacking.pid, signal.SIGKILL)
         attacking.communicate()
-        return time.monotonic() - began, ""
-    found = re.search(r"^BROKEN: (.*)$", told, re.M)
-    return time.monotonic() - began, "" if found is None else found[1]
+        return Attack(time.monotonic() - began, "", "it did not end")
+    took_s = time.monotonic() - began
+    if found := re.search(r"^BROKEN: (.*)$", told, re.M):
+        return Attack(took_s, found[1], "")
+    error = f"it ended with code {attacking.returncode}: {told[-1000:]}"
+    return Attack(took_s, "", error if attacking.returncode else "")
 
 
 def main() -> int:
@@ -183,17 +199,17 @@ def main() -> int:
         for experiment in sorted({guard.tests[0] for guard in chosen}):
             copy = Path(name) / experiment
             copy_packages(copy)
-            _, found = attack(copy, experiment, min(_CONTROL_MINUTES, given.minutes))
-            if found:
-                sys.exit(f"{experiment} finds something broken where no guard is missing: {found}")
+            control = attack(copy, experiment, min(_CONTROL_MINUTES, given.minutes))
+            if told := control.found or control.error:
+                sys.exit(f"{experiment} does not end well where no guard is missing: {told}")
         for number, guard in enumerate(chosen):
             copy = Path(name) / str(number)
             copy_packages(copy)
             mutate(copy, guard)
-            seconds, found = attack(copy, guard.tests[0], given.minutes)
-            missed += not found
-            print(f"{guard.guard:26} {guard.tests[0]:12} {seconds:6.0f} s  ", end="")
-            print(found[:200] or "MISSED", flush=True)
+            without = attack(copy, guard.tests[0], given.minutes)
+            missed += not without.found
+            print(f"{guard.guard:26} {guard.tests[0]:12} {without.seconds:6.0f} s  ", end="")
+            print(without.found[:200] or f"MISSED {without.error}".rstrip(), flush=True)
             shutil.rmtree(copy)
     print(f"{len(chosen) - missed} of {len(chosen)} guards were noticed to be missing")
     return missed

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.torture.auditor import settle
-from tests.torture.clients import Client, contents, working
+from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Nursery
@@ -330,7 +330,13 @@ def _crowd(servers: list[Service], chance: random.Random, sizes: tuple[int, ...]
     large = [b"%d-" % size + chance.randbytes(size - 10) for size in sizes]
     ports = [server.port for server in servers]
     return [
-        Client(f"c{n}", ports, large if large and n < 2 else pool, random.Random(chance.random()))
+        Client(
+            f"c{n}",
+            ports,
+            large if large and n < 2 else pool,
+            random.Random(chance.random()),
+            tenant=TENANTS[n % 2],
+        )
         for n in range(CLIENTS)
     ]
 

@@ -8,6 +8,7 @@ machines of their own, take only what others leave of the processors.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import resource
@@ -32,6 +33,7 @@ _SLOWLY_READ_BYTES = 8 * 1024
 """More than a head, and less than any of them has read when all go."""
 
 _NICENESS = 15
+_CLOSE = "Connection: close\r\n"
 
 _over: Event | None = None
 """In their process: set once all shall go."""
@@ -65,7 +67,7 @@ def _begin(over: Event) -> None:
 
 
 def good_ms(port: int, seconds: float, at_least: int) -> list[float]:
-    """Upload and read small objects, one after the other; milliseconds of each."""
+    """Upload small objects, and read each; milliseconds of every request."""
     return asyncio.run(_good_ms(port, seconds, at_least))
 
 
@@ -88,22 +90,27 @@ async def _exchange(port: int, request: bytes) -> bytes:
 
 
 async def _good_ms(port: int, seconds: float, at_least: int) -> list[float]:
-    """Upload and read small objects, one after the other; milliseconds of each."""
+    """Upload a small object, and read it, again and again; milliseconds of each request."""
     took: list[float] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until or len(took) < at_least:
         body = os.urandom(3000)
-        for request in (
-            _head("POST", OBJECTS, len(body), "Connection: close\r\n") + body,
-            _head("GET", "/health", None, "Connection: close\r\n"),
-        ):
-            began = time.monotonic()
-            answer = await _exchange(port, request)
-            took.append((time.monotonic() - began) * 1000)
-            if not answer.startswith((b"HTTP/1.1 20",)):
-                raise Broken(f"a good client is answered {answer[:200]!r}")
+        stored = await _timed(port, took, _head("POST", OBJECTS, len(body), _CLOSE) + body)
+        path = f"/v1/objects/{json.loads(stored)['id']}?tenant_id=t"
+        if await _timed(port, took, _head("GET", path, None, _CLOSE)) != body:
+            raise Broken("a good client reads something else than it has stored")
         await asyncio.sleep(0.01)
     return took
+
+
+async def _timed(port: int, took: list[float], request: bytes) -> bytes:
+    """The body of the answer, which has to be a success; how long it took is noted."""
+    began = time.monotonic()
+    answer = await _exchange(port, request)
+    took.append((time.monotonic() - began) * 1000)
+    if not answer.startswith(b"HTTP/1.1 20"):
+        raise Broken(f"a good client is answered {answer[:200]!r}")
+    return answer.partition(b"\r\n\r\n")[2]
 
 
 # -- hostile ones ---------------------------------------------------------------------------------

@@ -18,12 +18,15 @@ from typing import Any
 from tests.torture.acts import UPLOADING, Copy, Deed, Replace, UploadInTurns, UploadOnce
 from tests.torture.experiment import Counts, Rig
 from tests.torture.journal import Broken
-from tests.torture.service import Service
+from tests.torture.service import Service, Store
 
-__all__ = ["Outcomes", "all_slots_free"]
+__all__ = ["Outcomes", "all_slots_free", "nothing_hangs"]
 
 _SLOTS_FREE_S = 5.0
 _IN_USE = 'juststorage_backend_connections_in_use{backend="metadata"}'
+_IN_TRANSACTION = (
+    "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
+)
 _ADDING = (*UPLOADING, UploadInTurns, Copy)
 """Acts that add one object with their content."""
 
@@ -64,6 +67,19 @@ def all_slots_free(service: Service, *, within_s: float = _SLOTS_FREE_S) -> None
         if time.monotonic() > deadline:
             raise Broken(f"{lines[_IN_USE]} connections are in use, and nobody asks for anything")
         time.sleep(0.02)
+
+
+def nothing_hangs(store: Store) -> None:
+    """Wait until no connection to PostgreSQL stands within a transaction.
+
+    Raises:
+        Broken: One does for longer than a moment.
+    """
+    deadline = time.monotonic() + _SLOTS_FREE_S
+    while store.count(_IN_TRANSACTION):
+        if time.monotonic() > deadline:
+            raise Broken("a transaction hangs")
+        time.sleep(0.05)
 
 
 @dataclass

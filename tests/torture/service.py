@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import random
@@ -223,16 +224,29 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> tuple[Answer, Message] | None:
-    """Answer and header, or None when the connection ended without a whole answer."""
+    """Answer and header, or None when the connection ended without a whole answer.
+
+    Raises:
+        Broken: It is whole, and its bytes do not have the hash of its entity tag.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, target, body, {"X-API-Key": API_KEY, **(headers or {})})
-        answer = connection.getresponse()
-        return (answer.status, answer.read()), answer.headers
+        received = connection.getresponse()
+        answer = received.status, received.read()
     except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()
+    if method == "GET" and answer[0] == 200:
+        _check_tag(target, answer[1], received.headers["ETag"])
+    return answer, received.headers
+
+
+def _check_tag(target: str, body: bytes, tag: str | None) -> None:
+    """Of a whole object; what has no entity tag is none."""
+    if tag is not None and tag != f'"sha256:{hashlib.sha256(body).hexdigest()}"':
+        raise Broken(f"GET {target}: 200 with {len(body)} bytes that do not have the hash of {tag}")
 
 
 def call(

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from tests.torture.auditor import settle
-from tests.torture.clients import Client, contents, working
+from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.nursery import Child, Nursery
@@ -92,7 +92,8 @@ def _soak(run: Run, this: _Round, *, until_left_s: float) -> None:
             pool = contents(chance, this.contents, _SIZES_OF_MANY)
         ports = [server.port for server in servers]
         crowd = [
-            Client(f"c{n}", ports, pool, random.Random(chance.random())) for n in range(CLIENTS)
+            Client(f"c{n}", ports, pool, random.Random(chance.random()), tenant=TENANTS[n % 2])
+            for n in range(CLIENTS)
         ]
         collectors: dict[int, Child] = {}
         for port in (free_port() for _ in range(COLLECTORS)):
