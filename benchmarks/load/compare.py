@@ -25,7 +25,7 @@ _UP = {"upload": 1, "uploads": 4}
 """Clients that send large bodies at once."""
 _DOWN = {"download": 1, "downloads": 4}
 _READERS = {"beside": 200}
-"""Uploads of new small bodies while so many clients have just begun to read a large one, slowly."""
+"""Uploads of new small bodies while so many clients begin to read a large one, slowly."""
 _KINDS = (*_SMALL, *_UP, *_DOWN, *_READERS)
 _FEW_CLIENTS = {"list": 8, "pages": 8, "beside": 8}
 _FILLED = 1000
@@ -208,7 +208,9 @@ class _Side:
         with ExitStack() as stack:
             if kind in _READERS:
                 stack.enter_context(
-                    reading_slowly(self._server, self._objects[0], readers=_READERS[kind])
+                    reading_slowly(
+                        self._server, self._objects[0], readers=_READERS[kind], waits=False
+                    )
                 )
             rate = small.rate(
                 self._server,

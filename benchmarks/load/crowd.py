@@ -204,14 +204,20 @@ def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float
 
 
 @contextmanager
-def reading_slowly(server: Server, object_id: str, *, readers: int) -> Iterator[None]:
-    """So many clients have begun, and take 10 KB a second each as long as the block lasts."""
+def reading_slowly(
+    server: Server, object_id: str, *, readers: int, waits: bool = True
+) -> Iterator[None]:
+    """So many clients take 10 KB a second each as long as the block lasts.
+
+    All of them have begun before it, or, where nobody waits, begin within it: that is when the
+    server has most to do for them.
+    """
     over = threading.Event()
     with ThreadPoolExecutor(1) as thread:
         begun = threading.Event()
         reading = thread.submit(_read_slowly, server, object_id, readers, begun, over)
         try:
-            while not begun.wait(_LOOK_S) and not reading.done():
+            while waits and not begun.wait(_LOOK_S) and not reading.done():
                 pass
             yield
         finally:
