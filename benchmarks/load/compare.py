@@ -27,6 +27,8 @@ _DOWN = {"download": 1, "downloads": 4}
 _READERS = {"beside": 200}
 """Uploads of new small bodies while so many clients begin to read a large one, slowly."""
 _KINDS = (*_SMALL, *_UP, *_DOWN, *_READERS)
+_READ_S = 3
+"""Of a measurement that does not count: longer than all of them need to begin."""
 _FEW_CLIENTS = {"list": 8, "pages": 8, "beside": 8}
 _FILLED = 1000
 _LARGE_BYTES = 256 * 1024 * 1024
@@ -184,18 +186,18 @@ class _Side:
 
     def prepare(self, kind: str) -> None:
         """Store what is downloaded, and take one that does not count."""
-        if kind in _READERS:
-            self._objects = self._uploaded(1).object_ids
-        if kind in _DOWN:
-            self._objects = self._uploaded(_DOWN[kind]).object_ids
+        if kind in _DOWN or kind in _READERS:
+            clients = _DOWN.get(kind, 1)
+            self._objects = self._uploaded(clients).object_ids
             time.sleep(_SETTLED_S)
             self._kept.close()
-            size = _LARGE_BYTES // _DOWN[kind]
+            size = _LARGE_BYTES // clients
             data = [self._server.data_dir]
-            self._kept.enter_context(kept_in_memory(data, size=size, newest=_DOWN[kind]))
-            for _ in range(0 if self._server.workers == 1 else 4 * self._server.workers):
-                self.take(kind, 1)  # each worker hashes what it sends for the first time
-        self.take(kind, 1)
+            self._kept.enter_context(kept_in_memory(data, size=size, newest=clients))
+            # Each worker hashes what it sends for the first time, and nobody can choose the worker.
+            for _ in range(1 if self._server.workers == 1 else 4 * self._server.workers):
+                large.download(self._server, self._objects, size)
+        self.take(kind, 1 if kind not in _READERS else _READ_S)
 
     def take(self, kind: str, seconds: float) -> _Taken:
         """Measure; for so long where it is about small requests."""
