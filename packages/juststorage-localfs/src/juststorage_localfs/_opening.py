@@ -48,7 +48,7 @@ async def open_store(
     ops = ops or FsOps()
     volume = await anyio.to_thread.run_sync(_open_volume, options, context, ops)
     try:
-        jobs = Jobs(options.threads)
+        jobs, reads = Jobs(options.threads), Jobs(options.threads)
         try:
             async with Gatherer(
                 Puts(volume, jobs, context.clock.monotonic),
@@ -58,9 +58,10 @@ async def open_store(
                 name="put together",
             ) as puts:
                 context.gauge("waiting", lambda: puts.depth)
-                yield LocalFSBlobStore(volume, jobs, puts, context.clock)
+                yield LocalFSBlobStore(volume, jobs, reads, puts, context.clock)
         finally:
             await jobs.aclose()
+            await reads.aclose()
     finally:
         volume.close()
 

@@ -39,13 +39,18 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class LocalFSBlobStore(BlobStore):
-    """Blobs of one storage class under one root. Opened by `open_store`."""
+    """Blobs of one storage class under one root. Opened by `open_store`.
+
+    Pieces of bodies are read in threads of their own: of 200 downloads that come from the disk, 400
+    wait to be read at once, and whoever uploads would stand behind them at each of its steps.
+    """
 
     def __init__(
-        self, volume: Volume, jobs: Jobs, puts: Gatherer[Put, Locator], clock: Clock
+        self, volume: Volume, jobs: Jobs, reads: Jobs, puts: Gatherer[Put, Locator], clock: Clock
     ) -> None:
         self._volume = volume
         self._jobs = jobs
+        self._reads = reads
         self._puts = puts
         self._clock = clock
         self._probe: Future[None] | None = None
@@ -114,7 +119,7 @@ class LocalFSBlobStore(BlobStore):
                 raise translate(error) from error
             raise
         path = f"{volume.root}/{locator}"
-        return LocalFSReader(volume.ops, self._jobs, fd, facts.st_size, path)
+        return LocalFSReader(volume.ops, self._reads, fd, facts.st_size, path)
 
     async def stat(self, locator: Locator) -> int | None:
         if not is_locator(locator):

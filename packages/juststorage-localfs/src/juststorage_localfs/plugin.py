@@ -33,7 +33,13 @@ class LocalFSOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ),
     ] = False
     threads: Annotated[
-        int, Meta(ge=1, le=64, description="Threads for filesystem calls that may wait.")
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Threads for filesystem calls that may wait, and as many for reading bodies"
+            " from the disk.",
+        ),
     ] = 8
     reserve_bytes: Annotated[
         int,

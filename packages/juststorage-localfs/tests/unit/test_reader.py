@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,6 +44,47 @@ async def put(store: Any, data: bytes = DATA) -> str:
 async def read(reader: Any, start: int = 0, length: int = len(DATA)) -> bytes:
     """A part of a blob."""
     return b"".join([piece async for piece in reader.chunks(start, length)])
+
+
+class Stuck(Cold):
+    """A disk that gives no bytes back until it is let."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.released = threading.Event()
+
+    def pread(self, fd: int, length: int, start: int) -> bytes:
+        if length >= PIECE_BYTES_MIN:  # of a body
+            self.reads += 1
+            assert self.released.wait(30)
+        return super().pread(fd, length, start)
+
+
+async def test_reads_that_wait_for_the_disk_hold_up_nobody_else(
+    tmp_path: Path, opened: Any
+) -> None:
+    """As many as there are threads, and more: uploads, looks and removals go on."""
+    ops = Stuck()
+    async with opened(tmp_path, ops=ops, threads=2) as store:
+        locator, doomed = await put(store), await put(store, b"doomed")
+        async with anyio.create_task_group() as tasks:
+
+            async def download() -> None:
+                async with await store.open(locator) as reader:
+                    assert await read(reader) == DATA
+
+            for _ in range(5):
+                tasks.start_soon(download)
+            try:
+                with anyio.fail_after(20):
+                    while ops.reads < 2:  # noqa: ASYNC110 - threads count them
+                        await anyio.sleep(0.01)
+                    await put(store, b"others")
+                    await store.ping()
+                    await store.remove([doomed])
+                    assert await store.stat(doomed) is None
+            finally:
+                ops.released.set()
 
 
 @pytest.mark.parametrize("kind", [FsOps, Warm, Cold])
