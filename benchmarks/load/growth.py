@@ -31,7 +31,7 @@ def measure(folder: Path, effort: Effort, *, objects_max: int, short: bool) -> l
     """
     folder.mkdir()
     clients = [1, 32] if short else [1, 2, 4, 8, 16, 32, 64, 128, 256]
-    workers = [1, 2] if short else [1, 2, 3, 4]
+    workers = [2] if short else [1, 2, 3, 4]
     return [
         # Each on a database of its own: what one of them stores would be in the way of the others.
         *_on_a_database(folder / "objects", partial(_with_objects, effort, objects_max)),
