@@ -29,6 +29,8 @@ from juststorage.usecases import (
     CollectGarbage,
     CollectionLimits,
     DownloadObject,
+    ResumeUpload,
+    TicketCodec,
     UploadLimits,
     UploadObject,
 )
@@ -70,6 +72,19 @@ class Service:
             clock=self.clock,
             limits=self.limits,
             **options,
+        )
+
+    def resume(self, metadata: MetadataStore | None = None, **options: Any) -> ResumeUpload:
+        """Uploads in several requests, as one process would take them."""
+        return ResumeUpload(
+            metadata or self.metadata,
+            self.blobs,
+            self.hashers,
+            algorithm="sha256",
+            clock=self.clock,
+            limits=self.limits,
+            codec=TicketCodec(b"s" * 32),
+            **{"resumable_for_s": 3600.0, **options},
         )
 
     def download(self, **options: Any) -> DownloadObject:

@@ -13,7 +13,6 @@ from juststorage.domain import StorageClass
 from juststorage.errors import StorageFull
 from juststorage.ports import Committed, Space
 from juststorage.testing.faults import WrappedBlobStore
-from juststorage.usecases import ResumeUpload, TicketCodec
 
 Uploading = Callable[[bytes], Awaitable[Committed]]
 
@@ -54,17 +53,7 @@ def store(service: Any) -> _SlowStore:
 def upload(request: Any, service: Any, store: _SlowStore) -> Uploading:
     """One service's way to upload, as all of one process take it."""
     once = service.upload(equal_time=True)
-    resume = ResumeUpload(
-        service.metadata,
-        service.blobs,
-        service.hashers,
-        algorithm="sha256",
-        clock=service.clock,
-        limits=service.limits,
-        resumable_for_s=3600,
-        codec=TicketCodec(b"s" * 32),
-        equal_time=True,
-    )
+    resume = service.resume(equal_time=True)
 
     async def upload(data: bytes) -> Committed:
         intent = service.intent()

@@ -13,7 +13,7 @@ from juststorage.domain import ContentHash, ObjectStatus, StorageClass
 from juststorage.errors import Unavailable
 from juststorage.ports import Committed, ObjectRepository
 from juststorage.testing.faults import FailingBlobStore
-from juststorage.usecases import ResumeUpload, TicketCodec, UploadTicket
+from juststorage.usecases import ResumeUpload, UploadTicket
 
 DATA = b"0123456789"
 HASH = ContentHash("sha256:" + hashlib.sha256(DATA).hexdigest())
@@ -30,16 +30,8 @@ class Resuming:
         service = self._service
         metadata = copy.copy(service.metadata)
         metadata.objects = objects or metadata.objects
-        return ResumeUpload(
-            metadata,
-            service.blobs,
-            service.hashers,
-            algorithm="sha256",
-            clock=service.clock,
-            limits=service.limits,
-            codec=TicketCodec(b"s" * 32),
-            **{"resumable_for_s": 3600.0, **changes},
-        )
+        resumed: ResumeUpload = service.resume(metadata, **changes)
+        return resumed
 
     async def begun(self, *, key: str | None = "k", **how: Any) -> UploadTicket:
         """The ticket of an upload of `DATA`."""
