@@ -16,10 +16,11 @@ DOCUMENTS = sorted(path for path in tracked_files() if path.suffix == ".md")
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(document: Path) -> None:
-    """A relative link names a file or folder of this repository."""
+    """A relative link names a file, or a folder that says what it is: the site has a page of it."""
     path = ROOT / document
+    targets = [(target, path.parent / target) for target in LINK.findall(path.read_text())]
     missing = [
-        target for target in LINK.findall(path.read_text()) if not (path.parent / target).exists()
+        target for target, to in targets if not (to.is_file() or (to / "README.md").is_file())
     ]
     assert not missing
 
