@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from benchmarks.load import large, small
 from benchmarks.load.database import Database, running_database
@@ -32,13 +32,16 @@ def measure(folder: Path, effort: Effort, *, objects_max: int, short: bool) -> l
     folder.mkdir()
     clients = [1, 32] if short else [1, 2, 4, 8, 16, 32, 64, 128, 256]
     workers = [2] if short else [1, 2, 3, 4]
-    return [
-        # Each on a database of its own: what one of them stores would be in the way of the others.
-        *_on_a_database(folder / "objects", partial(_with_objects, effort, objects_max)),
-        *_on_a_database(folder / "clients", partial(_with_clients, effort, clients)),
-        *_on_a_database(folder / "sizes", partial(_with_size, effort, short)),
-        *_on_a_database(folder / "workers", partial(_with_workers, effort, workers)),
-    ]
+    measured: dict[str, _Measured] = {
+        "objects": partial(_with_objects, effort, objects_max),
+        "clients": partial(_with_clients, effort, clients),
+        "sizes": partial(_with_size, effort, short),
+        "workers": partial(_with_workers, effort, workers),
+    }
+    if short:
+        return _on_a_database(folder / "all", *measured.values())
+    # Each on a database of its own: what one of them stores would be in the way of the others.
+    return [one for name, its in measured.items() for one in _on_a_database(folder / name, its)]
 
 
 class _Rig(NamedTuple):
@@ -55,13 +58,16 @@ class _Rig(NamedTuple):
         return Server(self.folder / "data", workers=workers, environment=environment)
 
 
-def _on_a_database(folder: Path, measured: Callable[[_Rig], list[Series]]) -> list[Series]:
+_Measured: TypeAlias = Callable[[_Rig], list[Series]]
+
+
+def _on_a_database(folder: Path, *measured: _Measured) -> list[Series]:
     folder.mkdir()
     with running_database() as database:
         rig = _Rig(folder, database, folder / "ids")
         with rig.server() as server:
             small.fill(server, _FILLED, rig.ids)
-        return measured(rig)
+        return [one for its in measured for one in its(rig)]
 
 
 def _rates(server: Server, ids: Path, effort: Effort, clients: int = 32) -> dict[str, small.Rate]:

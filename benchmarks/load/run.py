@@ -56,7 +56,7 @@ def main() -> None:
             starting = starts.measure(Path(folder) / "start", effort.runs)
             _tell(report, "start", starting, arguments.json)
         if "scale" in parts:
-            most = 20_000 if arguments.short else arguments.objects_max
+            most = 4_000 if arguments.short else arguments.objects_max
             growing = scale.measure(Path(folder) / "scale", most, effort)
             _tell(report, "stored objects", growing, arguments.json)
         if "growth" in parts:

@@ -36,12 +36,13 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
 
     Args:
         folder: For both; must not exist.
-        many: Objects of the large one.
+        many: Objects of the large one; the small one has 10,000, or half as many if that is less.
         effort: How much is measured.
     """
     folder.mkdir()
+    few = min(_FEW, many // 2)
     with ExitStack() as stack:
-        few_, many_ = (_filled(stack, folder / f"{n}", n) for n in (_FEW, many))
+        few_, many_ = (_filled(stack, folder / f"{n}", n) for n in (few, many))
         deep = min(_DEEP_PAGE, many // 100 - 1)
         many_.walk_to(deep)
         for name, ask, other in (
@@ -61,12 +62,12 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
                 after,
                 "ms",
                 statistics.median(before),
-                f"of {_FEW:,}{first}",
+                f"of {few:,}{first}",
                 "must: <= 1.3 times",
                 before,
             )
         # Last, as they add objects.
-        fewest = _filled(stack, folder / f"{_FEWEST}", _FEWEST)
+        fewest = _filled(stack, folder / "fewest", _FEWEST)
         yield from _rates(fewest, many_, many, effort)
 
 

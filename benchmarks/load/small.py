@@ -7,14 +7,20 @@ import json
 import os
 import resource
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from benchmarks.load.database import Database
 from benchmarks.load.heads import answer_times
 from benchmarks.load.server import Server
 
 __all__ = ["Measured", "Rate", "client_cpu_s", "fill", "rate", "wrk"]
+
+
+_FILLING: Final = 16
+"""Clients at once: their uploads share statements and syncs."""
 
 
 class Rate(NamedTuple):
@@ -35,9 +41,17 @@ class Rate(NamedTuple):
 
 def fill(server: Server, count: int, ids: Path) -> None:
     """Upload `count` objects of 4 KiB and write their ids to a file, one a line."""
+    numbers = [range(first, count, _FILLING) for first in range(_FILLING)]
+    with ThreadPoolExecutor(_FILLING) as threads:
+        found = threads.map(partial(_uploaded, server), numbers)
+        ids.write_text("".join(f"{object_id}\n" for several in found for object_id in several))
+
+
+def _uploaded(server: Server, numbers: range) -> list[str]:
+    """One after the other; their ids."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     found = []
-    for number in range(count):
+    for number in numbers:
         body = f"fill-{number}-".encode().ljust(4096, b"x")
         target = "/v1/objects?namespace=bench&tenant_id=bench"
         connection.request("POST", target, body, {"X-API-Key": server.key})
@@ -46,7 +60,7 @@ def fill(server: Server, count: int, ids: Path) -> None:
         assert answer.status == 201, document
         found.append(document["id"])
     connection.close()
-    ids.write_text("\n".join(found) + "\n")
+    return found
 
 
 def rate(
