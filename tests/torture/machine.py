@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -180,7 +181,10 @@ class Machine:
         await process.collect()
         self.world.owed.clear()
         self.world.gone.clear()
-        await self.world.stop()
+        await self.cut()
+        # Each backup reads the manifests before it, and would take a step more each time.
+        for name in self._backup_disks:
+            shutil.rmtree(self.world.root / "backup" / name, ignore_errors=True)
 
 
 @dataclass

@@ -136,8 +136,8 @@ class _Cuts(NamedTuple):
 
 
 _DEATH: Final = "death"
-_SOMEWHERE: Final = {"call": (10, 40), "step": (10, 40, 120), _DEATH: (20,)}
-"""About as many as an upload makes, as most acts do, and a restore."""
+_SOMEWHERE: Final = {"call": (10, 40), "step": (10, 40, 60), _DEATH: (20,)}
+"""About as many as an upload makes, as most acts do, and the longest."""
 
 
 async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
