@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ class _Store(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(_BODY)))
         self.end_headers()
         self.wfile.write(_BODY)
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_DELETE()
 
     def do_DELETE(self) -> None:
         self.heard.append(self.path)
@@ -67,6 +72,23 @@ def test_what_nobody_waits_for_any_more_is_still_under_way(store: tuple[str, lis
             assert time.monotonic() < until
             time.sleep(0.01)
         assert heard == ["/bucket/key"]
+
+
+def test_a_request_that_breaks_off_is_not_passed_on(store: tuple[str, list[str]]) -> None:
+    """Its client was killed, or gave up. The store would wait for the rest, which never comes."""
+    endpoint, heard = store
+    with faulty_proxy(endpoint) as line:
+        address = urlsplit(line.endpoint)
+        with socket.create_connection((address.hostname, address.port), _SOON_S) as client:
+            client.sendall(b"PUT /bucket/key HTTP/1.1\r\nContent-Length: 100\r\n\r\nand no more")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b"", "nothing answers it"
+        assert (line.under_way, line.seen, heard) == ([], [], [])
+        whole = HTTPConnection(address.netloc, timeout=_SOON_S)
+        whole.request("PUT", "/bucket/key", _BODY)
+        assert whole.getresponse().status == 204
+        whole.close()
+        assert (line.seen, heard) == (["PUT /bucket/key"], ["/bucket/key"])
 
 
 def _get(line: FaultyProxy, timeout_s: float = _SOON_S) -> None:
