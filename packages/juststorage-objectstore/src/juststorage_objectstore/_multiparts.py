@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import anyio
-import anyio.to_thread
 
 from juststorage.domain import Locator
 from juststorage.errors import NotFound, Unavailable
+from juststorage_objectstore._aside import run_aside
 from juststorage_objectstore._calls import Call, Calls
 from juststorage_objectstore._errors import Refused
 from juststorage_objectstore._options import ObjectStoreOptions
@@ -57,6 +57,7 @@ class Multiparts:
         region: str,
         credentials: Credentials,
         timeout_s: float,
+        deadline_s: float,
         retries: int,
         tls: ssl.SSLContext | None,
         calls: Calls | None = None,
@@ -67,6 +68,7 @@ class Multiparts:
         self._region = region
         self._credentials = credentials
         self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
         self._retries = retries
         self._tls = tls
 
@@ -107,19 +109,27 @@ class Multiparts:
 
     async def _send(self, call: Call, method: str, key: str, query: dict[str, str]) -> bytes:
         if self._calls is None:
-            return await self._attempts(partial(self._exchange, method, key, query, {}))
+            return await self._in_time(partial(self._exchange, method, key, query, {}))
         with self._calls(call):
             # The signature does not cover them.
             send = partial(self._exchange, method, key, query, self._calls.headers())
-            return await self._attempts(send)
+            return await self._in_time(send)
+
+    async def _in_time(self, send: Callable[[], bytes]) -> bytes:
+        # Each attempt has a time-out of its own, but that is for silence: it begins again with
+        # every byte.
+        try:
+            with anyio.fail_after(self._deadline_s):
+                return await self._attempts(send)
+        except TimeoutError as error:
+            raise Unavailable("the object store did not answer in time") from error
 
     async def _attempts(self, send: Callable[[], bytes]) -> bytes:
         # Both calls may be repeated: a list asks, and an abort has the same end. A server answers
         # 500 where a part of a dead client arrives while its upload is being dropped.
         for attempt in itertools.count():
             try:
-                # Abandoned where cancelled: the time-out ends the thread.
-                return await anyio.to_thread.run_sync(send, abandon_on_cancel=True)
+                return await run_aside(send)
             except (Refused, _Rejected):
                 raise
             except Unavailable:
@@ -225,6 +235,7 @@ def find_multiparts(options: ObjectStoreOptions, calls: Calls | None = None) -> 
         region=region,
         credentials=credentials,
         timeout_s=options.timeout_s,
+        deadline_s=options.deadline_s,
         retries=options.retries,
         calls=calls,
         tls=ssl.create_default_context(cadata=trusted(options)) if "https" in base[:5] else None,

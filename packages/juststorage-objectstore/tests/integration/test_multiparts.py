@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +21,9 @@ from juststorage_objectstore._options import MIB
 from juststorage_objectstore.testing import FaultyProxy, S3Server
 
 OpenStore = Callable[..., AbstractAsyncContextManager[BlobStore]]
+SOON_S = 15.0
+"""A fraction of a second on a quiet machine; less than half of any time-out that is meant here."""
+
 NO_HASH = ContentHash("sha256:" + "0" * 64)
 """The store does not look at it: names are generations."""
 
@@ -41,6 +45,26 @@ async def main():
         small = await store.stage(ObjectId.new())
         await small.write(b"in memory")
         os._exit(9)
+
+asyncio.run(main())
+"""
+
+LISTS = """
+import asyncio, signal, sys
+import anyio
+from juststorage.plugins import Secret
+from juststorage.testing import open_backend
+from juststorage_objectstore.plugin import OBJECTSTORE, ObjectStoreOptions
+
+async def main():
+    url, endpoint, key, secret = sys.argv[1:]
+    options = ObjectStoreOptions(url=url, endpoint=endpoint, access_key_id=Secret(key),
+        secret_access_key=Secret(secret), timeout_s=60, deadline_s=60)
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async with open_backend(OBJECTSTORE, options) as store, anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: store.staged(older_than_s=0, limit=1))
+            async for _ in signals:
+                tasks.cancel_scope.cancel()
 
 asyncio.run(main())
 """
@@ -177,6 +201,34 @@ async def test_a_placed_large_blob_survives_the_sweeper(store: BlobStore, steps:
         locator = await store.place(staged, NO_HASH)
     await store.discard(found)
     assert await steps.read(locator) == steps.big
+
+
+async def test_a_list_that_does_not_come_ends_in_time(
+    opened: OpenStore, proxy: FaultyProxy
+) -> None:
+    """After the deadline of a call, whatever a single attempt may take."""
+    async with opened(timeout_s=60, deadline_s=0.3) as store:
+        proxy.on("GET", "hold", match="uploads")
+        with anyio.fail_after(SOON_S), pytest.raises(Unavailable, match="in time"):
+            await store.staged(older_than_s=0, limit=1)
+        assert proxy.held.is_set()
+        proxy.heal()
+        assert await store.staged(older_than_s=0, limit=1) == []
+
+
+def test_a_silent_server_does_not_hold_a_process_that_ends(
+    s3_server: S3Server, s3_bucket: str, proxy: FaultyProxy
+) -> None:
+    """It is told to while it waits for a list, and does not wait for that any more."""
+    proxy.on("GET", "hold", match="uploads")
+    words = [f"s3://{s3_bucket}/pre/fix", proxy.endpoint, s3_server.access_key]
+    with subprocess.Popen([sys.executable, "-c", LISTS, *words, s3_server.secret_key]) as process:
+        try:
+            assert proxy.held.wait(60)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SOON_S) == 0
+        finally:
+            process.kill()
 
 
 async def test_more_than_the_parts_can_hold(
