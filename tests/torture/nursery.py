@@ -19,11 +19,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
+
+from tests.torture.last_words import LAST_WORDS, be_asked
 
 __all__ = ["Child", "Nursery"]
 
 _PR_SET_PDEATHSIG = 1
+_LAST_WORDS_S: Final = 5.0
 _PRELOADED = (
     "granian.server.embed",
     "uvloop",
@@ -106,8 +109,14 @@ class Child:
                 return
 
     def wait(self, seconds: float = 60) -> int:
-        """Wait for its end; its code."""
+        """Wait for its end; its code.
+
+        Raises:
+            AssertionError: It has not ended. Where it was is in its log.
+        """
         if not self._ended.wait(seconds):
+            self.send(LAST_WORDS)
+            self._ended.wait(_LAST_WORDS_S)
             raise AssertionError(f"process {self.pid} has not ended after {seconds} s")
         assert self.code is not None
         return self.code
@@ -226,6 +235,7 @@ def _be_child(words: Sequence[str], log: str, close: Sequence[int]) -> None:
     from tests.torture.clock import put_clock
 
     put_clock()
+    be_asked()
     if words[0] == "import":
         from tests.torture.pointed_client import put_points
 

@@ -286,9 +286,9 @@ class Member:
         self.log = log
         self.child: Child | None = None
 
-    def logged(self) -> str:
+    def logged(self, characters: int = 3000) -> str:
         """The end of what its processes wrote."""
-        return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
+        return self.log.read_text(errors="replace")[-characters:] if self.log.exists() else ""
 
     def kill(self) -> int:
         """SIGKILL; its code."""
@@ -296,10 +296,17 @@ class Member:
         return self.child.kill()
 
     def stop(self) -> None:
-        """SIGTERM, and wait for an orderly end."""
+        """SIGTERM, and wait for an orderly end.
+
+        Raises:
+            Broken: It ended in another way; or not at all, with where it was.
+        """
         assert self.child is not None
         self.child.send(signal.SIGTERM)
-        code = self.child.wait()
+        try:
+            code = self.child.wait()
+        except AssertionError as error:
+            raise Broken(f"a {self.name} does not end: {error}: {self.logged(30_000)}") from error
         if code != 0:
             raise Broken(f"a {self.name} ended with code {code}: {self.logged()}")
 
