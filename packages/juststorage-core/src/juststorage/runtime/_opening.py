@@ -299,12 +299,9 @@ class Opening:
         first: JustStorageError | None = None
         for name in (_READ_ONLY, _MONITOR, _COLLECTOR):
             if name in self._supervisors:
-                await self._supervisors[name].stop()
+                await _stop(name, self._supervisors[name])
         for choice, held, supervisor in reversed(self._held):
-            with anyio.move_on_after(CLOSE_TIMEOUT_S) as limit:
-                await supervisor.stop()
-            if limit.cancelled_caught:
-                _log.error("%s: background work ignores its cancellation", choice.instance)
+            await _stop(choice.instance, supervisor)
             try:
                 await held.aclose()
             except Exception as error:  # noqa: BLE001  the others are still to be closed
@@ -329,3 +326,14 @@ class Opening:
                 self._told(reason)
             except Exception as error:  # noqa: BLE001  it runs in the tasks that it watches over
                 _log.error("on_fatal failed", exc_info=error)
+
+
+async def _stop(instance: str, supervisor: Supervisor) -> None:
+    """Stop its work; in time, also where a call to a backend is neither answered nor cancelled.
+
+    The backends close next, and with its backend such a call ends.
+    """
+    with anyio.move_on_after(CLOSE_TIMEOUT_S) as limit:
+        await supervisor.stop()
+    if limit.cancelled_caught:
+        _log.error("%s: background work ignores its cancellation", instance)

@@ -252,3 +252,30 @@ async def test_work_that_ignores_its_cancellation_does_not_stop_the_closing(
         await started.wait()
     assert "blobs.hot: background work ignores its cancellation" in caplog.messages
     assert "close metadata" in story.events
+
+
+async def test_a_collector_that_no_backend_answers_does_not_stop_the_closing(
+    story: Any,
+    config: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Core's own work has no longer than that of a backend: the stores close, and its call ends."""
+    monkeypatch.setattr(opening, "CLOSE_TIMEOUT_S", 0.01)
+    release = anyio.Event()
+    started = anyio.Event()
+
+    async def deaf(*_: object, **__: object) -> None:
+        with anyio.CancelScope(shield=True):
+            started.set()
+            await release.wait()
+
+    async def closing() -> None:
+        release.set()
+
+    monkeypatch.setattr(opening, "collect_forever", deaf)
+    story.closing["blobs.hot"] = closing
+    async with open_runtime(config, plugins=[story], discover=False, collect=True):
+        await started.wait()
+    assert "collector: background work ignores its cancellation" in caplog.messages
+    assert "close metadata" in story.events
