@@ -157,6 +157,8 @@ BROKEN: dict[str, dict[str, Any]] = {
     "keys of no use": {"keys": t.jwks(t.EC, t.ED)},
     "keys for encryption": {"keys": t.jwks(t.RSA, use="enc")},
     "a secret": {"keys": {"keys": [{"kty": "oct", "kid": "rsa", "k": "a" * 43}]}},
+    "a list for a type": {"keys": {"keys": [{"kty": ["RSA"]}]}},
+    "a number for operations": {"keys": t.jwks(t.RSA, key_ops=5)},
     "too many keys": {"keys": {"keys": t.jwks(t.RSA)["keys"] * 101}},
     "10 MB": {"raw": b" " * 10_000_000},
     "deep": {"raw": b"[" * 200_000},
@@ -313,6 +315,8 @@ async def test_discovery(fake_clock: FakeClock, issuer: Issuer) -> None:
         {"jwks_uri": "file:///etc/passwd"},
         {"jwks_uri": "https://user@evil.example/keys"},
         {"jwks_uri": "http://[::1"},
+        {"jwks_uri": "https://keys.example:99999/"},
+        {"jwks_uri": "https://keys.example/\x7f"},
     ],
 )
 async def test_a_discovery_document_that_leads_astray(

@@ -27,7 +27,7 @@ def from_file(path: Path) -> Tree:
     """Read a TOML file.
 
     Raises:
-        Misconfigured: It cannot be read, or is not TOML.
+        Misconfigured: It cannot be read, is not TOML, or is deeper than Python can follow.
     """
     try:
         with path.open("rb") as file:
@@ -36,7 +36,9 @@ def from_file(path: Path) -> Tree:
         raise Misconfigured(
             f"cannot read the configuration file {str(path)!r}: {error.strerror}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise Misconfigured(f"the configuration file {str(path)!r} is nested too deep") from None
+    except ValueError as error:  # of TOML, of UTF-8, or of a number with thousands of digits
         raise Misconfigured(f"the configuration file {str(path)!r} is not TOML: {error}") from None
 
 
@@ -45,7 +47,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Tree, list[str]]:
 
     Returns:
         The settings; and a sentence for each variable that is none of them, because its name is
-        malformed or it contradicts another one.
+        malformed, its value is not UTF-8, or it contradicts another one.
     """
     tree: Tree = {}
     problems: list[str] = []
@@ -53,10 +55,13 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Tree, list[str]]:
     for name in sorted(environment):
         if not name.upper().startswith(PREFIX):
             continue
+        if not _is_text(environment[name]):
+            problems.append(f"the environment variable {_shown(name)} is not UTF-8")
+            continue
         parts = tuple(name[len(PREFIX) :].lower().split("__"))
         if not all(_SEGMENT.fullmatch(part) for part in parts):
             problems.append(
-                f"the environment variable {name} names no setting:"
+                f"the environment variable {_shown(name)} names no setting:"
                 f" expected {PREFIX}SECTION__OPTION with two underscores between the parts"
             )
             continue
@@ -76,6 +81,20 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Tree, list[str]]:
             branch = branch.setdefault(part, {})
         branch[parts[-1]] = environment[name]
     return tree, problems
+
+
+def _is_text(value: str) -> bool:
+    """Whether it is. Python makes lone surrogates of variables whose bytes are not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    """A name that can be written anywhere, whatever its bytes are."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Tree:

@@ -219,7 +219,7 @@ def _list(text: str) -> Any:
 def _json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text  # the type error that follows names the place
 
 

@@ -200,6 +200,19 @@ class TestRefusals:
                 " JUSTSTORAGE__SECTION__OPTION with two underscores between the parts",
             ),
             (
+                {"JUSTSTORAGE__SERVER__\udcff": "1"},
+                "the environment variable JUSTSTORAGE__SERVER__\\udcff names no setting: expected"
+                " JUSTSTORAGE__SECTION__OPTION with two underscores between the parts",
+            ),
+            (
+                {"JUSTSTORAGE__SERVER__PORT": "\udcff"},
+                "the environment variable JUSTSTORAGE__SERVER__PORT is not UTF-8",
+            ),
+            (
+                {"JUSTSTORAGE__AUTH__CHAIN": "[" * 100_000},
+                "auth.chain: Expected array, got str",
+            ),
+            (
                 {"JUSTSTORAGE__": "1"},
                 "the environment variable JUSTSTORAGE__ names no setting: expected"
                 " JUSTSTORAGE__SECTION__OPTION with two underscores between the parts",
@@ -279,6 +292,10 @@ class TestRefusals:
         )
         path.write_bytes(b"\xff")
         assert "is not TOML" in failure({}, file=path)
+        path.write_text(f"port = {'1' * 5000}")
+        assert "is not TOML" in failure({}, file=path)
+        path.write_text(f"port = {'[' * 5000}")
+        assert failure({}, file=path).endswith("is nested too deep")
 
     @pytest.mark.parametrize("name", ["tables", "*"])
     def test_own_field_cannot_be_set_from_outside(self, name: str) -> None:

@@ -153,10 +153,13 @@ def _pem_key(text: str) -> Key | None:
 
 def _public_key(value: Any) -> Key | None:
     """A JWK that may verify signatures. A shared secret in a public set is nobody's secret."""
-    if not isinstance(value, dict) or value.get("kty") not in {"RSA", "EC", "OKP"}:
+    # What is of another type than it should be makes a key of no use, and no other one either.
+    if not isinstance(value, dict) or value.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     operations = value.get("key_ops", ["verify"])
-    if value.get("use", "sig") != "sig" or "verify" not in operations or "d" in value:
+    if not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if value.get("use", "sig") != "sig" or "d" in value:
         return None
     if value["kty"] not in JWKRegistry.key_types:
         return None

@@ -72,7 +72,7 @@ class UrlReader:
                 data = await self._get(url)
         except TimeoutError:
             raise Unavailable("the key set's server did not answer in time") from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise Unavailable(f"the key set's server: {type(error).__name__}: {error}") from error
         return _ring(data, self._options.algorithms)
 

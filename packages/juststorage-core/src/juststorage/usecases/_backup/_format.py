@@ -147,11 +147,15 @@ class _Head(msgspec.Struct, frozen=True):
 
 def _checked(kind: type[Any], value: Any) -> Any:
     """Names are checked as if a client had sent them: who can write to a backup is not trusted."""
+    if not isinstance(value, str):
+        raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
     return kind(value)
 
 
 _encode: Final = msgspec.json.Encoder(enc_hook=str).encode
 _decode: Final = msgspec.json.Decoder(_Line, dec_hook=_checked).decode
+_decode_metadata: Final = msgspec.json.Decoder(dict[str, Any]).decode
+"""To check them: it is their text that is put back."""
 _decode_head: Final = msgspec.json.Decoder(_Head).decode
 _decode_manifest: Final = msgspec.json.Decoder(Manifest).decode
 
@@ -189,6 +193,7 @@ def _line_of(record: Record) -> _Line:
 def _record_of(line: _Line) -> Record:
     match line:
         case _Object():
+            _decode_metadata(line.metadata)
             return StoredObject(
                 id=line.id,
                 namespace=line.namespace,
@@ -276,7 +281,7 @@ def decode_segment(data: bytes) -> Iterator[Record]:
         _require(_decode_head(head), _SEGMENT)
         for line in lines:
             yield _record_of(_decode(line))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt("a segment of the backup has a line that is no record") from error
     except JustStorageError as error:
         if isinstance(error, Corrupt):
@@ -320,7 +325,7 @@ def decode_manifest(data: bytes) -> Manifest:
     try:
         _require(_decode_head(text), _MANIFEST)
         return _decode_manifest(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Corrupt("the manifest is not valid") from error
 
 

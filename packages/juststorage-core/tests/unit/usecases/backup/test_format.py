@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +31,8 @@ from juststorage.usecases._backup._format import (
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+HEAD = b'{"format": "juststorage-backup-records", "version": 1}\n'
+DEEP = b"[" * 100_000 + b"]" * 100_000
 
 
 def state() -> list[Record]:
@@ -116,19 +119,31 @@ def changed(line: int, **changes: Any) -> bytes:
         changed(3, key="\x00"),
         changed(3, size_bytes="many"),
         changed(3, id="../x"),
+        changed(3, id=[]),
+        changed(3, metadata=5),
+        gzip.compress(HEAD + b'{"record": "object", "metadata": ' + DEEP + b"}\n"),
         gzip.compress(gzip.decompress(segment(state())) + b"\xff\n"),
         gzip.compress(b" " * (80 * 2**20)),
     ],
     # Not by what is in them: a compressed file has the time in it.
     ids=(
         *("empty", "no gzip", "cut", "nothing in it", "no head", "other format", "other version"),
-        *("other record", "tenant", "hash", "class", "key", "size", "id", "no UTF-8", "too large"),
+        *("other record", "tenant", "hash", "class", "key", "size", "id"),
+        *("a list for an id", "no metadata", "deep", "no UTF-8", "too large"),
     ),
 )
 def test_other_segments_are_refused(data: bytes) -> None:
     """Cut, of another format or release, with names that no client could have sent, or bombs."""
     with pytest.raises(Corrupt):
         list(decode_segment(data))
+
+
+def test_a_deep_manifest_is_refused() -> None:
+    """Deeper than Python can follow, with a check that is right."""
+    text = b'{"format": ' + DEEP + b"}"
+    check = hashlib.sha256(text).hexdigest().encode()
+    with pytest.raises(Corrupt):
+        decode_manifest(text + b"\n" + check + b"\n")
 
 
 def test_manifests() -> None:
