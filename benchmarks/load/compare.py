@@ -9,14 +9,15 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from benchmarks.load import large, small
 from benchmarks.load.crowd import reading_slowly
 from benchmarks.load.database import Database, running_database
 from benchmarks.load.kept import kept_in_memory
-from benchmarks.load.report import Report, number
+from benchmarks.load.report import Report
 from benchmarks.load.server import Server
+from benchmarks.load.two_reports import compared
 
 __all__ = ["main"]
 
@@ -50,39 +51,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all pairs of checkouts to this file too")
     arguments = parser.parse_args()
     if arguments.a.is_file() and arguments.b.is_file():
-        _compare_reports(json.loads(arguments.a.read_text()), json.loads(arguments.b.read_text()))
+        a, b = (json.loads(path.read_text()) for path in (arguments.a, arguments.b))
+        print("\n".join(compared(a, b)))
     elif arguments.a.is_dir() and arguments.b.is_dir():
         _compare_checkouts(arguments)
     else:
         parser.error("A and B are two checkouts or two reports")
-
-
-def _compare_reports(a: dict[str, Any], b: dict[str, Any]) -> None:
-    """Medians; what is within the spread of both is said to be the same."""
-    for fact in ("processor", "cores", "python", "PostgreSQL", "data on"):
-        here, there = (report["machine"].get(fact, "unknown") for report in (a, b))
-        if here != there:
-            print(f"Not the same {fact}: {here} and {there}. Compare ratios to limits only.\n")
-    print("| figure | A | B | B / A | |\n|---|---|---|---|---|")
-    for section, rows in a["sections"].items():
-        others = {row["name"]: row for row in b["sections"].get(section, [])}
-        for row in rows:
-            other = others.get(row["name"])
-            if other is None or not row["median"]:
-                continue
-            if any("VOID" in one["note"] for one in (row, other)):
-                print(f"| {section}: {row['name']} | void | | | |")
-                continue
-            overlap = min(row["figures"]) <= max(other["figures"]) and min(other["figures"]) <= max(
-                row["figures"]
-            )
-            alone = len(row["figures"]) < 3 or len(other["figures"]) < 3
-            verdict = "too few runs" if alone else "within the spread" if overlap else "differs"
-            print(
-                f"| {section}: {row['name']} | {number(row['median'])} {row['unit']}"
-                f" | {number(other['median'])} | {other['median'] / row['median']:.2f}"
-                f" | {verdict} |"
-            )
 
 
 def _compare_checkouts(arguments: argparse.Namespace) -> None:

@@ -117,8 +117,8 @@ class Database:
     def add_garbage(self, root: Path, count: int) -> None:
         """Add blobs that nothing refers to, as files of 4 KiB below the root of the hot store."""
         mark = secrets.token_hex(4)
-        # Each at a time of its own, as deletions one by one leave them: the collector sorts those of
-        # one instant anew for every batch, and deletions of many have 1,000 at most.
+        # Each at a time of its own, as deletions one by one leave them: the collector sorts those
+        # of one instant anew for every batch, and deletions of many have 1,000 at most.
         zero = f"UPDATE blobs SET zero_since = clock_timestamp() WHERE {_GARBAGE}"
         run_sql(self.url, _BLOBS.format(mark=mark, count=count), zero, "VACUUM ANALYZE blobs")
         for locator in self._ask(f"SELECT locator FROM blobs WHERE {_GARBAGE}"):
