@@ -108,6 +108,10 @@ class Child:
             except ProcessLookupError:
                 return
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended by then."""
+        return self._ended.wait(seconds)
+
     def wait(self, seconds: float = 60) -> int:
         """Wait for its end; its code.
 

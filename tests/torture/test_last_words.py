@@ -13,10 +13,16 @@ import asyncio
 from tests.torture.last_words import be_asked
 
 async def inner():
-    print("waiting", flush=True)
     await asyncio.get_running_loop().create_future()
 
+def tick():
+    # Only here the task waits for certain. Again and again, because a signal that comes just before
+    # the loop begins to wait is handled when that is over.
+    print("waiting", flush=True)
+    asyncio.get_running_loop().call_later(0.05, tick)
+
 async def outer():
+    asyncio.get_running_loop().call_later(0.05, tick)
     async for _ in endless():
         pass
 
