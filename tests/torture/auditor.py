@@ -16,7 +16,8 @@ from anyio.from_thread import start_blocking_portal
 from juststorage.runtime import Runtime, open_runtime
 from juststorage.usecases import AuditLimits, AuditStore, CollectGarbage, CollectionLimits
 from tests.torture.journal import Broken, Journal
-from tests.torture.service import Service, Store, config_of
+from tests.torture.members import Service
+from tests.torture.service import Store, config_of
 
 __all__ = ["audit", "auditing", "settle"]
 

@@ -33,8 +33,9 @@ from tests.torture.clock import HostClock, ServerClock
 from tests.torture.credentials import SECRET, check_credentials
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
+from tests.torture.members import Service
 from tests.torture.nursery import Child, Nursery
-from tests.torture.service import Service, Store, config_of, opened_store, write_config
+from tests.torture.service import Store, config_of, opened_store, write_config
 from tests.torture.turns import Turns
 
 __all__ = ["run"]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from tests.torture.acts import JSON
 from tests.torture.clock import HostClock
 from tests.torture.journal import Broken
-from tests.torture.service import Service
+from tests.torture.members import Service
 
 __all__ = ["SECRET", "check_credentials"]
 

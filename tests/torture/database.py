@@ -40,10 +40,11 @@ from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.cuts import AT_COMMIT, AT_ONE_STATEMENT, cut
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Journal
+from tests.torture.members import Service
 from tests.torture.nursery import Nursery
 from tests.torture.outcomes import Outcomes, nothing_hangs
 from tests.torture.points import Points
-from tests.torture.service import Service, Store, config_of, write_config
+from tests.torture.service import Store, config_of, write_config
 
 __all__ = ["run"]
 

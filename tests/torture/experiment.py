@@ -15,16 +15,10 @@ from typing import TypeVar
 
 from tests.torture.done import Done
 from tests.torture.journal import Journal
+from tests.torture.members import Service
 from tests.torture.nursery import Child, Nursery
 from tests.torture.points import Points
-from tests.torture.service import (
-    STORES,
-    Service,
-    Store,
-    config_of,
-    opened_store,
-    write_config,
-)
+from tests.torture.service import STORES, Store, config_of, opened_store, write_config
 
 __all__ = ["Counts", "Experiment", "Rig", "Run", "rig"]
 

@@ -39,9 +39,9 @@ from tests.torture.aims import Aim, Hits, aims_at
 from tests.torture.auditor import settle
 from tests.torture.experiment import Counts, Rig, Run, rig
 from tests.torture.journal import Broken
+from tests.torture.members import Service
 from tests.torture.nursery import Child
 from tests.torture.points import Act, Point
-from tests.torture.service import Service
 
 __all__ = ["check_reaped", "run"]
 

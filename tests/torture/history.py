@@ -26,17 +26,10 @@ from tests.torture.auditor import auditing
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Answer, Broken
 from tests.torture.linear import Operation, is_linearizable, shortest_failing
+from tests.torture.members import Service
 from tests.torture.model.state import etag_of, holds
 from tests.torture.nursery import Nursery
-from tests.torture.service import (
-    API_KEY,
-    STORES,
-    Service,
-    Store,
-    config_of,
-    opened_store,
-    write_config,
-)
+from tests.torture.service import API_KEY, STORES, Store, config_of, opened_store, write_config
 
 __all__ = ["Asked", "KeyClient", "judge", "operation", "run"]
 

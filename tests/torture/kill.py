@@ -26,18 +26,9 @@ from tests.torture.auditor import settle
 from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
+from tests.torture.members import Collector, Service, collections_ended
 from tests.torture.nursery import Nursery
-from tests.torture.service import (
-    STORES,
-    Collector,
-    Service,
-    Store,
-    collections_ended,
-    config_of,
-    free_port,
-    opened_store,
-    write_config,
-)
+from tests.torture.service import STORES, Store, config_of, free_port, opened_store, write_config
 
 __all__ = ["is_alive", "run"]
 

@@ -1,6 +1,7 @@
 """Last words of a process that was told to end and does not: where it is.
 
-A stack of its threads says only that the event loop waits. What it waits for is in the tasks.
+A stack of its threads says only that the event loop waits. What it waits for is in the tasks; what
+became of a signal is in what the kernel says of signals.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["LAST_WORDS", "be_asked"]
@@ -31,11 +33,21 @@ def be_asked() -> None:
 
 
 def _tell_tasks(*_: object) -> None:
-    lines = []
+    lines = list(_signals())
     with suppress(RuntimeError):  # no loop runs: the threads are all that there is
         for task in asyncio.all_tasks():
             lines += [f"task {task!r}", *_places(task.get_coro())]
     os.write(2, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _signals() -> Iterator[str]:
+    """Which are pending, blocked and caught, and what wakes the event loop on one."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    yield from (line for line in status if line.startswith(("Sig", "ShdPnd")))
+    wakes = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakes)
+    with suppress(OSError):  # none, or one that is closed
+        yield f"signals wake through {wakes}, {Path(f'/proc/self/fd/{wakes}').readlink()}"
 
 
 def _places(awaited: Any) -> Iterator[str]:

@@ -118,9 +118,9 @@ class Child:
         Raises:
             AssertionError: It has not ended. Where it was is in its log.
         """
-        if not self._ended.wait(seconds):
+        if not self.ends_within(seconds):
             self.send(LAST_WORDS)
-            self._ended.wait(_LAST_WORDS_S)
+            self.ends_within(_LAST_WORDS_S)
             raise AssertionError(f"process {self.pid} has not ended after {seconds} s")
         assert self.code is not None
         return self.code

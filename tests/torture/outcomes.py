@@ -18,7 +18,8 @@ from typing import Any
 from tests.torture.acts import UPLOADING, Copy, Deed, Replace, UploadInTurns, UploadOnce
 from tests.torture.experiment import Counts, Rig
 from tests.torture.journal import Broken
-from tests.torture.service import Service, Store
+from tests.torture.members import Service
+from tests.torture.service import Store
 
 __all__ = ["Outcomes", "all_slots_free", "nothing_hangs"]
 

@@ -31,9 +31,10 @@ from tests.torture.duels import Duels
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
 from tests.torture.lines import BAD, Lines, opened_lines
+from tests.torture.members import Collector, Service
 from tests.torture.nursery import Nursery
 from tests.torture.outcomes import all_slots_free
-from tests.torture.service import Collector, Service, Store, config_of, write_config
+from tests.torture.service import Store, config_of, write_config
 
 __all__ = ["run"]
 

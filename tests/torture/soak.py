@@ -15,16 +15,9 @@ from tests.torture.auditor import settle
 from tests.torture.clients import TENANTS, Client, contents, working
 from tests.torture.experiment import Counts, Run
 from tests.torture.journal import Broken
+from tests.torture.members import Service, collections_ended
 from tests.torture.nursery import Child, Nursery
-from tests.torture.service import (
-    STORES,
-    Service,
-    collections_ended,
-    config_of,
-    free_port,
-    opened_store,
-    write_config,
-)
+from tests.torture.service import STORES, config_of, free_port, opened_store, write_config
 
 __all__ = ["run"]
 

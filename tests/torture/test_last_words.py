@@ -36,7 +36,7 @@ asyncio.run(outer())
 
 
 def test_a_process_that_is_asked_says_where_it_waits() -> None:
-    """Each of its threads, and each task down to what it waits for; and it goes on."""
+    """Each of its threads and its signals, each task down to what it waits for; and it goes on."""
     with subprocess.Popen(
         [sys.executable, "-c", _WAITS],
         stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def test_a_process_that_is_asked_says_where_it_waits() -> None:
                     assert said[-1], f"it ended: {said}"
                     said.append(process.stderr.readline())
                 heard = "".join(said)
-                for word in ("most recent call first", " outer", " endless", " inner"):
+                for word in ("most recent call first", "SigCgt:", " outer", " endless", " inner"):
                     assert word in heard
             assert process.poll() is None
         finally:
