@@ -14,7 +14,7 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-__all__ = ["JSON", "bytes_near", "json_near", "sentences", "text_near"]
+__all__ = ["bytes_near", "json_near", "json_values", "sentences", "text_near"]
 
 _LONG: Final = (1, 40, 300, 5000, 60_000)
 
@@ -92,13 +92,13 @@ _TEXTS: Final = (
     "x" * 2000,
 )
 
-LEAVES: Final = st.one_of(
+_LEAVES: Final = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20),
     st.sampled_from(_NUMBERS), st.sampled_from(_TEXTS),
 )  # fmt: skip
 
 
-def JSON(names: Sequence[str], words: Sequence[Any] = ()) -> SearchStrategy[Any]:  # noqa: N802
+def json_values(names: Sequence[str], words: Sequence[Any] = ()) -> SearchStrategy[Any]:
     """JSON values, with numbers and texts that databases and languages dislike.
 
     Args:
@@ -106,7 +106,7 @@ def JSON(names: Sequence[str], words: Sequence[Any] = ()) -> SearchStrategy[Any]
         words: Values that mean something.
     """
     known = st.sampled_from([*words, None])
-    leaf = known | known | known | LEAVES
+    leaf = known | known | known | _LEAVES
     name = st.sampled_from([*names, "", "\0", "\ud800", "a.b"]) | st.text(max_size=5)
     return st.recursive(
         leaf,
@@ -119,7 +119,7 @@ def json_near(
     names: Sequence[str], words: Sequence[Any] = (), good: Sequence[Any] = ({},)
 ) -> SearchStrategy[bytes]:
     """The text of such values, and of some that are as deep as they are long."""
-    values = JSON(names, words)
+    values = json_values(names, words)
     swapped = st.builds(
         _swapped, st.sampled_from(good), st.lists(st.tuples(st.integers(0, 20), values), max_size=2)
     )
