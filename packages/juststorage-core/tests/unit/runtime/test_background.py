@@ -228,6 +228,24 @@ async def test_work_can_be_asked_for_later_and_not_too_late(
     assert late == []
 
 
+class Deaf:
+    """Work that ignores its cancellation until it is let go."""
+
+    def __init__(self) -> None:
+        self.started = anyio.Event()
+        self._release = anyio.Event()
+
+    async def run(self, *_: object, **__: object) -> None:
+        """Wait, whatever happens."""
+        with anyio.CancelScope(shield=True):
+            self.started.set()
+            await self._release.wait()
+
+    async def let_go(self) -> None:
+        """As what it waits for closes."""
+        self._release.set()
+
+
 async def test_work_that_ignores_its_cancellation_does_not_stop_the_closing(
     story: Any,
     config: dict[str, Any],
@@ -236,20 +254,10 @@ async def test_work_that_ignores_its_cancellation_does_not_stop_the_closing(
 ) -> None:
     """The service closes all the same, and the log names the culprit."""
     monkeypatch.setattr(opening, "CLOSE_TIMEOUT_S", 0.01)
-    release = anyio.Event()
-    started = anyio.Event()
-
-    async def deaf() -> None:
-        with anyio.CancelScope(shield=True):
-            started.set()
-            await release.wait()
-
-    async def closing() -> None:
-        release.set()
-
-    story.closing["blobs.hot"] = closing
-    async with running(story, config, deaf):
-        await started.wait()
+    deaf = Deaf()
+    story.closing["blobs.hot"] = deaf.let_go
+    async with running(story, config, deaf.run):
+        await deaf.started.wait()
     assert "blobs.hot: background work ignores its cancellation" in caplog.messages
     assert "close metadata" in story.events
 
@@ -262,20 +270,10 @@ async def test_a_collector_that_no_backend_answers_does_not_stop_the_closing(
 ) -> None:
     """Core's own work has no longer than that of a backend: the stores close, and its call ends."""
     monkeypatch.setattr(opening, "CLOSE_TIMEOUT_S", 0.01)
-    release = anyio.Event()
-    started = anyio.Event()
-
-    async def deaf(*_: object, **__: object) -> None:
-        with anyio.CancelScope(shield=True):
-            started.set()
-            await release.wait()
-
-    async def closing() -> None:
-        release.set()
-
-    monkeypatch.setattr(opening, "collect_forever", deaf)
-    story.closing["blobs.hot"] = closing
+    deaf = Deaf()
+    monkeypatch.setattr(opening, "collect_forever", deaf.run)
+    story.closing["blobs.hot"] = deaf.let_go
     async with open_runtime(config, plugins=[story], discover=False, collect=True):
-        await started.wait()
+        await deaf.started.wait()
     assert "collector: background work ignores its cancellation" in caplog.messages
     assert "close metadata" in story.events
