@@ -27,7 +27,9 @@ def main() -> None:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks/run")
     parser.add_argument(
-        "--short", action="store_true", help="two to three minutes, to see that it works"
+        "--short",
+        action="store_true",
+        help="to see that it works: with one worker in 2 to 3 minutes",
     )
     parser.add_argument("--workers", type=int, action="append", help="default: 1, then 2")
     parser.add_argument(
