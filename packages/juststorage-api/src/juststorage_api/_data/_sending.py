@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 import anyio
 
 from juststorage.ports import BlobReader
-from juststorage_api._data._fair_turns import FairTurns
 from juststorage_api._exchange import ClientGone, Exchange
 from juststorage_api._http.problem import Headers
 from juststorage_api._http.ranges import Span
@@ -24,13 +23,11 @@ Piece: TypeAlias = bytes | Span
 """Something to send: these bytes, or those of the blob."""
 
 
-async def send_part(
-    exchange: Exchange, reader: BlobReader, headers: Headers, span: Span, turns: FairTurns
-) -> None:
+async def send_part(exchange: Exchange, reader: BlobReader, headers: Headers, span: Span) -> None:
     """206 with one range."""
     headers.append((b"content-length", b"%d" % span.length))
     headers.append((b"content-range", _content_range(span, reader.size_bytes)))
-    await _send(exchange, reader, headers, [span], span.length, turns=turns)
+    await _send(exchange, reader, headers, [span], span.length)
 
 
 async def send_parts(
@@ -39,8 +36,6 @@ async def send_parts(
     headers: Headers,
     spans: Sequence[Span],
     content_type: bytes,
-    *,
-    turns: FairTurns,
 ) -> None:
     """206 with several ranges, as `multipart/byteranges` (RFC 9110, 14.6).
 
@@ -50,7 +45,6 @@ async def send_parts(
         headers: What else the head says; no Content-Type, which is that of the parts.
         spans: The ranges, at least two, in the order in which they go out.
         content_type: That of the content.
-        turns: Of all that send large bodies on this event loop.
     """
     # Nobody can store bytes today that have the boundary of tomorrow's answer in them.
     boundary = token_hex(16).encode()
@@ -70,7 +64,7 @@ async def send_parts(
     size = sum(piece.length if isinstance(piece, Span) else len(piece) for piece in pieces)
     headers.append((b"content-type", b"multipart/byteranges; boundary=" + boundary))
     headers.append((b"content-length", b"%d" % size))
-    await _send(exchange, reader, headers, pieces, size, turns=turns)
+    await _send(exchange, reader, headers, pieces, size)
 
 
 def _content_range(span: Span, size_bytes: int) -> bytes:
@@ -83,8 +77,6 @@ async def _send(
     headers: Headers,
     pieces: Sequence[Piece],
     size: int,
-    *,
-    turns: FairTurns,
 ) -> None:
     data = _at_hand(reader, pieces) if size <= _INLINE_BYTES_MAX else None
     await exchange.start(206, headers)
@@ -92,7 +84,7 @@ async def _send(
         await exchange.send_body(data, more=False)
     else:
         async with aclosing(_read(reader, pieces)) as read:
-            await send_pieces(exchange, read, turns)
+            await send_pieces(exchange, read)
 
 
 def _at_hand(reader: BlobReader, pieces: Sequence[Piece]) -> bytes | None:
@@ -115,7 +107,7 @@ async def _read(reader: BlobReader, pieces: Sequence[Piece]) -> AsyncGenerator[b
             yield chunk
 
 
-async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes], turns: FairTurns) -> None:
+async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes]) -> None:
     """Send bytes as they are read, until they end or the client has gone.
 
     Servers drop silently what is sent to a client that has gone, hence the look-out: without it the
@@ -136,11 +128,8 @@ async def send_pieces(exchange: Exchange, pieces: AsyncIterator[bytes], turns: F
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(look_out)
         try:
-            # Before it is read: that is the work which the others would wait for.
-            await turns.take()
             async for piece in pieces:
                 await exchange.send_body(piece, more=True)
-                await turns.take()
             await exchange.send_body(b"", more=False)
         except Exception as error:  # noqa: BLE001  raised below: the group would wrap it
             failure = error

@@ -10,7 +10,6 @@ from juststorage.domain import StoredObject
 from juststorage.errors import Corrupt, NotFound, PreconditionFailed, Unavailable
 from juststorage.ports import BlobReader
 from juststorage_api._access import Call, tenant_for
-from juststorage_api._data._fair_turns import FairTurns
 from juststorage_api._data._sending import send_part, send_parts, send_pieces
 from juststorage_api._data._target import keyed, object_id
 from juststorage_api._exchange import Exchange
@@ -49,7 +48,6 @@ class Downloads:
         self._find = services.cases.find
         self._download = services.cases.download
         self._clock = services.runtime.clock
-        self._turns = FairTurns()
 
     async def by_id(self, exchange: Exchange) -> None:
         """GET and HEAD /v1/objects/{id}."""
@@ -142,7 +140,7 @@ class Downloads:
             # the open file, which no removal takes away. And nobody would hash what is sent.
             await exchange.start(200, headers)
             async with aclosing(self._download.pieces(reader, stored)) as pieces:
-                await send_pieces(exchange, pieces, self._turns)
+                await send_pieces(exchange, pieces)
 
     async def _send_in_part(
         self,
@@ -155,10 +153,10 @@ class Downloads:
         try:
             if len(spans) == 1:
                 headers.append(_content_type(stored))
-                await send_part(exchange, reader, headers, spans[0], self._turns)
+                await send_part(exchange, reader, headers, spans[0])
             else:
                 content_type = _content_type(stored)[1]
-                await send_parts(exchange, reader, headers, spans, content_type, turns=self._turns)
+                await send_parts(exchange, reader, headers, spans, content_type)
         except Corrupt:
             await self._download.damaged(stored, "unreadable")
             raise
