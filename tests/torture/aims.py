@@ -6,6 +6,7 @@ Where it never does, nothing is ever found broken: a pass that missed what it ai
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from tests.torture.acts import Deed
@@ -26,6 +27,10 @@ _ALWAYS: Final = 3
 
 _ALL_MISSED_MAX: Final = 5
 """Steps of a run that miss one after the other, before it has hit anything."""
+
+TRIES: Final = 3
+"""Of a complete pass at each point: what an act does may depend on what happens to be there, or on
+how its threads take turns."""
 
 
 class Aim(NamedTuple):
@@ -84,6 +89,19 @@ class Hits:
     def expect(self, act: str, steps: int) -> None:
         """An act has so many steps."""
         self._steps[act] += steps
+
+    def aim(self, at: Aim, once: Callable[[], bool]) -> None:
+        """Try one of them, in a complete pass until it is a hit, and name it if it never is.
+
+        Args:
+            at: Where.
+            once: Tries, and gives whether it was a hit.
+        """
+        tries = TRIES if self._run.is_complete else 1
+        is_hit = any(once() for _ in range(tries))
+        self.note(at.deed.__name__, is_hit=is_hit)
+        if not is_hit and tries > 1:
+            self._run.counts[f"not reached in {tries} tries: {at}"] += 1
 
     def note(self, act: str, *, is_hit: bool) -> None:
         """One of them is over."""

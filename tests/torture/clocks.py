@@ -166,7 +166,9 @@ def _scene(
             if id(clock) not in nurseries:
                 folder = store.folder / f"machine{len(nurseries)}"
                 folder.mkdir()
-                nurseries[id(clock)] = stack.enter_context(Nursery(folder, clock.environment))
+                nurseries[id(clock)] = stack.enter_context(
+                    Nursery(folder, clock.environment, counts=run.counts)
+                )
         hosts = [
             _Host(Service(nursery, config, store.folder / "torture.log"), config, nursery)
             for nursery in (nurseries[id(clock)] for clock in clocks)

@@ -44,11 +44,14 @@ def run(run: Run) -> Counts:
 
 def _kill(made: Rig, run: Run, death: Aim, hits: Hits) -> None:
     """Kill the act at one of its points, and count that."""
+
+    def once() -> bool:
+        return _die(made, death.deed(made, run.chance), death.at)
+
     try:
-        died = _die(made, death.deed(made, run.chance), death.at)
+        hits.aim(death, once)
     except Broken as broken:
         raise Broken(f"{death}: {broken}") from broken
-    hits.note(death.deed.__name__, is_hit=died)
 
 
 def _die(made: Rig, doing: Deed, at: Point) -> bool:

@@ -93,6 +93,11 @@ def check_reaped(run: Run, kind: str) -> None:
 
 def _try(made: Rig, other: Service, run: Run, frost: Aim, hits: Hits) -> None:
     """Freeze the act at one of its points, and count that."""
+    hits.aim(frost, partial(_once, made, other, run, frost))
+
+
+def _once(made: Rig, other: Service, run: Run, frost: Aim) -> bool:
+    """Whether it was frozen there."""
     doing = frost.deed(made, run.chance)
     doing.prepare()
     deletes = run.chance.random() < 0.5
@@ -107,10 +112,10 @@ def _try(made: Rig, other: Service, run: Run, frost: Aim, hits: Hits) -> None:
     except Broken as broken:
         after = "uploaded, deleted and collected" if deletes else "uploaded"
         raise Broken(f"{frost}, frozen while the same was {after}: {broken}") from broken
-    hits.note(frost.deed.__name__, is_hit=frozen)
     if doing.refused:
         run.counts[f"answered {doing.refused} after a freeze on {frost.kind}"] += 1
     del made.journal.entries[:-30]
+    return frozen
 
 
 def _freeze(

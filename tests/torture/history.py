@@ -234,8 +234,8 @@ def _exchange(
 
 
 @contextmanager
-def _servers(store: Store) -> Iterator[list[Service]]:
-    with Nursery(store.folder) as nursery:
+def _servers(run: Run, store: Store) -> Iterator[list[Service]]:
+    with Nursery(store.folder, counts=run.counts) as nursery:
         config = write_config(store.folder / "torture.toml", config_of(store))
         log = store.folder / "torture.log"
         services = [Service(nursery, config, log) for _ in range(_SERVERS)]
@@ -253,7 +253,7 @@ def run(run: Run) -> Counts:
         folder = run.folder / kind
         with (
             opened_store(kind, folder) as store,
-            _servers(store) as services,
+            _servers(run, store) as services,
             auditing(store) as settle,
         ):
             for number in _rounds(run, kind, until_left_s):

@@ -19,6 +19,7 @@ __all__ = ["Collector", "Member", "Service", "collections_ended"]
 _COLLECTIONS: Final = 'juststorage_gc_runs_total{outcome="done"} '
 _READY_S: Final = 30.0
 _HEARD_S: Final = 20
+_TOLD_S: Final = 2.0
 
 
 def collections_ended(port: int) -> int | None:
@@ -60,7 +61,8 @@ class Member:
         """SIGTERM, and wait for an orderly end.
 
         One that has not ended is sent it again: twice in some thousand ends, a collector beside
-        much other work went on as if it had not heard it. Why is not known; it is told.
+        much other work went on as if it had not heard it. Why is not known; it is counted, and its
+        last words are printed.
 
         Raises:
             Broken: It ended in another way; or not at all, with where it was.
@@ -69,8 +71,11 @@ class Member:
         self.child.send(signal.SIGTERM)
         if not self.child.ends_within(_HEARD_S):
             self.child.send(LAST_WORDS)
+            self.child.ends_within(_TOLD_S)
+            self._nursery.counts[f"SIGTERM sent twice to a {self.name}"] += 1
+            told = self.logged(30_000)
+            print(f"a {self.name} has not ended {_HEARD_S} s after SIGTERM: {told}", flush=True)
             self.child.send(signal.SIGTERM)
-            print(f"a {self.name} has not ended {_HEARD_S} s after SIGTERM: {self.log}", flush=True)
         try:
             code = self.child.wait()
         except AssertionError as error:

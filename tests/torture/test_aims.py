@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture.aims import Hits
+from tests.torture.acts import Upload
+from tests.torture.aims import TRIES, Aim, Hits
 from tests.torture.experiment import Run
 from tests.torture.journal import Broken
+from tests.torture.points import Point
 
 
 def after(run: Run, *, steps: int, missed: int, done: int | None = None) -> Hits:
@@ -72,3 +74,31 @@ def test_no_run_misses_everything(tmp_path: Path) -> None:
     after(Run(tmp_path, 1, 60), steps=20, missed=20, done=5).check()
     with pytest.raises(Broken, match="0 killed and clean on sqlite, and 6 not reached"):
         after(Run(tmp_path, 1, 60), steps=20, missed=20, done=6).check()
+
+
+def tried(run: Run, outcomes: list[bool]) -> int:
+    """How often a point is tried that is hit as these say."""
+    before = len(outcomes)
+    hits = Hits(run, "sqlite", "killed and clean")
+    hits.expect("Upload", 1)
+    hits.aim(Aim(Upload, Point("write * bytes", 1), "sqlite"), lambda: outcomes.pop(0))
+    return before - len(outcomes)
+
+
+def test_a_complete_pass_tries_a_point_again_that_it_missed(tmp_path: Path) -> None:
+    """Until it is a hit; what never is has a name in what the pass tells."""
+    run = a_pass(tmp_path)
+    assert tried(run, [False, True, True]) == 2
+    assert run.counts == {"killed and clean on sqlite": 1}
+    never = a_pass(tmp_path)
+    assert tried(never, [False] * (TRIES + 1)) == TRIES
+    assert never.counts["not reached on sqlite"] == 1
+    named = f"not reached in {TRIES} tries: Upload at write * bytes (1) on sqlite"
+    assert never.counts[named] == 1
+
+
+def test_a_short_run_goes_on_to_another_point(tmp_path: Path) -> None:
+    """It has no time to try again."""
+    run = Run(tmp_path, 1, 60)
+    assert tried(run, [False, True]) == 1
+    assert run.counts["not reached in Upload on sqlite"] == 1
