@@ -22,6 +22,7 @@ from benchmarks.load.stolen import watch_stolen
 from benchmarks.load.turns import in_order
 
 __all__ = [
+    "Gets",
     "among_collections",
     "among_uploads",
     "many_uploads",
@@ -35,14 +36,43 @@ _THOUGHT_MS = 4
 from all of them, where an answer takes a millisecond."""
 
 _BEGUN_S = 0.3
+_WARM_UP_S = 1
 _LOOK_S = 0.1
 _PAUSE_S = 0.1
 _READ_BYTES = 1024
 
 
-def among_uploads(
-    server: Server, ids: Path, source: Path, *, seconds: float, runs: int
-) -> Iterator[Row]:
+class Gets(NamedTuple):
+    """Small downloads, as a load.
+
+    Args:
+        server: Who answers.
+        database: Where it keeps its metadata.
+        ids: Object ids, one a line.
+        seconds: For how long each time.
+        pause_ms: How long each client waits between an answer and its next request.
+    """
+
+    server: Server
+    database: Database
+    ids: Path
+    seconds: float
+    pause_ms: int = 0
+
+    def measured(self, seconds: float | None = None) -> small.Rate:
+        """Once, and if asked for, for so long."""
+        return small.rate(
+            self.server,
+            "get",
+            seconds=self.seconds if seconds is None else seconds,
+            clients=_CLIENTS,
+            ids=self.ids,
+            database=self.database,
+            pause_ms=self.pause_ms,
+        )
+
+
+def among_uploads(gets: Gets, source: Path, *, runs: int) -> Iterator[Row]:
     """p99 of small downloads while four large uploads run, and without."""
 
     @contextmanager
@@ -51,24 +81,23 @@ def among_uploads(
 
         def repeat() -> None:
             while not over.is_set():
-                large.upload(server, source, clients=4)
+                large.upload(gets.server, source, clients=4)
 
-        with ThreadPoolExecutor(1) as thread:
-            repeated = thread.submit(repeat)
-            try:
-                yield
-            finally:
-                over.set()
-        repeated.result()  # one that failed was no load
+        with large.passing(gets.server):
+            with ThreadPoolExecutor(1) as thread:
+                repeated = thread.submit(repeat)
+                try:
+                    yield
+                finally:
+                    over.set()
+            repeated.result()  # one that failed was no load
 
-    name = "GET 4 KiB beside 4 uploads"
-    return _beside(server, ids, uploading, name, "must: <= 3", seconds=seconds, runs=runs)
+    return _beside(gets, uploading, "GET 4 KiB beside 4 uploads", "must: <= 3", runs=runs)
 
 
-def among_collections(
-    server: Server, database: Database, ids: Path, *, seconds: float, runs: int, garbage: int
-) -> Iterator[Row]:
+def among_collections(gets: Gets, *, runs: int, garbage: int) -> Iterator[Row]:
     """p99 of small downloads while a collector runs, and without."""
+    server, database = gets.server, gets.database
     removed_per_s: list[float] = []
 
     @contextmanager
@@ -97,7 +126,7 @@ def among_collections(
             raise SystemExit(f"void: the collector ended with code {code}")
 
     name = "GET 4 KiB beside the collector"
-    for row in _beside(server, ids, collecting, name, "must: <= 1.5", seconds=seconds, runs=runs):
+    for row in _beside(gets, collecting, name, "must: <= 1.5", runs=runs):
         yield row
         pace = row.name.split(", ")[1]
         note = "must: >= 2,000; at niceness 10"
@@ -106,14 +135,7 @@ def among_collections(
 
 
 def _beside(
-    server: Server,
-    ids: Path,
-    busy: Callable[[], AbstractContextManager[None]],
-    name: str,
-    must: str,
-    *,
-    seconds: float,
-    runs: int,
+    gets: Gets, busy: Callable[[], AbstractContextManager[None]], name: str, must: str, *, runs: int
 ) -> Iterator[Row]:
     """At a steady pace, and as much as the server can take: what is there to share differs.
 
@@ -121,31 +143,12 @@ def _beside(
     """
     paces = (("steady", _THOUGHT_MS), ("flood", 0))
     for pace, pause_ms in paces if runs > 1 else paces[:1]:
-        gets = _Gets(server, ids, seconds, pause_ms)
-        yield _compared(gets, busy, f"{name}, {pace}, p99", must, runs)
-
-
-class _Gets(NamedTuple):
-    """Small downloads, as a load."""
-
-    server: Server
-    ids: Path
-    seconds: float
-    pause_ms: int
-
-    def measured(self) -> small.Rate:
-        return small.rate(
-            self.server,
-            "get",
-            seconds=self.seconds,
-            clients=_CLIENTS,
-            ids=self.ids,
-            pause_ms=self.pause_ms,
-        )
+        paced = gets._replace(pause_ms=pause_ms)
+        yield _compared(paced, busy, f"{name}, {pace}, p99", must, runs)
 
 
 def _compared(
-    gets: _Gets, busy: Callable[[], AbstractContextManager[None]], name: str, must: str, runs: int
+    gets: Gets, busy: Callable[[], AbstractContextManager[None]], name: str, must: str, runs: int
 ) -> Row:
     """Turn and turn about, so that a machine that drifts drifts for both."""
     alone, beside = [], []
@@ -159,6 +162,7 @@ def _compared(
         stolen.append(its)
         return rate
 
+    gets.measured(_WARM_UP_S)
     for number in range(runs):
         one, other = in_order([gets.measured, measured_beside], number + 1)
         alone.append(one)
@@ -184,27 +188,33 @@ def _middle(rates: list[small.Rate]) -> small.Rate:
     return sorted(rates, key=lambda rate: rate.p99_ms)[len(rates) // 2]
 
 
-def many_uploads(server: Server, source: Path, *, clients: int) -> Row:
+def many_uploads(server: Server, source: Path, *, clients: int, runs: int) -> Row:
     """Peak memory of the largest worker over idle, while many large uploads run at once."""
-    moved = large.upload(server, source, clients=clients)
+    moved = []
+    for _ in range(runs):
+        with large.passing(server):
+            moved.append(large.upload(server, source, clients=clients))
     mib = source.stat().st_size // 2**20
+    middle = sorted(moved)[len(moved) // 2]
     return Row(
         f"RSS over idle, {clients} uploads of {mib} MiB at once",
-        [moved.rss_growth_mib],
+        [each.rss_growth_mib for each in moved],
         "MiB a worker",
-        note=f"must: <= 256; {moved.mb_s:.0f} MB/s",
+        note=f"must: <= 256; {middle.mb_s:.0f} MB/s",
     )
 
 
-def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float) -> Row:
+def slow_readers(server: Server, object_id: str, *, readers: int, seconds: float, runs: int) -> Row:
     """Peak memory over idle, of readers that take 10 KB a second of a large object."""
-    server.forget_peak()
-    idle = server.rss_mib()
-    with reading_slowly(server, object_id, readers=readers):
-        time.sleep(seconds)
-        grown = server.rss_mib("VmHWM") - idle
+    grown = []
+    for _ in range(runs):
+        server.forget_peak()
+        idle = server.rss_mib()
+        with reading_slowly(server, object_id, readers=readers):
+            time.sleep(seconds)
+            grown.append(server.rss_mib("VmHWM") - idle)
     name = f"RSS over idle, {readers} readers at 10 KB/s"
-    return Row(name, [grown], "MiB", note="must: <= 100")
+    return Row(name, grown, "MiB", note="must: <= 100")
 
 
 @contextmanager

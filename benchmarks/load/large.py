@@ -6,8 +6,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,21 @@ from benchmarks.load.server import Server
 from benchmarks.load.small import client_cpu_s
 from benchmarks.load.stolen import watch_stolen
 
-__all__ = ["MB", "Transfer", "download", "fetch_mb_s", "memory", "sent", "source", "upload"]
+__all__ = [
+    "MB",
+    "Transfer",
+    "download",
+    "fetch_mb_s",
+    "memory",
+    "passing",
+    "sent",
+    "source",
+    "upload",
+]
 
 MB = 1_000_000
 _BUFFER_BYTES = 1024 * 1024
+_LARGE_BYTES = 1024 * 1024
 
 
 class Transfer(NamedTuple):
@@ -60,6 +72,23 @@ def upload(server: Server, path: Path, *, clients: int = 1) -> Transfer:
             return list(threads.map(lambda _: _send(server, path, size), range(clients)))
 
     return _measured(server, clients * size, send)
+
+
+@contextmanager
+def passing(server: Server) -> Iterator[None]:
+    """Remove the files of large bodies that come within the block: they would fill the disk.
+
+    Nobody may ask for their objects afterwards.
+    """
+    before = _files(server)
+    yield
+    for path in _files(server) - before:
+        path.unlink()
+
+
+def _files(server: Server) -> set[Path]:
+    found = (path for path in (server.data_dir / "hot").rglob("*") if path.is_file())
+    return {path for path in found if path.stat().st_size >= _LARGE_BYTES}
 
 
 def _send(server: Server, path: Path, size: int) -> str:

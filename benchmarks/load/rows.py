@@ -84,10 +84,12 @@ _AS_GET = {"head", "unchanged"}
 def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
     """Small requests of every kind."""
     server, database, ids, against, other = rig
+    peaks: list[float] = []
     get = partial(small.rate, server, "get", seconds=effort.seconds, ids=ids)
     gets = Yardstick("GET 4 KiB", "/s", lambda: get().per_s)
     for kind in _SMALL:
         doomed = ids.with_name("doomed")
+        server.forget_peak()
         yardstick = gets if kind.what in _AS_GET else against.of[kind.what]
         rates, limits, others = [], [], []
         for number in range(effort.runs + 1):
@@ -125,6 +127,9 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
         if others:
             ours = [rate.per_s for rate in rates]
             yield _row(f"{kind.name}: {peer.NAME}", others, (ours, "ours"), "a peer")
+        peaks.append(server.rss_mib("VmHWM"))
+    note = f"must: <= 180; one peak for each kind, the highest {max(peaks):.1f}"
+    yield Row("RSS under small requests", peaks, "MiB", note=note)
 
 
 def _cost_row(kind: _Small, rates: list[small.Rate]) -> Row:
@@ -158,12 +163,15 @@ def larges(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
         up, disk, theirs_up = [], [], []
         names: list[str] = []
         written: list[str] = []
-        for number in range(effort.runs):
+        for number in range(effort.runs + 1):
             ours = partial(large.upload, server, source, clients=clients)
             turn = (
                 [ours] if other is None else [ours, partial(other.upload, source, clients=clients)]
             )
             moved, *rest = in_order(turn, number)
+            if not number:
+                written += [name for _, names in rest for name in names]
+                continue  # warm-up, of both
             up.append(moved)
             disk.append(against.disk.take())
             for mb_s, names in rest:
@@ -228,11 +236,14 @@ def crowds(rig: Rig, sources: tuple[Path, Path], effort: Effort) -> Iterator[Row
     server, database, ids = rig.server, rig.database, rig.ids
     (whole, quarter), seconds, runs = sources, effort.seconds, effort.runs
     moved = large.upload(server, whole)
-    yield from crowd.among_uploads(server, ids, quarter, seconds=seconds, runs=runs)
-    yield from crowd.among_collections(
-        server, database, ids, seconds=seconds, runs=runs, garbage=effort.garbage
-    )
+    gets = crowd.Gets(server, database, ids, seconds)
+    yield from crowd.among_uploads(gets, quarter, runs=runs)
+    yield from crowd.among_collections(gets, runs=runs, garbage=effort.garbage)
     yield crowd.slow_readers(
-        server, moved.object_ids[0], readers=effort.readers, seconds=max(2, effort.seconds)
+        server,
+        moved.object_ids[0],
+        readers=effort.readers,
+        seconds=max(2, effort.seconds),
+        runs=runs,
     )
-    yield crowd.many_uploads(server, whole, clients=effort.many)
+    yield crowd.many_uploads(server, whole, clients=effort.many, runs=runs)

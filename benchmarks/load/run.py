@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -106,10 +107,14 @@ def _measured(
             )
         )
         environment = database.environment()
+        idle = []
+        for _ in range(effort.runs):
+            with Server(folder / "data", workers=workers, environment=environment) as server:
+                idle.append(server.rss_mib())
+        yield Row("RSS of a worker, idle", idle, "MiB", note="must: <= 120")
         server = stack.enter_context(
             Server(folder / "data", workers=workers, environment=environment)
         )
-        yield Row("RSS of a worker, idle", [server.rss_mib()], "MiB", note="must: <= 120")
         small.fill(server, _FILLED, ids)
         database.add(effort.objects - _FILLED, sharing=True)
         database.write_ids(ids, effort.objects, stored=True)
@@ -117,10 +122,7 @@ def _measured(
         other = stack.enter_context(running_peer(folder / "peer")) if workers == 1 else None
         rig = rows.Rig(server, database, ids, against, other)
         if "small" in parts:
-            server.forget_peak()
             yield from rows.smalls(rig, effort)
-            peak = server.rss_mib("VmHWM")
-            yield Row("RSS under small requests", [peak], "MiB", note="must: <= 180")
         (memory / "quarter").mkdir()
         sources = (
             large.source(memory, effort.large),
