@@ -98,6 +98,8 @@ def _measured(
     folder.mkdir()
     ids = folder / "ids"
     with ExitStack() as stack:
+        # Not only at the end: what two runs store may be more than the disk takes.
+        stack.callback(shutil.rmtree, folder)
         database = stack.enter_context(running_database())
         report.note("PostgreSQL", database.facts())
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=large.memory())))
