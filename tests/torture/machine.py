@@ -146,11 +146,15 @@ class Machine:
             contents, manifests = blobs[StorageClass.HOT], blobs[StorageClass.COLD]
             yield BackupTarget(contents, manifests, FixedPlaces(contents)), runtime
 
-    async def cut(self) -> None:
-        """Everything stops, what was not synced is gone, and the machine starts again."""
+    async def cut(self, chance: random.Random | None = None) -> None:
+        """Everything stops, what was not synced is gone, and the machine starts again.
+
+        Args:
+            chance: Says what of it is there all the same; None: nothing.
+        """
         await self.die()
         for disk in (*self._disks.values(), *self._backup_disks.values()):
-            disk.cut()
+            disk.cut(chance)
 
     async def die(self) -> None:
         """Every process stops. The machine goes on, and with it what is in its memory."""

@@ -1,8 +1,8 @@
 """Power cuts: at every call to the disks and every step of every act, and just after its answer.
 
 The filesystem is that of the races, which keeps book of what was synced, a file, a directory or a
-whole volume; a cut takes away the rest, in the worst way that POSIX allows. The database is taken
-at its word: what it committed is there.
+whole volume; a cut takes away the rest, in the worst way that POSIX allows, and at every call once
+more a part of it, as chance has it. The database is taken at its word: what it committed is there.
 
 Imports, backups and restores are begun again after the cut, as an operator would: then all of it is
 there. So it is after a death without a cut, just before a sync: then the next attempt finds what is
@@ -136,7 +136,10 @@ class _Cuts(NamedTuple):
 
 
 _DEATH: Final = "death"
-_SOMEWHERE: Final = {"call": (10, 40), "step": (10, 40, 60), _DEATH: (20,)}
+_PARTLY: Final = "call, partly"
+"""At a call, and some of what was not synced is on the disk all the same."""
+
+_SOMEWHERE: Final = {"call": (10, 40), _PARTLY: (10, 40), "step": (10, 40, 60), _DEATH: (20,)}
 """About as many as an upload makes, as most acts do, and the longest."""
 
 
@@ -162,7 +165,7 @@ async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
     if cuts.way == _DEATH and not ended:
         await machine.die()
     else:
-        await machine.cut()
+        await machine.cut(run.chance if cuts.way == _PARTLY else None)
     if chore is not None:
         await _go_on(chore, ended=ended)
     await world.check()
@@ -223,6 +226,7 @@ async def _cut(machine: Machine, run: Run, cuts: _Cuts, at: int) -> bool:
 def _all_cuts(kind: str) -> list[_Cuts]:
     """Act by act within each size and way; deaths are for what is begun again."""
     ways = [("call", act) for act in (*ACTS, *CHORES)]
+    ways += [(_PARTLY, act) for act in (*ACTS, *CHORES)]
     ways += [("step", act) for act in (*ACTS, *CHORES)]
     ways += [(_DEATH, act) for act in CHORES]
     return [_Cuts(act, way, size, kind) for size, (way, act) in itertools.product(SIZES, ways)]

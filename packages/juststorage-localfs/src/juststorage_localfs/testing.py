@@ -3,7 +3,8 @@
 The files are real. Beside them this keeps book of what a disk would hold: the bytes of a file are
 safe after an fsync of the file, a name after an fsync of its directory, and everything after a sync
 of the volume. `cut` takes away the rest, in the worst way that POSIX allows: bytes are gone, names
-that were not synced are gone with them, and a name that was replaced has its former file again.
+that were not synced are gone with them, and a name that was replaced has its former file again. Or
+it takes away some of the rest, as chance has it: a disk may have written any part of it.
 
 For the kit's tests of durability, with a store that is in use when the power goes:
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -30,6 +32,9 @@ from juststorage_localfs._opening import open_store
 from juststorage_localfs.plugin import LocalFSOptions
 
 __all__ = ["ForgetfulOps"]
+
+_BLOCK_BYTES = 4096
+"""What filesystems and disks write at once."""
 
 
 class ForgetfulOps(FsOps):
@@ -80,14 +85,21 @@ class ForgetfulOps(FsOps):
         if self._is_off:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def cut(self) -> None:
-        """Lose what was not synced. No store may be open on the root."""
+    def cut(self, chance: random.Random | None = None) -> None:
+        """Lose what was not synced. No store may be open on the root.
+
+        Args:
+            chance: Says what of it the disk had written all the same: any of the names, and of a
+                file's bytes all, none, the first ones, or some of its blocks, with zeros in place
+                of the others. None: nothing.
+        """
         for inode, names in self._dirty.items():
             for name in names:
                 if (self._root / name).is_file():
-                    os.truncate(self._root / name, self._safe_bytes[inode])
+                    _lose_bytes(self._root / name, self._safe_bytes[inode], chance)
         for undo in reversed(self._names.values()):
-            undo()
+            if chance is None or chance.random() < 0.5:
+                undo()
         self._dirty.clear()
         self._names.clear()
 
@@ -191,3 +203,23 @@ class ForgetfulOps(FsOps):
         if dir_fd is not None:
             with self._lock:
                 self._names[path] = lambda: shutil.rmtree(self._root / path, ignore_errors=True)
+
+
+def _lose_bytes(path: Path, safe_bytes: int, chance: random.Random | None) -> None:
+    """Of what comes after the safe ones; see `ForgetfulOps.cut`."""
+    size_bytes = path.stat().st_size
+    if size_bytes <= safe_bytes:
+        return
+    what = "all" if chance is None else chance.choice(("none", "all", "the last", "blocks"))
+    if chance is None or what == "all":
+        os.truncate(path, safe_bytes)
+    elif what == "the last":
+        os.truncate(path, chance.randint(safe_bytes, size_bytes))
+    elif what == "blocks":
+        with path.open("r+b") as file:
+            for block in range(safe_bytes // _BLOCK_BYTES, -(-size_bytes // _BLOCK_BYTES)):
+                start = max(block * _BLOCK_BYTES, safe_bytes)
+                end = min((block + 1) * _BLOCK_BYTES, size_bytes)
+                if chance.random() < 0.5:
+                    file.seek(start)
+                    file.write(bytes(end - start))
