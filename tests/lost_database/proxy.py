@@ -50,6 +50,9 @@ class Proxy:
         self.answers_after_s = 0.0
         """How long every answer is on its way."""
 
+        self.lost = b""
+        """What the last cut took, as far as it had come."""
+
     def __enter__(self) -> Self:
         self._threads[0].start()
         return self
@@ -188,6 +191,7 @@ class Proxy:
             if self._cut != when:
                 return False
             self._cut = None
+            self.lost = message
             return True
 
 

@@ -3,9 +3,9 @@
 - PostgreSQL is stopped as by a crash and started again, over and over, under clients: nothing that
   was acknowledged is lost, nothing but 503 is answered, and it works again within 5 s.
 - A proxy cuts a connection at a random answer, or request, of random acts, at a COMMIT, or after
-  the one statement by which most uploads and single deletions commit: see `cuts.py`. Every outcome
-  is told, or 503, and then looked up: committed or absent for good, never there twice. No
-  transaction and no slot of the pool is left over.
+  the one statement by which most uploads and single deletions commit, or after one that several
+  uploads share: see `cuts.py`. Every outcome is told, or 503, and then looked up: committed or
+  absent for good, never there twice. No transaction and no slot of the pool is left over.
 - The proxy lets every answer take up to two seconds, while sixteen clients share a pool of four
   connections, which are all in use then, and lets all connections fall silent without a word: it
   works again in time.
@@ -16,13 +16,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from juststorage_postgres.testing import (
@@ -37,7 +39,7 @@ from tests.lost_database.proxy import Proxy
 from tests.torture.acts import OBJECTS
 from tests.torture.auditor import settle
 from tests.torture.clients import TENANTS, Client, contents, working
-from tests.torture.cuts import AT_COMMIT, AT_ONE_STATEMENT, cut
+from tests.torture.cuts import AT_COMMIT, AT_ONE_STATEMENT, OF_SEVERAL, cut, cut_several
 from tests.torture.experiment import Counts, Rig, Run
 from tests.torture.journal import Broken, Journal
 from tests.torture.members import Service
@@ -50,6 +52,7 @@ __all__ = ["run"]
 
 RECOVERED_S = 5.0
 CUTS = {AT_COMMIT: 500, AT_ONE_STATEMENT: 200}
+CUTS_OF_SEVERAL = {OF_SEVERAL: 100}
 RESTARTS, RESTART_EVERY_S = 30, 10
 SPELLS = 20
 """How much a complete pass does."""
@@ -66,7 +69,7 @@ _EXHAUSTED = "spells in which all of the pool was in use, and requests waited"
 
 def run(run: Run) -> Counts:
     """A share of the time for each part, or all of each."""
-    parts = (_cuts, _restore, _failover, _bad_line, _restarts)
+    parts = (_cuts, _cuts_of_several, _restore, _failover, _bad_line, _restarts)
     whole_s = run.left_s
     for part in run.each(parts, lambda part: part.__name__) if run.is_complete else parts:
         if part is _failover:
@@ -77,8 +80,9 @@ def run(run: Run) -> Counts:
         with own_server() as server, made_database(_of(server)) as url:
             migrate(url)
             store = Store("postgres", _folder(run, part.__name__.strip("_")), url)
-            if part is _cuts:
-                _cuts(run, server, store, run.counts, whole_s * 0.3)
+            if part in {_cuts, _cuts_of_several}:
+                share = 0.25 if part is _cuts else 0.05
+                part(run, server, store, run.counts, whole_s * share)
             elif part is _bad_line:
                 _bad_line(run, server, store, run.counts, whole_s * 0.15)
             else:
@@ -187,6 +191,21 @@ def _end(store: Store, services: list[Service], crowd: list[Client], counts: Cou
 
 
 def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
+    with _line(run, server, store) as (outcomes, proxy):
+        _cut_often(run, seconds, CUTS, partial(cut, run, outcomes, proxy), outcomes)
+
+
+def _cuts_of_several(
+    run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float
+) -> None:
+    with _line(run, server, store) as (outcomes, proxy):
+        once = partial(cut_several, run, outcomes, proxy)
+        _cut_often(run, seconds, CUTS_OF_SEVERAL, once, outcomes)
+
+
+@contextmanager
+def _line(run: Run, server: LocalServer, store: Store) -> Iterator[tuple[Outcomes, Proxy]]:
+    """One server whose line to the database can be cut; at the end nothing hangs on either side."""
     directory = store.folder / "p"
     directory.mkdir()
     with Proxy(directory, server.root / ".s.PGSQL.5432") as proxy:
@@ -194,21 +213,33 @@ def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: 
         with _services(run, through, 1) as (service,):
             points = Points(store.folder / "points")
             made = Rig(store, service._nursery, points, service._config, service)
-            outcomes = Outcomes(made, counts)
-            deadline = time.monotonic() + seconds
-            while time.monotonic() < deadline and not run.is_stopped:
-                if run.is_complete and all(counts[at] >= most for at, most in CUTS.items()):
-                    break
-                cut(run, outcomes, proxy)
-                run.tell("cuts")
-                if counts["connections cut"] % 25 == 0:
-                    settle(store, journal=made.journal, service=service)
-                    outcomes.check()
-                    del made.journal.entries[:-60]
-            settle(store, journal=made.journal, service=service)
-            outcomes.check()
+            yield Outcomes(made, run.counts), proxy
             nothing_hangs(store)
             service.stop()
+
+
+def _cut_often(
+    run: Run,
+    seconds: float,
+    most_of: Mapping[str, int],
+    cut_once: Callable[[], None],
+    outcomes: Outcomes,
+) -> None:
+    """Until so many of each kind were counted, or the time is over."""
+    made, deadline = outcomes.made, time.monotonic() + seconds
+    for number in itertools.count(1):
+        if time.monotonic() > deadline or run.is_stopped:
+            break
+        if run.is_complete and all(run.counts[at] >= most for at, most in most_of.items()):
+            break
+        cut_once()
+        run.tell("cuts")
+        if number % 25 == 0:
+            settle(made.store, journal=made.journal, service=made.service)
+            outcomes.check()
+            del made.journal.entries[:-60]
+    settle(made.store, journal=made.journal, service=made.service)
+    outcomes.check()
 
 
 # -- a bad line -----------------------------------------------------------------------------------

@@ -120,6 +120,17 @@ class Outcomes:
             self._look(doing, done=again)
         all_slots_free(self.made.service)
 
+    def after_new(self, doing: Deed, *, done: bool) -> bool:
+        """The same of an act that adds content of which there was nothing before; is it there?
+
+        Raises:
+            Broken: See `after`.
+        """
+        self._before = []
+        self._look_at_content(doing, done=done)
+        all_slots_free(self.made.service)
+        return self._settled[_hash(doing.at_stake)] == 1
+
     def check(self) -> None:
         """Look again, once all leases are over: what was absent or committed is so for ever.
 
