@@ -10,6 +10,8 @@ dies goes on when that is back; one that dies itself is run again: all is there,
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
+from typing import Final
 
 from tests.torture.acts import ACTS, Deed
 from tests.torture.aims import Aim, Hits, aims_at
@@ -22,10 +24,11 @@ from tests.torture.points import Point
 
 __all__ = ["run"]
 
-_DEEDS = (*ACTS, *BACKUPS, *IMPORTS)
+_GROUPS: Final = (ACTS, BACKUPS, IMPORTS)
 """A command that is to be enumerated as well is a deed of its own, and is added here.
 
-Imports come last: what they have brought stays, and would give each back-up after them more points.
+In a complete pass each of them has a store of its own. What was answered to nobody stays, as does
+what an import has brought: a back-up after all other acts had 2,334 points, and alone it has 128.
 """
 
 
@@ -34,10 +37,11 @@ def run(run: Run) -> Counts:
     for place, kind in enumerate(run.stores):
         until_left_s = run.until_left_s(place)
         hits = Hits(run, kind, "killed and clean")
-        with rig(run, kind) as made:
-            deaths = {deed.__name__: partial(aims_at, made, run, hits, deed) for deed in _DEEDS}
-            for death in run.in_turns(deaths, str, until_left_s=until_left_s):
-                _kill(made, run, death, hits)
+        for number, deeds in enumerate(_GROUPS if run.is_complete else [chain(*_GROUPS)]):
+            with rig(run, kind, name=f"{kind}-{number}") as made:
+                deaths = {deed.__name__: partial(aims_at, made, run, hits, deed) for deed in deeds}
+                for death in run.in_turns(deaths, str, until_left_s=until_left_s):
+                    _kill(made, run, death, hits)
         hits.check()
     return run.counts
 

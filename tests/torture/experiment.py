@@ -262,6 +262,7 @@ def rig(
     run: Run,
     kind: str,
     *,
+    name: str = "",
     options: Mapping[str, object] | None = None,
     bucket: Mapping[str, object] | None = None,
     **sections: dict[str, object],
@@ -271,12 +272,13 @@ def rig(
     Args:
         run: Of which experiment.
         kind: Of metadata store.
+        name: Where a run has several of a kind, of this one's folder.
         options: Of the metadata store.
         bucket: The section `[blobs]`, for blobs that are not in files.
         sections: Of the server's configuration, over those of the store.
     """
     run.on = kind
-    folder = run.folder / kind
+    folder = run.folder / (name or kind)
     folder.mkdir()
     path = folder / "points"
     points = Points(path)
