@@ -23,6 +23,7 @@ __all__ = [
     "fetch_mb_s",
     "memory",
     "passing",
+    "send",
     "sent",
     "source",
     "upload",
@@ -67,11 +68,11 @@ def upload(server: Server, path: Path, *, clients: int = 1) -> Transfer:
     """Send a file, which the kernel copies to the sockets itself, from so many clients at once."""
     size = path.stat().st_size
 
-    def send() -> list[str]:
+    def all_at_once() -> list[str]:
         with ThreadPoolExecutor(clients) as threads:
-            return list(threads.map(lambda _: _send(server, path, size), range(clients)))
+            return list(threads.map(lambda _: send(server, path), range(clients)))
 
-    return _measured(server, clients * size, send)
+    return _measured(server, clients * size, all_at_once)
 
 
 @contextmanager
@@ -91,7 +92,9 @@ def _files(server: Server) -> set[Path]:
     return {path for path in found if path.stat().st_size >= _LARGE_BYTES}
 
 
-def _send(server: Server, path: Path, size: int) -> str:
+def send(server: Server, path: Path) -> str:
+    """Send a file as a content that is not stored yet; the object's id."""
+    size = path.stat().st_size
     mark = os.urandom(64)  # makes the content new, so that it is not stored already
     head = _head("POST", "/v1/objects?namespace=bench&tenant_id=bench", server, size)
     answer = sent(server.port, head, path, mark)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from benchmarks.load import growth, large, rows, scale, small, starts
@@ -30,9 +31,9 @@ def main() -> None:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="to see that it works: with one worker in 2 to 3 minutes",
+        help="to see that it works, in 2 to 3 minutes",
     )
-    parser.add_argument("--workers", type=int, action="append", help="default: 1, then 2")
+    parser.add_argument("--workers", type=int, action="append", help="default: 1, then 2; short: 1")
     parser.add_argument(
         "--only",
         action="append",
@@ -50,7 +51,7 @@ def main() -> None:
         report.note(name, version)
     with tempfile.TemporaryDirectory(prefix="juststorage-bench-") as folder:
         report.note("data on", filesystem(Path(folder)))
-        for workers in arguments.workers or [1, 2]:
+        for workers in arguments.workers or ([1] if arguments.short else [1, 2]):
             told = f"{workers} worker" + ("s" if workers > 1 else "")
             if {"small", "large", "crowd"} & set(parts):
                 measured = _measured(Path(folder) / str(workers), effort, workers, parts, report)
@@ -109,20 +110,19 @@ def _measured(
             )
         )
         environment = database.environment()
+        fresh = partial(Server, folder / "data", workers=workers, environment=environment)
         idle = []
         for _ in range(effort.runs):
-            with Server(folder / "data", workers=workers, environment=environment) as server:
+            with fresh() as server:
                 idle.append(server.rss_mib())
         yield Row("RSS of a worker, idle", idle, "MiB", note="must: <= 120")
-        server = stack.enter_context(
-            Server(folder / "data", workers=workers, environment=environment)
-        )
+        server = stack.enter_context(fresh())
         small.fill(server, _FILLED, ids)
         database.add(effort.objects - _FILLED, sharing=True)
         database.write_ids(ids, effort.objects, stored=True)
         # Beside one worker only: it is the same with two.
         other = stack.enter_context(running_peer(folder / "peer")) if workers == 1 else None
-        rig = rows.Rig(server, database, ids, against, other)
+        rig = rows.Rig(server, database, ids, against, other, fresh)
         if "small" in parts:
             yield from rows.smalls(rig, effort)
         (memory / "quarter").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ _RUNS_MIN: Final = 3
 
 
 def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
-    """Lines of a table: medians and spreads of each figure that both have.
+    """Lines of a table: medians and spreads of each figure that both have, and of its share.
 
     Figures whose spreads meet are not told apart. Where they do not, chance alone would do as much
     once in ten figures of three runs on each side: so few orders of six runs there are. The runs of
@@ -27,7 +28,7 @@ def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     for fact in _FACTS:
         here, there = (report["machine"].get(fact, "unknown") for report in (a, b))
         if here != there:
-            yield f"Not the same {fact}: {here} and {there}. Compare ratios to limits only."
+            yield f"Not the same {fact}: {here} and {there}. Compare the shares of limits only."
             yield ""
     yield "| figure | A | B | B / A, medians | spread | |"
     yield "|---|---|---|---|---|---|"
@@ -37,6 +38,9 @@ def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
             other = others.get(row["name"])
             if other is not None and row["median"]:
                 yield f"| {section}: {row['name']} | {_told(row, other)} |"
+                if row.get("limits") and other.get("limits"):
+                    shares = _told(_shares(row), _shares(other))
+                    yield f"| {section}: {row['name']}, of its limit | {shares} |"
 
 
 def _told(row: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -49,6 +53,12 @@ def _told(row: Mapping[str, Any], other: Mapping[str, Any]) -> str:
         f"{number(row['median'])} {row['unit']} | {number(other['median'])}"
         f" | {other['median'] / row['median']:.2f} | {least} .. {most} | {_verdict(mine, its)}"
     )
+
+
+def _shares(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Each figure as a share of the limit that was taken in the same turn."""
+    figures = [one / limit for one, limit in zip(row["figures"], row["limits"], strict=True)]
+    return {**row, "figures": figures, "median": statistics.median(figures), "unit": ""}
 
 
 def _verdict(mine: Sequence[float], its: Sequence[float]) -> str:

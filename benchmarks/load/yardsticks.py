@@ -6,10 +6,11 @@ that was measured once, at the beginning, would make ratios of two different mac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.load import large, limits
 from benchmarks.load.database import Database
@@ -17,7 +18,7 @@ from benchmarks.load.nginx import running_nginx
 from benchmarks.load.pgbench import PgBench, has_pgbench
 from benchmarks.load.report import Row
 
-__all__ = ["OfSeveral", "Yardstick", "Yardsticks", "running_yardsticks"]
+__all__ = ["Slowest", "Yardstick", "Yardsticks", "running_yardsticks"]
 
 _THREADS = (1, 8, 32)
 _COMPARED_THREADS = 8
@@ -51,19 +52,24 @@ class Yardstick:
             yield Row(f"limit: {self.name}", self._taken, self._unit)
 
 
-class OfSeveral(Yardstick):
-    """The slowest of several things that go on at the same time, or the fastest of several ways.
+class Slowest(Yardstick):
+    """The slowest of several things that go on at the same time.
 
     Each of them has a row already.
     """
 
-    def __init__(self, which: Callable[[Iterable[float]], float], *those: Yardstick) -> None:
-        name = "slower of " if which is min else "faster of "
-        super().__init__(
-            name + ", ".join(one.name for one in those),
-            "",
-            lambda: which([one.take() for one in those]),
-        )
+    def __init__(self, *those: Yardstick) -> None:
+        name = "slower of " + ", ".join(one.name for one in those)
+        super().__init__(name, "", lambda: min(one.take() for one in those))
+
+
+class Disks(NamedTuple):
+    """What an upload cannot be faster than: the hash, and a disk that is written in either way."""
+
+    cached: Yardstick
+    """Through the page cache, and synced at the end."""
+    direct: Yardstick
+    """Past it, as the service writes large bodies; may be several times as fast."""
 
 
 class Yardsticks:
@@ -72,7 +78,7 @@ class Yardsticks:
     Args:
         all_: Each of them.
         of: Which of them a kind of small request is compared with, by kind.
-        disk: What a large upload is compared with.
+        disks: What a large upload is compared with.
         send: What large downloads are compared with, by number of clients; empty without nginx.
         others: Measured along with a kind of small request, compared with nothing.
     """
@@ -81,13 +87,13 @@ class Yardsticks:
         self,
         all_: list[Yardstick],
         of: dict[str, Yardstick],
-        disk: Yardstick,
+        disks: Disks,
         send: dict[int, Yardstick],
         others: dict[str, list[Yardstick]],
     ) -> None:
         self._all = all_
         self.of = of
-        self.disk = disk
+        self.disks = disks
         self.send = send
         self.others = others
 
@@ -155,9 +161,8 @@ def running_yardsticks(
             "get": [bare, interpreted],
             "new": [one for threads, one in durable.items() if threads != _COMPARED_THREADS],
         }
-        yield Yardsticks(
-            found, of, OfSeveral(min, OfSeveral(max, write, direct), sha), send, others
-        )
+        disks = Disks(Slowest(write, sha), Slowest(direct, sha))
+        yield Yardsticks(found, of, disks, send, others)
 
 
 def _files(folder: Path, clients: int, size: int) -> list[str]:

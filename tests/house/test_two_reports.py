@@ -10,7 +10,13 @@ import pytest
 from benchmarks.load.two_reports import compared
 
 
-def a_report(*figures: float, note: str = "", name: str = "GET", **machine: str) -> dict[str, Any]:
+def a_report(
+    *figures: float,
+    note: str = "",
+    name: str = "GET",
+    limits: tuple[float, ...] = (),
+    **machine: str,
+) -> dict[str, Any]:
     """A report with one figure."""
     row = {
         "name": name,
@@ -18,6 +24,7 @@ def a_report(*figures: float, note: str = "", name: str = "GET", **machine: str)
         "median": statistics.median(figures),
         "unit": "/s",
         "note": note,
+        "limits": list(limits),
     }
     return {"machine": {"cores": "2", **machine}, "sections": {"1 worker": [row]}}
 
@@ -49,6 +56,17 @@ def test_medians_and_spread() -> None:
 def test_what_differs(mine: tuple[float, ...], its: tuple[float, ...], verdict: str) -> None:
     """Only where no run of one is within those of the other, and there are enough."""
     assert the_line(a_report(*mine), a_report(*its))[-1] == verdict
+
+
+def test_shares_of_limits_are_compared_too() -> None:
+    """Turn by turn: a machine that is half as fast is so for both."""
+    fast = a_report(100, 110, 120, limits=(400, 440, 480))
+    slow = a_report(50, 60, 70, limits=(200, 240, 280))
+    assert the_line(fast, slow)[-1] == "differs"
+    [line] = [line for line in compared(fast, slow) if "of its limit" in line]
+    assert line == (
+        "| 1 worker: GET, of its limit | 0.25  | 0.25 | 1.00 | 1.00 .. 1.00 | within the spread |"
+    )
 
 
 def test_a_run_with_errors_is_compared_with_nothing() -> None:
