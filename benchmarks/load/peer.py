@@ -2,8 +2,9 @@
 
 It is asked for the same things by the same clients, each request signed beforehand (presigned), so
 that a client has nothing else to do than for ours. It is a compiled program that syncs what it
-stores before it answers. It has less to do: what is signed beforehand leaves the body out, so that
-it computes no SHA-256, and it writes no access log.
+stores before it answers. What is signed beforehand leaves the body out, so that it computes no
+SHA-256; it has checksums of its own instead, an MD5 for the entity tag among them, and writes no
+access log.
 `go install github.com/minio/minio@latest` builds it.
 """
 
