@@ -81,9 +81,13 @@ def _costs(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _other_code(root: Path, revision: str) -> str | None:
-    """How the code of `revision` differs from what is checked out; versions do not count."""
+    """How the code of `revision` differs from what is checked out, libraries included.
+
+    Versions of our own packages do not count.
+    """
+    code = (":(glob)packages/*/src/**", "requirements/lock.txt")
     done = subprocess.run(
-        ["git", "diff", "-I^__version__ = ", revision, "HEAD", "--", ":(glob)packages/*/src/**"],
+        ["git", "diff", "-I^__version__ = ", revision, "HEAD", "--", *code],
         cwd=root,
         capture_output=True,
         text=True,

@@ -62,6 +62,11 @@ def test_figures_that_say_nothing_about_this_code_are_refused(
     module.write_text(module.read_text() + "\nMORE = 1\n")
     git(repository, "commit", "--quiet", "--all", "--message", "Code")
     assert "1 files changed since" in str(figures.refusal(good, repository))
+    module.write_text(module.read_text().replace("\nMORE = 1\n", ""))
+    lock = repository / "requirements/lock.txt"
+    lock.write_text(lock.read_text() + "another-server==1.0\n")
+    git(repository, "commit", "--quiet", "--all", "--message", "A library")
+    assert "such as requirements/lock.txt" in str(figures.refusal(good, repository))
     nothing = tmp_path / "nothing.json"
     nothing.write_text("[]")
     assert "not a report" in str(figures.refusal(nothing, repository))
