@@ -10,7 +10,7 @@ dies goes on when that is back; one that dies itself is run again: all is there,
 from __future__ import annotations
 
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import Final
 
 from tests.torture.acts import ACTS, Deed
@@ -48,8 +48,12 @@ def run(run: Run) -> Counts:
 
 def _kill(made: Rig, run: Run, death: Aim, hits: Hits) -> None:
     """Kill the act at one of its points, and count that."""
+    tries = count()
 
     def once() -> bool:
+        if next(tries):  # what a server looks up now and then, it looks up when it is new
+            made.service.stop()
+            made.service.start()
         return _die(made, death.deed(made, run.chance), death.at)
 
     try:
