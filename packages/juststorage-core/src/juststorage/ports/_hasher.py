@@ -1,6 +1,6 @@
 """Hasher: how content gets its name.
 
-Core hashes what it receives, beside the writing; a hasher only says with which function. The name
+Core hashes what it receives, block by block; a hasher only says with which function. The name
 of content carries the algorithm (`sha256:<hex>`), so another hasher may be chosen for new content
 at any time, and content that was stored before is found by its old name.
 

@@ -1,7 +1,8 @@
-"""Receiving a body: counted, timed, hashed and written, all three at once.
+"""Receiving a body: counted, timed, written and hashed.
 
-While one block is hashed and written, in threads, the next one is received. At most two blocks are
-in memory: one in work, one waiting.
+While one block is written and then hashed, in threads, the next one is received. At most two blocks
+are in memory: one in work, one waiting. To hash it beside the writing was no faster, and took more
+processor time: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -198,10 +199,8 @@ async def _consume(
 ) -> None:
     async with blocks:
         async for block in blocks:
-            # Both let go of the interpreter lock: on two cores they run side by side.
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(anyio.to_thread.run_sync, digests.update, *block)
-                await staged.write_parts(block)
+            await staged.write_parts(block)
+            await anyio.to_thread.run_sync(digests.update, *block)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
