@@ -100,7 +100,7 @@ class Deed(ABC):
         if key is None:
             answer = self.well(self.rig.service.call("POST", OBJECTS, data), 201)
             return self.journal.uploaded(answer[1], data)
-        self.journal.replacing(key)
+        self.journal.replacing(key, data)
         answer = self.well(self.rig.service.call("PUT", f"{BY_KEY}/{key}", data), 200, 201)
         return self.journal.replaced(answer[1], data, key)
 
@@ -211,7 +211,7 @@ class Replace(Deed):
         self.stored(self.bytes(self.size), self.key)
 
     def act(self) -> bool:
-        self.journal.replacing(self.key)
+        self.journal.replacing(self.key, self.data)
         answer = self.rig.service.call("PUT", f"{BY_KEY}/{self.key}", self.data)
         answer = self.answered(answer, 200, 201)
         if answer is not None:
@@ -254,6 +254,12 @@ class DeleteMany(Deed):
             for entry in self.entries:
                 entry.deleted = True
         return answer is not None
+
+    def recover(self) -> None:
+        """Nothing has to be done; all of them are gone, or none is."""
+        statuses = {self.rig.service.read(entry.id)[0] for entry in self.entries}
+        if len(statuses) > 1:
+            raise Broken(f"of a deletion of several a part was done: {statuses}")
 
 
 class Move(Deed):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from tests.torture.acts import Deed
 from tests.torture.auditor import settle
@@ -31,6 +31,14 @@ _ALL_MISSED_MAX: Final = 5
 TRIES: Final = 3
 """Of a complete pass at each point: what an act does may depend on what happens to be there, or on
 how its threads take turns."""
+
+
+class Aimed(Protocol):
+    """What is to happen to an act somewhere; its text is its name."""
+
+    @property
+    def deed(self) -> type[Deed]:
+        """The act."""
 
 
 class Aim(NamedTuple):
@@ -90,11 +98,11 @@ class Hits:
         """An act has so many steps."""
         self._steps[act] += steps
 
-    def aim(self, at: Aim, once: Callable[[], bool]) -> None:
+    def aim(self, at: Aimed, once: Callable[[], bool]) -> None:
         """Try one of them, in a complete pass until it is a hit, and name it if it never is.
 
         Args:
-            at: Where.
+            at: What is tried.
             once: Tries, and gives whether it was a hit.
         """
         tries = TRIES if self._run.is_complete else 1

@@ -70,17 +70,17 @@ def settle(store: Store, *, journal: Journal | None = None, service: Service | N
     """After all leases and two collections nothing may be wrong, and nothing left over.
 
     The auditor is that of `juststorage fsck --deep`, without any grace. With a service, everything
-    in the journal is read before and after.
+    in the journal is read before and after, by id and by key.
 
     Raises:
         Broken: Something is.
     """
     if journal is not None and service is not None:
-        journal.check(service.read)
+        journal.check(service.read, service.read_key)
     store.expire_leases()
     _nothing_left(store, _with_runtime(store, _settle))
     if journal is not None and service is not None:
-        journal.check(service.read)
+        journal.check(service.read, service.read_key)
 
 
 @contextmanager

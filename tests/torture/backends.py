@@ -169,6 +169,10 @@ class _PointedSqlite(sqlite3.Connection):
             reach(f"after {_short(sql)}")
         return cursor
 
+    def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        reach(f"before {_short(sql)}")
+        return super().executemany(sql, *arguments)
+
 
 @asynccontextmanager
 async def _open_sqlite(

@@ -155,15 +155,19 @@ class _Try(NamedTuple):
 
 def _try(made: Rig, line: FaultyProxy, run: Run, hits: Hits, this: _Try) -> None:
     """Let one request fail, and count that."""
-    faults = line.faults
-    try:
-        answered = _fail(made, line, this, run.chance)
-    except Broken as broken:
-        raise Broken(f"{this} ({this.request}): {broken}") from broken
-    is_hit = line.faults > faults
-    hits.note(this.deed.__name__, is_hit=is_hit)
-    if is_hit:
-        run.counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
+
+    def once() -> bool:
+        faults = line.faults
+        try:
+            answered = _fail(made, line, this, run.chance)
+        except Broken as broken:
+            raise Broken(f"{this} ({this.request}): {broken}") from broken
+        is_hit = line.faults > faults
+        if is_hit:
+            run.counts[f"{this.fault}: {'answered' if answered else 'refused or died'}"] += 1
+        return is_hit
+
+    hits.aim(this, once)
 
 
 def _tries_of(made: Rig, line: FaultyProxy, run: Run, hits: Hits, deed: type[Deed]) -> list[_Try]:

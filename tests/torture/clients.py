@@ -72,7 +72,10 @@ class Client:
 
     def check_all(self) -> None:
         """Everything that was acknowledged, once more. The servers are expected to be well."""
-        self.journal.check(self._ask)
+        self.journal.check(
+            lambda object_id: self._ask(self._target(object_id)),
+            lambda key: self._ask(self._by_key(key)),
+        )
 
     # -- acts ---------------------------------------------------------------------------------
 
@@ -122,8 +125,8 @@ class Client:
     def _replace(self) -> None:
         key = f"key-{self.chance.randrange(3)}"
         data = self.chance.choice(self.pool)
-        self.journal.replacing(key)
-        answer = self._call("PUT", f"/v1/objects/by-key/{self.name}/{self.tenant}/{key}", data)
+        self.journal.replacing(key, data)
+        answer = self._call("PUT", self._by_key(key), data)
         if answer is not None and answer[0] in {200, 201}:
             self.journal.replaced(answer[1], data, key)
         self._count("replace", answer, {200, 201})
@@ -147,7 +150,7 @@ class Client:
         self._count("move", answer, {200})
 
     def _read(self, entry: Entry) -> None:
-        answer = self._ask(entry.id)
+        answer = self._ask(self._target(entry.id))
         self.journal.judge(entry, answer)
         self._count("read", answer, {200, 404})
         if self.chance.random() < _TRESPASSES:
@@ -165,11 +168,11 @@ class Client:
 
     # -- how ----------------------------------------------------------------------------------
 
-    def _ask(self, object_id: str) -> Answer:
-        """Read an object, patiently."""
+    def _ask(self, target: str) -> Answer:
+        """Read it, patiently."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            answer = self._call("GET", self._target(object_id))
+            answer = self._call("GET", target)
             if answer is not None and answer[0] != 503:
                 return answer
             if time.monotonic() > deadline:
@@ -178,6 +181,9 @@ class Client:
 
     def _target(self, object_id: str, tenant: str = "") -> str:
         return f"/v1/objects/{object_id}?tenant_id={tenant or self.tenant}"
+
+    def _by_key(self, key: str) -> str:
+        return f"/v1/objects/by-key/{self.name}/{self.tenant}/{key}"
 
     def _call(
         self, method: str, target: str, body: bytes | None = None, **headers: str

@@ -69,7 +69,7 @@ _EXHAUSTED = "spells in which all of the pool was in use, and requests waited"
 
 def run(run: Run) -> Counts:
     """A share of the time for each part, or all of each."""
-    parts = (_cuts, _cuts_of_several, _restore, _failover, _bad_line, _restarts)
+    parts = (_cuts, _shared, _restore, _failover, _bad_line, _restarts)
     whole_s = run.left_s
     for part in run.each(parts, lambda part: part.__name__) if run.is_complete else parts:
         if part is _failover:
@@ -80,7 +80,7 @@ def run(run: Run) -> Counts:
         with own_server() as server, made_database(_of(server)) as url:
             migrate(url)
             store = Store("postgres", _folder(run, part.__name__.strip("_")), url)
-            if part in {_cuts, _cuts_of_several}:
+            if part in {_cuts, _shared}:
                 share = 0.25 if part is _cuts else 0.05
                 part(run, server, store, run.counts, whole_s * share)
             elif part is _bad_line:
@@ -144,7 +144,8 @@ def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> No
                 server.stop("immediate")
                 time.sleep(run.chance.uniform(0, 0.5))
                 server.start()
-                slowest_s = max(slowest_s, *(_recovery_s(service) for service in services))
+                began = time.monotonic()
+                slowest_s = max(slowest_s, *(_recovery_s(service, began) for service in services))
                 counts["restarts of the database"] += 1
                 run.tell("restarts")
                 if any(client.problem for client in crowd):
@@ -155,13 +156,13 @@ def _restarts(run: Run, server: LocalServer, store: Store, counts: Counts) -> No
     counts["milliseconds of the slowest recovery"] = int(slowest_s * 1000)
 
 
-def _recovery_s(service: Service) -> float:
-    """Seconds until an upload succeeds.
+def _recovery_s(service: Service, began: float | None = None) -> float:
+    """Seconds until an upload succeeds, from `began` on or from now.
 
     Raises:
         Broken: None does within a minute, or one is answered with neither success nor 503.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     while True:
         answer = service.call("POST", OBJECTS, b"is it well?", timeout=30)
         if answer is not None and answer[0] == 201:
@@ -195,9 +196,7 @@ def _cuts(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: 
         _cut_often(run, seconds, CUTS, partial(cut, run, outcomes, proxy), outcomes)
 
 
-def _cuts_of_several(
-    run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float
-) -> None:
+def _shared(run: Run, server: LocalServer, store: Store, counts: Counts, seconds: float) -> None:
     with _line(run, server, store) as (outcomes, proxy):
         once = partial(cut_several, run, outcomes, proxy)
         _cut_often(run, seconds, CUTS_OF_SEVERAL, once, outcomes)

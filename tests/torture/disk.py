@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.torture.acts import ACTS, LARGE, SMALL, Deed, Fsck, Upload, UploadInTurns
+from tests.torture.aims import Hits
 from tests.torture.auditor import settle
 from tests.torture.damage import damage, misread, upload
 from tests.torture.experiment import Counts, Rig, Run, rig
@@ -87,16 +88,24 @@ class _Failure(NamedTuple):
 
 
 def _failures(made: Rig, run: Run, counts: Counts) -> None:
-    todo = {deed.__name__: partial(_calls, made, run, deed) for deed in _DEEDS}
-    for failure in run.in_turns(todo, str, until_left_s=0 if run.is_complete else 5):
+    hits = Hits(run, made.store.kind, "failures of calls")
+    todo = {deed.__name__: partial(_calls, made, run, hits, deed) for deed in _DEEDS}
+
+    def once(failure: _Failure) -> bool:
         try:
             outcome = _fail(made, failure, run.chance)
         except Broken as broken:
             raise Broken(f"{failure}: {broken}") from broken
-        counts[f"{failure.act.name} {outcome}"] += 1
+        if outcome is not None:
+            counts[f"{failure.act.name} {outcome}"] += 1
+        return outcome is not None
+
+    for failure in run.in_turns(todo, str, until_left_s=0 if run.is_complete else 5):
+        hits.aim(failure, partial(once, failure))
+    hits.check()
 
 
-def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
+def _calls(made: Rig, run: Run, hits: Hits, deed: type[Deed]) -> list[_Failure]:
     """Those of an act that nobody disturbs, and the ways in which they fail."""
     doing = deed(made, run.chance)
     doing.prepare()
@@ -110,11 +119,12 @@ def _calls(made: Rig, run: Run, deed: type[Deed]) -> list[_Failure]:
         for act, lasts in ways
     ]
     run.counts["failures of calls to try"] += len(found)
+    hits.expect(deed.__name__, len(found))
     return found
 
 
-def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str:
-    """Let it fail, and look at everything; what came of it."""
+def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str | None:
+    """Let it fail, and look at everything; what came of it, None where it was not reached."""
     doing = failure.deed(made, chance)
     doing.prepare()
     doing.refusals = (503, 507)
@@ -139,7 +149,9 @@ def _fail(made: Rig, failure: _Failure, chance: random.Random) -> str:
     )
     if is_lost:
         return f"at {failure.at.text} refused"
-    return "not reached" if not reached else "refused" if not ended_well else "endured"
+    if not reached:
+        return None
+    return "endured" if ended_well else "refused"
 
 
 def _shared_syncs(made: Rig, run: Run, counts: Counts) -> None:
@@ -253,7 +265,7 @@ def _fill(made: Rig, run: Run, counts: Counts) -> None:
                 counts["uploads refused with 507 on a full filesystem"] += 1
             else:
                 counts["uploads on a small filesystem"] += 1
-        made.journal.check(made.service.read)
+        made.journal.check(made.service.read, made.service.read_key)
         living = made.journal.living
         for entry in living[:: 2 if turn < 2 else 1]:
             answer = made.service.call("DELETE", f"/v1/objects/{entry.id}?tenant_id=t")
@@ -265,5 +277,5 @@ def _fill(made: Rig, run: Run, counts: Counts) -> None:
                 raise Broken(f"a full filesystem does not let garbage go: {made.logged()}")
         if upload(made, run.chance.randbytes(SMALL)) is None:
             raise Broken("there is room again, and an upload is refused")
-        made.journal.check(made.service.read)
+        made.journal.check(made.service.read, made.service.read_key)
     counts["times a full filesystem was emptied"] += 3

@@ -37,6 +37,9 @@ def source() -> str:
     try:
         commit = git("rev-parse", "HEAD").strip()
         changes = git("diff", "HEAD", "--", "packages", "tests")
+        new = git("ls-files", "--others", "--exclude-standard", "--", "packages", "tests")
+        for name in new.splitlines():
+            changes += f"{name}\n{(_ROOT / name).read_text(errors='replace')}"
     except (OSError, subprocess.CalledProcessError):
         raise OtherSource(
             "what was done is kept with its commit, and this is no checkout"

@@ -108,7 +108,7 @@ def _once(made: Rig, other: Service, run: Run, frost: Aim) -> bool:
         if dies:
             settle(made.store)  # before any reader brings back what it misses
         settle(made.store, journal=made.journal, service=made.service)
-        made.journal.check(other.read)
+        made.journal.check(other.read, other.read_key)
     except Broken as broken:
         after = "uploaded, deleted and collected" if deletes else "uploaded"
         raise Broken(f"{frost}, frozen while the same was {after}: {broken}") from broken

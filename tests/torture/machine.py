@@ -102,6 +102,18 @@ class _CuttingOps(ForgetfulOps):
         self._fuse.step()
         super().mkdir(path, dir_fd=dir_fd)
 
+    def rmdir(self, path: str, *, dir_fd: int) -> None:
+        self._fuse.step()
+        super().rmdir(path, dir_fd=dir_fd)
+
+    def truncate(self, fd: int, length: int) -> None:
+        self._fuse.step()
+        super().truncate(fd, length)
+
+    def allocate(self, fd: int, length: int) -> None:
+        self._fuse.step()
+        super().allocate(fd, length)
+
 
 class Machine:
     """A world on disks that lose power, and disks of its backups that lose it together with them.

@@ -8,13 +8,17 @@ from contextlib import suppress
 from email.message import Message
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from tests.torture.journal import Answer, Broken
 from tests.torture.last_words import LAST_WORDS
 from tests.torture.nursery import Child, Nursery
 from tests.torture.service import call, exchange, free_port
 
-__all__ = ["Collector", "Member", "Service", "collections_ended"]
+__all__ = ["SENT_TWICE", "Collector", "Member", "Service", "collections_ended"]
+
+SENT_TWICE: Final = "SIGTERM sent twice to a"
+"""How a count begins of processes that did not hear the first one."""
 
 _COLLECTIONS: Final = 'juststorage_gc_runs_total{outcome="done"} '
 _READY_S: Final = 30.0
@@ -72,7 +76,7 @@ class Member:
         if not self.child.ends_within(_HEARD_S):
             self.child.send(LAST_WORDS)
             self.child.ends_within(_TOLD_S)
-            self._nursery.counts[f"SIGTERM sent twice to a {self.name}"] += 1
+            self._nursery.counts[f"{SENT_TWICE} {self.name}"] += 1
             told = self.logged(30_000)
             print(f"a {self.name} has not ended {_HEARD_S} s after SIGTERM: {told}", flush=True)
             self.child.send(signal.SIGTERM)
@@ -139,6 +143,13 @@ class Service(Member):
         answer = self.call("GET", f"/v1/objects/{object_id}?tenant_id=t")
         if answer is None:
             raise Broken(f"reading {object_id} was not answered: {self.logged()}")
+        return answer
+
+    def read_key(self, key: str) -> Answer:
+        """Read what a key has; the service is expected to be well."""
+        answer = self.call("GET", f"/v1/objects/by-key/n/t/{quote(key)}")
+        if answer is None:
+            raise Broken(f"reading the key {key} was not answered: {self.logged()}")
         return answer
 
     def worker_pids(self) -> list[int]:

@@ -20,13 +20,29 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
+from typing import NamedTuple
 
-from tests.torture.acts import OBJECTS
+from tests.torture.acts import BY_KEY, OBJECTS
 from tests.torture.experiment import Counts
 from tests.torture.journal import Broken
 from tests.torture.service import API_KEY
 
-__all__ = ["SLOWLY_SERVED", "crowd", "good_ms", "processes"]
+__all__ = ["CUT_OFF", "PHASES", "SLOWLY_SERVED", "Good", "Mob", "good", "mob", "processes"]
+
+CUT_OFF = {
+    "idle": "idle connections that were ended",
+    "drip_head": "dripping clients that were cut off",
+    "drip_body": "dripping bodies that were cut off",
+}
+"""Nobody may stay who sends next to nothing. What is counted of each kind, once for each client;
+then it comes again."""
+
+PHASES = (
+    "in the head",
+    *(f"at {percent}% of the body" for percent in (0, 1, 50, 99, 100)),
+    "in a download",
+)
+"""Where clients vanish."""
 
 SLOWLY_SERVED = "slow readers that were served"
 _SLOWLY_READ_BYTES = 8 * 1024
@@ -38,25 +54,39 @@ _CLOSE = "Connection: close\r\n"
 _over: Event | None = None
 """In their process: set once all shall go."""
 
+_all_there: Event | None = None
+"""The same: set by them once each of those that stay has connected."""
+
+
+class Processes(NamedTuple):
+    """One for good clients, and one for the others."""
+
+    good: ProcessPoolExecutor
+    others: ProcessPoolExecutor
+    over: Event
+    """Tells the others to go."""
+    all_there: Event
+    """By which the others tell that all who stay have come."""
+
 
 @contextmanager
-def processes() -> Iterator[tuple[ProcessPoolExecutor, ProcessPoolExecutor, Event]]:
-    """One for good clients, one for the others, and what tells those to go."""
+def processes() -> Iterator[Processes]:
+    """Both of them, gone afterwards."""
     context = get_context("spawn")
-    over = context.Event()
+    over, all_there = context.Event(), context.Event()
     with (
-        ProcessPoolExecutor(1, context) as good,
-        ProcessPoolExecutor(1, context, _begin, (over,)) as others,
+        ProcessPoolExecutor(1, context) as good_ones,
+        ProcessPoolExecutor(1, context, _begin, (over, all_there)) as others,
     ):
         try:
-            yield good, others, over
+            yield Processes(good_ones, others, over, all_there)
         finally:
             over.set()
 
 
-def _begin(over: Event) -> None:
-    global _over  # noqa: PLW0603  an event reaches a process only when that is started
-    _over = over
+def _begin(over: Event, all_there: Event) -> None:
+    global _over, _all_there  # an event reaches a process only when that is started
+    _over, _all_there = over, all_there
     os.nice(_NICENESS)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 8192:
@@ -66,9 +96,18 @@ def _begin(over: Event) -> None:
 # -- good ones ------------------------------------------------------------------------------------
 
 
-def good_ms(port: int, seconds: float, at_least: int) -> list[float]:
-    """Upload small objects, and read each; milliseconds of every request."""
-    return asyncio.run(_good_ms(port, seconds, at_least))
+class Good(NamedTuple):
+    """What a good client saw."""
+
+    took_ms: list[float]
+    """Of every request."""
+    stored: list[tuple[bytes, bytes]]
+    """What its uploads were answered, and their bodies."""
+
+
+def good(port: int, seconds: float, at_least: int) -> Good:
+    """Upload small objects, and read each, for so long, and so many requests."""
+    return asyncio.run(_good(port, seconds, at_least))
 
 
 def _head(method: str, target: str, length: int | None = None, more: str = "") -> bytes:
@@ -89,18 +128,19 @@ async def _exchange(port: int, request: bytes) -> bytes:
         writer.close()
 
 
-async def _good_ms(port: int, seconds: float, at_least: int) -> list[float]:
-    """Upload a small object, and read it, again and again; milliseconds of each request."""
-    took: list[float] = []
+async def _good(port: int, seconds: float, at_least: int) -> Good:
+    saw = Good([], [])
     until = time.monotonic() + seconds
-    while time.monotonic() < until or len(took) < at_least:
+    while time.monotonic() < until or len(saw.took_ms) < at_least:
         body = os.urandom(3000)
-        stored = await _timed(port, took, _head("POST", OBJECTS, len(body), _CLOSE) + body)
+        upload = _head("POST", OBJECTS, len(body), _CLOSE) + body
+        stored = await _timed(port, saw.took_ms, upload)
+        saw.stored.append((stored, body))
         path = f"/v1/objects/{json.loads(stored)['id']}?tenant_id=t"
-        if await _timed(port, took, _head("GET", path, None, _CLOSE)) != body:
+        if await _timed(port, saw.took_ms, _head("GET", path, None, _CLOSE)) != body:
             raise Broken("a good client reads something else than it has stored")
         await asyncio.sleep(0.01)
-    return took
+    return saw
 
 
 async def _timed(port: int, took: list[float], request: bytes) -> bytes:
@@ -116,8 +156,8 @@ async def _timed(port: int, took: list[float], request: bytes) -> bytes:
 # -- hostile ones ---------------------------------------------------------------------------------
 
 
-def crowd(port: int, large: str, seed: int, staying: Mapping[str, int], passing: int) -> Counts:
-    """All kinds at once, until they are told to go, and those that come and go; what they saw.
+class Mob(NamedTuple):
+    """Hostile clients of all kinds at once.
 
     Args:
         port: Of the service.
@@ -125,37 +165,49 @@ def crowd(port: int, large: str, seed: int, staying: Mapping[str, int], passing:
         seed: Whatever they choose follows from this.
         staying: How many of each kind, by the name of the method.
         passing: Those that vanish, one after the other.
+    """
+
+    port: int
+    large: str
+    seed: int
+    staying: Mapping[str, int]
+    passing: int
+
+
+def mob(of: Mob) -> Counts:
+    """Until they are told to go; what they saw.
 
     Raises:
         Broken: One was answered as nobody should be.
     """
-    return asyncio.run(_crowd(_Mob(port, large, random.Random(seed)), staying, passing))
+    return asyncio.run(_mob(of))
 
 
-async def _crowd(mob: _Mob, staying: Mapping[str, int], passing: int) -> Counts:
+async def _mob(of: Mob) -> Counts:
+    assert _over is not None
+    them = _Mob(of.port, of.large, random.Random(of.seed), sum(of.staying.values()))
     tasks = [
-        asyncio.ensure_future(getattr(mob, kind)())
-        for kind, number in staying.items()
+        asyncio.ensure_future(them.stay(kind))
+        for kind, number in of.staying.items()
         for _ in range(number)
     ]
-    await _passing(mob, passing)
-    assert _over is not None
+    await _passing(them, of.passing)
     await asyncio.to_thread(_over.wait)
     for task in tasks:
         task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Broken):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
             raise outcome
-    mob.counts["hostile clients that stayed"] = len(tasks)
-    return mob.counts
+    them.counts["hostile clients that stayed"] = len(tasks)
+    return them.counts
 
 
-async def _passing(mob: _Mob, number: int) -> None:
+async def _passing(them: _Mob, number: int) -> None:
     """Those that come and go."""
     for turn in range(number):
-        await mob.vanish()
+        await them.vanish(PHASES[turn % len(PHASES)])
         if turn % 10 == 0:
-            await mob.flood()
+            await them.flood()
 
 
 _ANSWERED_S = 30.0
@@ -177,11 +229,37 @@ _FLOODS = {
 class _Mob:
     """Hostile clients that run until they are told to go."""
 
-    def __init__(self, port: int, large: str, chance: random.Random) -> None:
+    def __init__(self, port: int, large: str, chance: random.Random, staying: int) -> None:
         self.port = port
         self.large = large
         self.chance = chance
         self.counts: Counts = Counter()
+        self._missing = staying
+        """Of those that stay, so many have not come yet."""
+
+    async def stay(self, kind: str) -> None:
+        """One client of a kind, who comes again whenever it was cut off."""
+        told = CUT_OFF.get(kind, "")
+        connected = await self.open_for(kind)
+        self._missing -= 1
+        if not self._missing:
+            assert _all_there is not None
+            _all_there.set()
+        while True:
+            if await getattr(self, kind)(*connected) and told:
+                self.counts[told] += 1
+                told = f"{CUT_OFF[kind]}, again" if "again" not in told else told
+            connected = await self.open_for(kind)
+
+    async def open_for(self, kind: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection, as soon as there is one to be had."""
+        options = {"receive": 4096} if kind == "read_slowly" else {}
+        while True:
+            try:
+                return await self.open(**options)
+            except OSError:
+                self.counts["connections that were refused"] += 1
+                await asyncio.sleep(0.1)
 
     async def open(self, **options: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection."""
@@ -193,63 +271,57 @@ class _Mob:
             return await asyncio.open_connection(sock=made, limit=2048)
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def idle(self) -> None:
-        """Connect, and say nothing."""
-        reader, writer = await self.open()
-        with suppress(OSError):
-            await reader.read()
-        self.counts["idle connections that were ended"] += 1
-        writer.close()
+    async def idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Say nothing; whether the connection was ended."""
+        try:
+            with suppress(OSError):
+                await reader.read()
+            return True
+        finally:
+            writer.close()
 
-    async def drip(self, data: bytes) -> None:
-        """Send a byte at a time, until the connection ends."""
-        reader, writer = await self.open()
+    async def drip_head(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """A request's head, a byte at a time; whether the connection was ended."""
         ended = asyncio.ensure_future(reader.read())
         try:
-            for byte in data:
+            for byte in _head("GET", "/health", None, "X: " + "y" * 1000 + "\r\n"):
                 writer.write(bytes([byte]))
                 await writer.drain()
                 await asyncio.wait([ended], timeout=0.5)
                 if ended.done():
-                    self.counts["dripping clients that were cut off"] += 1
-                    return
+                    return True
+            return False
         except OSError:
-            self.counts["dripping clients that were cut off"] += 1
+            return True
         finally:
             ended.cancel()
-            with suppress(BaseException):
+            with suppress(OSError, asyncio.CancelledError):
                 await ended
             writer.close()
 
-    async def drip_head(self) -> None:
-        """A request's head, a byte at a time."""
-        await self.drip(_head("GET", "/health", None, "X: " + "y" * 1000 + "\r\n"))
-
-    async def drip_body(self) -> None:
-        """A body, a byte at a time."""
-        reader, writer = await self.open()
-        writer.write(_head("POST", OBJECTS, 200_000))
+    async def drip_body(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """A body, a byte at a time; whether it was refused, or its connection ended."""
         began = time.monotonic()
         try:
+            writer.write(_head("POST", OBJECTS, 200_000))
             while not reader.at_eof() and time.monotonic() - began < 60:
                 writer.write(b"x")
                 await writer.drain()
                 await asyncio.sleep(0.5)
                 with suppress(TimeoutError):
                     if await asyncio.wait_for(reader.read(100), 0.01):
-                        self.counts["dripping bodies that were cut off"] += 1
-                        return
+                        return True
+            return reader.at_eof()
         except OSError:
-            self.counts["dripping bodies that were cut off"] += 1
+            return True
         finally:
             writer.close()
 
-    async def read_slowly(self) -> None:
-        """A large download, a little at a time."""
-        reader, writer = await self.open(receive=4096)
-        writer.write(_head("GET", self.large))
+    async def read_slowly(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """A large download, a little at a time; whether it was cut off."""
         received = 0
         try:
+            writer.write(_head("GET", self.large))
             while part := await reader.read(1024):
                 if not received and not part.startswith(b"HTTP/1.1 200 "):
                     raise Broken(f"a slow reader is answered {part[:200]!r}")
@@ -257,25 +329,43 @@ class _Mob:
                     self.counts[SLOWLY_SERVED] += 1
                 received += len(part)
                 await asyncio.sleep(0.2)
+            return False
         except OSError:
             self.counts["slow readers that were cut off"] += 1
+            return True
         finally:
             writer.close()
 
-    async def vanish(self) -> None:
-        """Leave somewhere within an upload, or a download."""
-        data = _head("POST", OBJECTS, 150_000) + bytes(150_000)
-        if self.chance.random() < 0.3:
-            data = _head("GET", self.large)
-        _, writer = await self.open()
-        sent = self.chance.choice([0, 1, 50, len(data) // 2, len(data) - 1, len(data)])
+    async def vanish(self, phase: str) -> None:
+        """Leave in this phase of an upload, with a key or without, or of a download."""
+        try:
+            reader, writer = await self.open()
+        except OSError:
+            self.counts["connections that were refused"] += 1
+            return
         with suppress(OSError):
-            writer.write(data[:sent])
-            await writer.drain()
-            if self.chance.random() < 0.5:
-                await asyncio.sleep(self.chance.random() * 0.02)
+            if phase == "in a download":
+                writer.write(_head("GET", self.large))
+                await reader.read(self.chance.randrange(1, 65_536))
+            else:
+                writer.write(self._part(phase))
+                await writer.drain()
+                if self.chance.random() < 0.5:  # while it is at work on that, or commits it
+                    await asyncio.sleep(self.chance.random() * 0.02)
         writer.transport.abort()
-        self.counts["clients that vanished"] += 1
+        self.counts[f"clients that vanished {phase}"] += 1
+
+    def _part(self, phase: str) -> bytes:
+        """What is sent of an upload up to this phase."""
+        size = self.chance.choice((3000, 150_000))
+        method, target = "POST", OBJECTS
+        if self.chance.random() < 0.5:
+            method, target = "PUT", f"{BY_KEY}/vanished-{self.chance.randrange(10)}"
+        head = _head(method, target, size)
+        if phase == "in the head":
+            return head[: self.chance.randrange(len(head))]
+        percent = int(phase.removeprefix("at ").partition("%")[0])
+        return head + self.chance.randbytes(size)[: size * percent // 100]
 
     async def flood(self) -> None:
         """Over some limit: refused, or cut off, and never done."""

@@ -367,6 +367,7 @@ class _Deployment:
                 entry.deleted = True
                 gone.append(entry)
             client.journal.entries = [*living, *gone]
+            client.journal.forget()
             self._delete({each["id"] for each in self._listed(client.name)} - kept)
         self._delete({each["id"] for each in self._listed(duels.namespace)})
 

@@ -168,6 +168,12 @@ async def _turn(machine: Machine, cuts: _Cuts, run: Run, at: int) -> bool:
         await machine.cut(run.chance if cuts.way == _PARTLY else None)
     if chore is not None:
         await _go_on(chore, ended=ended)
+    if cuts.act == "replace":
+        reader = await world.process("check")
+        holder = await reader.holder("key")
+        right = [data] if ended else [data, b"former " + data]
+        if holder is None or await reader.read(holder) not in right:
+            raise Broken("a key that was replaced has neither what it had nor what was sent")
     await world.check()
     await machine.clear()
     return ended

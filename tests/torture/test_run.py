@@ -96,6 +96,26 @@ def test_the_source_is_told_by_its_commit() -> None:
     assert source().split()[0] == commit.stdout.strip()
 
 
+def test_a_module_that_is_in_no_commit_is_of_the_source_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is in it."""
+    for words in (
+        ("init", "--quiet"),
+        ("-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "--allow-empty", "-mA"),
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr("tests.torture.done._ROOT", tmp_path)
+    found = [source()]
+    module = tmp_path / "tests" / "new.py"
+    module.parent.mkdir()
+    for text in ("one", "another"):
+        module.write_text(text)
+        found.append(source())
+    assert len(set(found)) == 3
+    assert "changes" not in found[0]
+
+
 def test_a_step_chooses_the_same_when_it_is_done_alone(tmp_path: Path) -> None:
     """Its choices follow from the seed and its name, and not from what came before it."""
 
