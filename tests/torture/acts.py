@@ -270,13 +270,17 @@ class Move(Deed):
         self.entry = self.stored(self.at_stake)
 
     def act(self) -> bool:
+        self.entry.storage_class = None
         answer = self.rig.service.call(
             "PATCH",
             f"/v1/objects/{self.entry.id}?tenant_id=t",
             b'{"storage_class": "cold"}',
             headers=PATCH,
         )
-        return self.answered(answer, 200) is not None
+        answer = self.answered(answer, 200)
+        if answer is not None:
+            self.entry.storage_class = "cold"
+        return answer is not None
 
 
 class Copy(Deed):

@@ -76,11 +76,11 @@ def settle(store: Store, *, journal: Journal | None = None, service: Service | N
         Broken: Something is.
     """
     if journal is not None and service is not None:
-        journal.check(service.read, service.read_key)
+        journal.check(service.read, service.read_key, service.read_class)
     store.expire_leases()
     _nothing_left(store, _with_runtime(store, _settle))
     if journal is not None and service is not None:
-        journal.check(service.read, service.read_key)
+        journal.check(service.read, service.read_key, service.read_class)
 
 
 @contextmanager

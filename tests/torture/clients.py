@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -75,6 +76,7 @@ class Client:
         self.journal.check(
             lambda object_id: self._ask(self._target(object_id)),
             lambda key: self._ask(self._by_key(key)),
+            self._class_of,
         )
 
     # -- acts ---------------------------------------------------------------------------------
@@ -141,12 +143,16 @@ class Client:
         self._count("delete", answer, {204})
 
     def _move(self, entry: Entry) -> None:
+        wanted = self.chance.choice(("hot", "cold"))
+        entry.storage_class = None
         answer = self._call(
             "PATCH",
             self._target(entry.id),
-            b'{"storage_class": "%s"}' % self.chance.choice([b"hot", b"cold"]),
+            b'{"storage_class": "%s"}' % wanted.encode(),
             **{"Content-Type": "application/merge-patch+json"},
         )
+        if answer is not None and answer[0] == 200:
+            entry.storage_class = wanted
         self._count("move", answer, {200})
 
     def _read(self, entry: Entry) -> None:
@@ -178,6 +184,12 @@ class Client:
             if time.monotonic() > deadline:
                 raise Broken(f"no server answers for {PATIENCE_S:g} s: {answer}")
             time.sleep(0.02)
+
+    def _class_of(self, object_id: str) -> str:
+        answer = self._ask(f"/v1/objects/{object_id}/metadata?tenant_id={self.tenant}")
+        if answer[0] != 200:
+            raise Broken(f"the metadata of {object_id} are answered {answer}")
+        return str(json.loads(answer[1])["storage_class"])
 
     def _target(self, object_id: str, tenant: str = "") -> str:
         return f"/v1/objects/{object_id}?tenant_id={tenant or self.tenant}"

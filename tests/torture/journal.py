@@ -30,6 +30,8 @@ class Entry:
     key: str | None = None
     deleted: bool | None = False
     """None once a delete or a replacement was sent and its answer was lost: either is right."""
+    storage_class: str | None = None
+    """Where a move that was acknowledged has put it; None where that is not known."""
 
 
 @dataclass
@@ -108,7 +110,10 @@ class Journal:
             raise Broken(f"{entry.id} answers {status}: {body[:300]!r}")
 
     def check(
-        self, read: Callable[[str], Answer], read_key: Callable[[str], Answer] | None = None
+        self,
+        read: Callable[[str], Answer],
+        read_key: Callable[[str], Answer] | None = None,
+        read_class: Callable[[str], str] | None = None,
     ) -> None:
         """Judge a read of everything, now.
 
@@ -117,6 +122,7 @@ class Journal:
         Args:
             read: By an object's id.
             read_key: By a key; None where no key may be read.
+            read_class: An object's storage class; None where nobody moves any.
 
         Raises:
             Broken: An object or a key is not what it has to be.
@@ -125,6 +131,8 @@ class Journal:
             answer = read(entry.id)
             self.judge(entry, answer)
             entry.deleted = answer[0] == 404
+        if read_class is not None:
+            self._check_classes(read_class)
         if read_key is None:
             return
         holders = {entry.key: entry for entry in self.living if entry.key is not None}
@@ -135,6 +143,12 @@ class Journal:
                 raise Broken(f"{entry.id} is there, and its key {key} does not find it")
         for key in list(self._sent):
             self._judge_key(key, read_key(key))
+
+    def _check_classes(self, read_class: Callable[[str], str]) -> None:
+        for entry in self.living:
+            wanted = entry.storage_class
+            if wanted is not None and (found := read_class(entry.id)) != wanted:
+                raise Broken(f"{entry.id} was moved to {wanted}, and is {found}")
 
     def _judge_key(self, key: str, answer: Answer) -> None:
         """Of a key that no object which is known holds."""

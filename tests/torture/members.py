@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from contextlib import suppress
@@ -151,6 +152,13 @@ class Service(Member):
         if answer is None:
             raise Broken(f"reading the key {key} was not answered: {self.logged()}")
         return answer
+
+    def read_class(self, object_id: str) -> str:
+        """The storage class of an object that is there; the service is expected to be well."""
+        answer = self.call("GET", f"/v1/objects/{object_id}/metadata?tenant_id=t")
+        if answer is None or answer[0] != 200:
+            raise Broken(f"the metadata of {object_id} are answered {answer}: {self.logged()}")
+        return str(json.loads(answer[1])["storage_class"])
 
     def worker_pids(self) -> list[int]:
         """Its workers, where it has more than one."""

@@ -151,3 +151,13 @@ def test_a_deleted_object_leaves_its_key_to_nobody(journal: Journal, service: Se
     service.objects.clear()
     entry.deleted = True
     check(journal, service)
+
+
+def test_an_acknowledged_move_is_not_undone(journal: Journal, service: Service) -> None:
+    """Where it was not answered, it is in either class."""
+    [entry] = journal.entries
+    journal.check(service.read, service.read_key, lambda _: "hot")
+    entry.storage_class = "cold"
+    journal.check(service.read, service.read_key, lambda _: "cold")
+    with pytest.raises(Broken, match="was moved to cold, and is hot"):
+        journal.check(service.read, service.read_key, lambda _: "hot")
