@@ -78,7 +78,8 @@ def _rates(server: Server, ids: Path, effort: Effort, clients: int = 32) -> dict
     """
     found = {}
     for kind, name in {"get": "GET 4 KiB", "new": "PUT 4 KiB, new"}.items():
-        small.rate(server, kind, seconds=1, clients=clients, ids=ids)
+        if effort.warms_up:
+            small.rate(server, kind, seconds=1, clients=clients, ids=ids)
         rates = sorted(
             small.rate(server, kind, seconds=effort.seconds, clients=clients, ids=ids)
             for _ in range(effort.runs)
@@ -114,7 +115,7 @@ def _with_size(effort: Effort, short: bool, rig: _Rig) -> list[Series]:
             source = large.source(Path(folder), size)
             actual = source.stat().st_size
             sent, got = [], []
-            for number in range(effort.runs + 1):
+            for number in effort.numbers:
                 with large.passing(server):
                     its = large.upload(server, source)
                     # The first one of each: it is hashed while it is sent.

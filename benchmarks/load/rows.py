@@ -42,6 +42,16 @@ class Effort(NamedTuple):
     turns: int
     """Of what clients cost each other: a p99 has a wider spread than a rate."""
 
+    @property
+    def warms_up(self) -> bool:
+        """Whether what is measured is done once before; one run is only to see that it works."""
+        return self.runs > 1
+
+    @property
+    def numbers(self) -> range:
+        """Of the turns from 1 on, and 0 for what is done before them and does not count."""
+        return range(0 if self.warms_up else 1, self.runs + 1)
+
 
 FULL = Effort(3, 5, 1024 * MIB, 10_000, 16, 200, 45_000, 18_000, 5)
 SHORT = Effort(1, 1, 64 * MIB, 1_000, 4, 50, 8_000, 500, 1)
@@ -90,7 +100,8 @@ _AS_GET = {"head", "unchanged"}
 
 def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
     """Small requests of every kind."""
-    server, database, ids, against, other = rig[:5]
+    server, database, ids = rig.server, rig.database, rig.ids
+    against, other = rig.against, rig.other
     peaks: dict[str, float] = {}
     get = partial(small.rate, server, "get", seconds=effort.seconds, ids=ids)
     gets = Yardstick("GET 4 KiB", "/s", lambda: get().per_s)
@@ -99,7 +110,7 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
         server.forget_peak()
         yardstick = gets if kind.what in _AS_GET else against.of[kind.what]
         rates, limits, others = [], [], []
-        for number in range(effort.runs + 1):
+        for number in effort.numbers:
             seconds = effort.seconds if number else 1
             if kind.what == "delete":
                 count = round(seconds * _DELETES_PER_S)
@@ -142,15 +153,16 @@ def smalls(rig: Rig, effort: Effort) -> Iterator[Row]:
 
 def _rss_full(rig: Rig, effort: Effort) -> Row:
     """Of a worker that has downloaded more small contents than it remembers."""
-    peaks = []
+    peaks, errors = [], 0
     many = rig.ids.with_name("many")
-    with rig.fresh() as server:
-        small.fill(server, effort.contents, many)
+    small.fill(rig.server, effort.contents, many)
     for _ in range(effort.runs):
         with rig.fresh() as server:
-            small.rate(server, "get", seconds=2 * effort.seconds, ids=many)
+            errors += small.rate(server, "get", seconds=2 * effort.seconds, ids=many).errors
             peaks.append(server.rss_mib("VmHWM"))
     note = f"must: <= 180; of {effort.contents:,} contents; the highest {max(peaks):.1f}"
+    if errors:
+        note = f"VOID: {errors} errors"
     return Row("RSS under GET 4 KiB, all of its cache in use", peaks, "MiB", note=note)
 
 
@@ -206,7 +218,7 @@ def _uploads(
     if other is not None:
         turn.append(partial(other.upload, source, clients=clients))
     up, first, theirs, disk, direct = [], [], [], [], []
-    for number in range(effort.runs + 1):
+    for number in effort.numbers:
         limits = [against.disks.cached.take, against.disks.direct.take] if number else []
         moved, *rest = in_order([*turn, *limits], number)
         stored.ours = moved.object_ids

@@ -54,7 +54,8 @@ def measure(folder: Path, many: int, effort: Effort) -> Iterator[Row]:
                 partial(_p50_ms, side, asked, effort.seconds / 2)
                 for side, asked in ((few_, ask), (many_, other))
             ]
-            in_order(measures, 0)  # warm-up, of both
+            if effort.warms_up:
+                in_order(measures, 0)
             turns = [in_order(measures, number + 1) for number in range(effort.runs)]
             before, after = map(list, zip(*turns, strict=True))
             first = " (page 1)" if ask is not other else ""
