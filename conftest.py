@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-pytest_plugins = ["tests.listening"]
+pytest_plugins = ["tests.inheriting", "tests.listening"]
 
 _SOME: Final = 3
 

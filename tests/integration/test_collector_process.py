@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import anyio
@@ -143,6 +143,21 @@ def wait_for(port: int, name: str, at_least: float) -> None:
     while counted(port, name) < at_least:
         assert time.monotonic() < until, f"{name} did not come to {at_least}"
         time.sleep(0.05)
+
+
+async def test_it_hears_signals_whatever_it_was_started_with(tmp_path: Path) -> None:
+    """Who starts it may have them blocked, as supervisors do, and a mask outlives fork and exec."""
+    await made(tmp_path)
+    port = free_port()
+    with ExitStack() as stack:
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            process = stack.enter_context(worker(tmp_path, metrics_port=port))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        assert ask(port, "/health")[0] == 200
+        process.terminate()
+        assert process.wait(STOPPED_S) == 0
 
 
 async def test_a_scrape_tells_what_was_collected(tmp_path: Path) -> None:

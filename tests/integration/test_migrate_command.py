@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from juststorage.cli._main import juststorage
+
+_MAIN = "from juststorage.cli import main; main()"
 
 
 def run(data_dir: Path, *words: str) -> Result:
@@ -132,10 +137,9 @@ def test_an_unknown_revision_changes_nothing(tmp_path: Path) -> None:
     "words", [["doctor"], ["config", "check", "--open"], ["fsck"], ["serve", "--port", "0"]]
 )
 def test_the_command_that_is_told_is_the_right_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], named_by: str
+    tmp_path: Path, words: list[str], named_by: str
 ) -> None:
     """With the options as they were given: to run exactly that changes the store that was meant."""
-    monkeypatch.chdir(tmp_path)
     root = tmp_path / "volume of blobs"
     root.mkdir()
     file = root / "juststorage.toml"
@@ -144,13 +148,19 @@ def test_the_command_that_is_told_is_the_right_one(
         f'blobs.hot.backend = "localfs"\nblobs.hot.localfs.root = "{root}"\n'
     )
     (root / "metadata.sqlite3").touch()
-    if named_by == "variable":
-        monkeypatch.setenv("JUSTSTORAGE_CONFIG", str(file))
+    variables = {"JUSTSTORAGE_CONFIG": str(file)} if named_by == "variable" else {}
     options = [] if named_by == "variable" else ["--config", str(file)]
-    result = CliRunner().invoke(juststorage, [*words, *options, "--data-dir", str(root)])
-    monkeypatch.delenv("JUSTSTORAGE_CONFIG", raising=False)
-    assert result.exit_code in {1, 2}
-    [told] = re.findall(r"juststorage migrate up --config [^`\n]*", result.output)
+    # A process of its own: `serve` blocks signals and forks, and means to end with its process.
+    result = subprocess.run(
+        [sys.executable, "-c", _MAIN, *words, *options, "--data-dir", str(root)],
+        cwd=tmp_path,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode in {1, 2}
+    [told] = re.findall(r"juststorage migrate up --config [^`\n]*", result.stdout + result.stderr)
     assert told == f"juststorage migrate up --config '{file}' --data-dir '{root}'"
     up = CliRunner().invoke(juststorage, shlex.split(told)[1:])
     assert (up.exit_code, up.stdout.partition(": ")[0]) == (

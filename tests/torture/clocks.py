@@ -166,9 +166,7 @@ def _scene(
             if id(clock) not in nurseries:
                 folder = store.folder / f"machine{len(nurseries)}"
                 folder.mkdir()
-                nurseries[id(clock)] = stack.enter_context(
-                    Nursery(folder, clock.environment, counts=run.counts)
-                )
+                nurseries[id(clock)] = stack.enter_context(Nursery(folder, clock.environment))
         hosts = [
             _Host(Service(nursery, config, store.folder / "torture.log"), config, nursery)
             for nursery in (nurseries[id(clock)] for clock in clocks)

@@ -103,7 +103,7 @@ def _folder(run: Run, name: str) -> Path:
 @contextmanager
 def _services(run: Run, store: Store, count: int, **options: object) -> Iterator[list[Service]]:
     """Servers on the store, and their nursery; they wait a while for a database that is away."""
-    with Nursery(store.folder, counts=run.counts) as nursery:
+    with Nursery(store.folder) as nursery:
         written = config_of(store, options={"connect_timeout_s": 1, **options})
         config = write_config(store.folder / "torture.toml", written)
         services = [Service(nursery, config, store.folder / "torture.log") for _ in range(count)]

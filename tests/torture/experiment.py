@@ -286,7 +286,7 @@ def rig(
     with ExitStack() as stack:
         with run.not_counted():
             opened = stack.enter_context(opened_store(kind, folder))
-            its = stack.enter_context(Nursery(folder, points_at, counts=run.counts))
+            its = stack.enter_context(Nursery(folder, points_at))
             store = replace(opened, blobs=bucket)
             written = config_of(store, pointed=True, options=options, **sections)
             config = write_config(folder / "torture.toml", written)

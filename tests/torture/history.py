@@ -235,7 +235,7 @@ def _exchange(
 
 @contextmanager
 def _servers(run: Run, store: Store) -> Iterator[list[Service]]:
-    with Nursery(store.folder, counts=run.counts) as nursery:
+    with Nursery(store.folder) as nursery:
         config = write_config(store.folder / "torture.toml", config_of(store))
         log = store.folder / "torture.log"
         services = [Service(nursery, config, log) for _ in range(_SERVERS)]

@@ -262,7 +262,7 @@ def _on(run: Run, kind: str, this: _Round, *, until_left_s: float, name: str = "
     chance = random.Random(run.chance.random())
     folder = run.folder / f"{kind}{name.replace(' ', '-')}"
     folder.mkdir()
-    with opened_store(kind, folder) as store, Nursery(folder, counts=run.counts) as nursery:
+    with opened_store(kind, folder) as store, Nursery(folder) as nursery:
         # Workers without a parent have no proxy to tell that they go.
         config = write_config(
             folder / "torture.toml", config_of(store, server={"drain_delay_s": 0})

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -146,17 +145,9 @@ class Nursery:
     Args:
         folder: For what it needs on the disk.
         environment: For all children, besides that of this process.
-        counts: Where what becomes of them is counted.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        environment: Mapping[str, str] | None = None,
-        *,
-        counts: Counter[str] | None = None,
-    ) -> None:
-        self.counts = Counter() if counts is None else counts
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         installed = folder / "installed" / "juststorage_torture-0.dist-info"
         installed.mkdir(parents=True)
         (installed / "METADATA").write_text(_DISTRIBUTION)

@@ -141,7 +141,7 @@ def _deployment(run: Run) -> Iterator[_Deployment]:
         buckets = {name: bucket_server.make_bucket() for name in ("hot", "cold")}
         (run.folder / "data").mkdir()
         store = Store("postgres", run.folder, url, blobs=_blobs(bucket_server, buckets))
-        nursery = stack.enter_context(Nursery(run.folder, counts=run.counts))
+        nursery = stack.enter_context(Nursery(run.folder))
         lines, configs = {}, {}
         for number, name in enumerate((*_REPLICAS, _COLLECTOR)):
             folder = run.folder / f"p{number}"

@@ -73,7 +73,7 @@ def _soak(run: Run, this: _Round, *, until_left_s: float) -> None:
     chance = run.chance
     folder = run.folder / str(this).replace(" ", "-")
     folder.mkdir()
-    with opened_store(this.kind, folder) as store, Nursery(folder, counts=run.counts) as nursery:
+    with opened_store(this.kind, folder) as store, Nursery(folder) as nursery:
         config = write_config(folder / "torture.toml", config_of(store))
         log = folder / "torture.log"
         servers = [Service(nursery, config, log) for _ in range(SERVERS)]

@@ -14,14 +14,9 @@ from tests.torture.journal import Broken
 from tests.torture.members import Member
 from tests.torture.nursery import Child, Nursery
 
-_HEARS_THE = """
+_HEARS = """
 import os, signal, sys, time
-heard = []
-def hear(*_):
-    heard.append(1)
-    if len(heard) == {number}:
-        os._exit(0)
-signal.signal(signal.SIGTERM, hear)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGUSR2, lambda *_: print("here I am", flush=True))
 print("ready", flush=True)
 while True:
@@ -31,50 +26,50 @@ while True:
 
 @pytest.fixture
 def nursery(tmp_path: Path) -> Nursery:
-    """One that has no children: members need it for what it counts."""
+    """One that has no children."""
     return Nursery(tmp_path)
 
 
-def member_who_hears(number: int, nursery: Nursery, folder: Path) -> Member:
-    """A process that ends at the `number`-th SIGTERM."""
-    member = Member(nursery, folder / "config", folder / "log")
-    with member.log.open("w") as log:
-        command = [sys.executable, "-c", _HEARS_THE.format(number=number)]
-        process = subprocess.Popen(command, stdout=log)
-    while member.logged() != "ready\n":
+_IS_DEAF = _HEARS.replace("os._exit(0)", "None")
+
+
+def member(nursery: Nursery, folder: Path, program: str = _HEARS) -> Member:
+    """A process that ends at SIGTERM, or does something else."""
+    made = Member(nursery, folder / "config", folder / "log")
+    with made.log.open("w") as log:
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=log)
+    while made.logged() != "ready\n":
         assert process.poll() is None
-    member.child = child = Child(process.pid)
+    made.child = child = Child(process.pid)
     threading.Thread(target=lambda: child.end_with(process.wait())).start()
-    return member
+    return made
 
 
-def test_one_that_hears_is_not_counted(nursery: Nursery, tmp_path: Path) -> None:
-    """It is sent one SIGTERM."""
+def test_one_that_hears_ends_in_order(nursery: Nursery, tmp_path: Path) -> None:
+    """And nothing is broken."""
     with nursery:
-        member_who_hears(1, nursery, tmp_path).stop()
-    assert not nursery.counts
+        member(nursery, tmp_path).stop()
 
 
-def test_one_that_has_to_be_told_twice_is_counted(
-    nursery: Nursery,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_one_that_does_not_end_breaks_the_promise(
+    nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what it says of itself is printed."""
-    monkeypatch.setattr(members, "_HEARD_S", 0.2)
-    monkeypatch.setattr(members, "_TOLD_S", 0.5)
+    """It is told once, not again; what it says of itself is in what is told."""
+    monkeypatch.setattr(members, "_ENDED_S", 0.2)
+    monkeypatch.setattr("tests.torture.nursery._LAST_WORDS_S", 0.5)
     with nursery:
-        member_who_hears(2, nursery, tmp_path).stop()
-    assert nursery.counts == {"SIGTERM sent twice to a process": 1}
-    assert "here I am" in capsys.readouterr().out
+        deaf = member(nursery, tmp_path, _IS_DEAF)
+        assert deaf.child is not None
+        with pytest.raises(Broken, match="here I am"):
+            deaf.stop()
+        deaf.child.kill()
 
 
 def test_one_that_ends_badly_breaks_the_promise(nursery: Nursery, tmp_path: Path) -> None:
     """An orderly end has code 0."""
     with nursery:
-        member = member_who_hears(1, nursery, tmp_path)
-        assert member.child is not None
-        member.child.kill()
+        killed = member(nursery, tmp_path)
+        assert killed.child is not None
+        killed.child.kill()
         with pytest.raises(Broken, match="code -9"):
-            member.stop()
+            killed.stop()

@@ -7,6 +7,7 @@ what a command does is imported when it is used.
 from __future__ import annotations
 
 import importlib
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,5 +180,11 @@ def juststorage() -> None:
 
 
 def main() -> None:
-    """Run the command line; the entry point of the script `juststorage`."""
+    """Run the command line; the entry point of the script `juststorage`.
+
+    SIGTERM and SIGINT end it, whatever mask it was started with.
+    """
+    # A mask outlives fork and exec: whoever blocks signals while it starts us, as many a supervisor
+    # does, would have made a collector that nothing but SIGKILL ends.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     juststorage(prog_name="juststorage", obj=OWN_PROCESS)
