@@ -25,12 +25,16 @@ _SMALL = ("get", "stored", "new", "list", "pages", "unchanged", "head")
 _UP = {"upload": 1, "uploads": 4}
 """Clients that send large bodies at once."""
 _DOWN = {"download": 1, "downloads": 4}
+_RANGES = ("ranges",)
+"""Requests for a mebibyte of a large object."""
 _READERS = {"beside": 200}
 """Uploads of new small bodies while so many clients begin to read a large one, slowly."""
-_KINDS = (*_SMALL, *_UP, *_DOWN, *_READERS)
+_KINDS = (*_SMALL, *_UP, *_DOWN, *_RANGES, *_READERS)
+_OF_LARGE = {*_DOWN, *_RANGES, *_READERS}
+"""They read large objects."""
 _READ_S = 3
 """Of a measurement that does not count: longer than all of them need to begin."""
-_FEW_CLIENTS = {"list": 8, "pages": 8, "beside": 8}
+_FEW_CLIENTS = {"list": 8, "pages": 8, "ranges": 8, "beside": 8}
 _FILLED = 1000
 _LARGE_BYTES = 256 * 1024 * 1024
 """Of large bodies, all clients together."""
@@ -152,6 +156,7 @@ class _Side:
         self._ids = ids
         self._sources = sources
         self._objects: list[str] = []
+        self._large = ids.with_name("large")
         self._kept = ExitStack()
 
     def __enter__(self) -> Self:
@@ -162,9 +167,10 @@ class _Side:
 
     def prepare(self, kind: str) -> None:
         """Store what is downloaded, and take one that does not count."""
-        if kind in _DOWN or kind in _READERS:
+        if kind in _OF_LARGE:
             clients = _DOWN.get(kind, 1)
             self._objects = self._uploaded(clients).object_ids
+            self._large.write_text("".join(f"{each}\n" for each in self._objects))
             time.sleep(_SETTLED_S)
             self._kept.close()
             size = _LARGE_BYTES // clients
@@ -183,7 +189,7 @@ class _Side:
         self._warm_up(kind)
 
     def _warm_up(self, kind: str) -> None:
-        if kind in _DOWN or kind in _READERS:
+        if kind in _OF_LARGE:
             size = _LARGE_BYTES // _DOWN.get(kind, 1)
             # Each worker hashes what it sends for the first time, and nobody can choose the worker.
             for _ in range(1 if self._server.workers == 1 else 4 * self._server.workers):
@@ -210,7 +216,7 @@ class _Side:
                 "new" if kind in _READERS else kind,
                 seconds=seconds,
                 clients=_FEW_CLIENTS.get(kind, 32),
-                ids=self._ids,
+                ids=self._large if kind in _RANGES else self._ids,
                 database=self._database,
             )
         if rate.errors:

@@ -31,6 +31,11 @@ function request()
   if what == "get" or what == "unchanged" then
     local id = ids[(counter * 7919 + number) % #ids + 1]
     return wrk.format("GET", "/v1/objects/" .. id .. "?tenant_id=bench", headers)
+  elseif what == "ranges" then
+    -- A mebibyte of one large object, anywhere in its 256.
+    local first = (counter * 7919 + number) % 255 * 1048576 + 12345
+    headers["Range"] = string.format("bytes=%d-%d", first, first + 1048575)
+    return wrk.format("GET", "/v1/objects/" .. ids[1] .. "?tenant_id=bench", headers)
   elseif what == "new" then
     local mark = string.format("%s-%d-%d-", seed, number, counter)
     return wrk.format("POST", target, headers, mark .. padding:sub(#mark + 1))
